@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of one gateway: plain data, one section a reconciler; to and from JSON.
+
+The compiler makes a State, the modules carry its sections to the host, the reconcilers bring them
+into the kernel. Addresses and networks are canonical strings here (``ipaddress``'s spelling).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Optional, TypeVar, Union
+
+SCHEMA = 1
+
+# The spelling of a family everywhere in the state: the IP version.
+FAMILIES = (4, 6)
+
+DIRECT = 0  # the egress number of `direct`: classified, no table of its own
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One WireGuard peer of a device."""
+
+    name: str
+    public_key: Optional[str]  # None: derived from the key that the host makes for this peer
+    allowed_ips: tuple[str, ...]
+    preshared_key: Optional[str] = None
+    endpoint: Optional[str] = None  # "host:port" or "[v6]:port"
+    persistent_keepalive: int = 0  # seconds, 0 = off
+
+
+@dataclass(frozen=True)
+class Device:
+    """One WireGuard interface: the server's ``wg0`` or an upstream's ``wg-up-N``."""
+
+    name: str  # the word of the topology: the upstream's name, or "server"
+    interface: str
+    private_key: Optional[str]  # None: made on the host once and kept there
+    addresses: tuple[str, ...]  # with prefix length
+    peers: tuple[Peer, ...]
+    listen_port: Optional[int] = None
+    mtu: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The routing table of one egress, both families; it always ends in a floor."""
+
+    number: int
+    egress: str
+    interface: Optional[str]  # None: only the floor
+    families: tuple[int, ...] = FAMILIES  # families that have a route through the interface
+    floor: str = "unreachable"  # unreachable | prohibit | throw
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One ip rule, present in both families."""
+
+    priority: int
+    action: str  # lookup | goto | unreachable | nop
+    table: Optional[int] = None  # lookup
+    target: Optional[int] = None  # goto
+    mark: Optional[int] = None
+    mask: Optional[int] = None
+    iif: Optional[str] = None
+    oif: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Policy routing: tables are loaded before rules."""
+
+    tables: tuple[Table, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class AddressSet:
+    """One kernel set. With a timeout it holds learned addresses, without one static networks."""
+
+    name: str
+    family: int
+    timeout: Optional[int] = None  # seconds; None: static
+    members: tuple[str, ...] = ()  # static networks; learned members are the kernel's own
+    seed_from: Optional[str] = None  # learned: a set whose addresses a new set starts with
+    comment: str = ""  # what it holds, in the operator's words
+
+
+@dataclass(frozen=True)
+class Egress:
+    """One way out: its number is its mark and its table."""
+
+    number: int
+    name: str
+    interface: Optional[str] = None  # None: direct (number 0), or block
+    nat: bool = True
+
+
+@dataclass(frozen=True)
+class MarkRule:
+    """The first of a policy's rules whose sets hold the destination gives the egress number."""
+
+    sets: tuple[str, ...]
+    egress: int
+
+
+@dataclass(frozen=True)
+class MarkPolicy:
+    """One distinct policy, for one family."""
+
+    number: int  # stable on this host, 1 … capacity of the mask
+    name: str  # one of its owners, in the operator's words
+    rules: tuple[MarkRule, ...]
+    default: int
+    # Rules for destinations inside the special (private, link-local, …) ranges; after them: direct.
+    special: tuple[MarkRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class FamilyMarks:
+    """Client → policy → mark, for one family."""
+
+    clients: dict[str, int] = field(default_factory=dict)  # address → policy number
+    policies: tuple[MarkPolicy, ...] = ()
+    special: str = ""  # the set of ranges that ordinary rules do not reach
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Classification of what comes in from clients, the guard in the forward hook, and NAT."""
+
+    interface: str  # the clients' interface
+    tunnels: str  # prefix of upstream interfaces, e.g. "wg-up-"
+    mask: int
+    egresses: tuple[Egress, ...]
+    v4: FamilyMarks
+    v6: FamilyMarks
+    # Static networks by set name, where the backend keeps them in the chains (nftables).
+    networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    nat: bool = True  # masquerade clients that leave directly
+
+    def family(self, version: int) -> FamilyMarks:
+        return self.v4 if version == 4 else self.v6
+
+
+@dataclass(frozen=True)
+class Dns:
+    """Our own dnsmasq instance: bound to the clients' interface, filling the learned sets."""
+
+    interface: str
+    servers: tuple[str, ...]  # empty: the host's own resolvers (/etc/resolv.conf)
+    lines: tuple[str, ...]  # complete ipset=/nftset= lines, one a domain
+    max_ttl: int = 600  # seconds
+    cache_size: int = 10000
+    local_domain: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything one gateway must be."""
+
+    backend: str  # ipset | nftables
+    numbers: dict[str, int]  # the allocation: egresses, sets and policies by key
+    server: Device
+    upstreams: tuple[Device, ...]
+    routes: Routes
+    sets: tuple[AddressSet, ...]
+    dns: Dns
+    marks: Marks
+    schema: int = SCHEMA
+
+
+SECTIONS = ("upstreams", "routes", "sets", "dns", "marks", "server")
+"""The sections in the order in which they are applied; removals go in reverse."""
+
+
+def number_field(mask: int) -> tuple[int, int]:
+    """Return (shift, classified bit) of a contiguous mask; the bit is in the number's own scale."""
+    shift = (mask & -mask).bit_length() - 1
+    return shift, ((mask >> shift) + 1) >> 1
+
+
+def mark_of(number: int, mask: int) -> int:
+    """Return the mark of an egress number: the classified bit and the number, inside the mask."""
+    shift, classified = number_field(mask)
+    return (classified | number) << shift
+
+
+def classified_bit(mask: int) -> int:
+    """Return the bit that says "classified", in place."""
+    shift, classified = number_field(mask)
+    return classified << shift
+
+
+T = TypeVar("T")
+
+
+def to_data(value: Any) -> Any:
+    """Return plain dicts, lists and scalars of a state, a section or a part of one."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [to_data(item) for item in value]
+    if isinstance(value, dict):
+        return {key: to_data(item) for key, item in value.items()}
+    return value
+
+
+def from_data(kind: type[T], data: Any) -> T:
+    """Return the dataclass `kind` read from plain data. Raises ValueError that names the field."""
+    return typing.cast(T, _read(kind, data, kind.__name__))
+
+
+def _read(kind: Any, data: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if origin is Union:  # Optional[X]
+        return None if data is None else _read(arguments[0], data, where)
+    if origin is tuple:
+        if not isinstance(data, (list, tuple)):
+            raise ValueError(f"{where}: a list was expected")
+        if arguments[0] is str:
+            return tuple(map(str, data))
+        return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if origin is dict:
+        if not isinstance(data, dict):
+            raise ValueError(f"{where}: a mapping was expected")
+        return {str(key): _read(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
+    if dataclasses.is_dataclass(kind):
+        return _read_dataclass(kind, data, where)
+    if not isinstance(data, kind):
+        raise ValueError(f"{where}: {kind.__name__} was expected")
+    return data
+
+
+def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise ValueError(f"{where}: a mapping was expected")
+    hints = typing.get_type_hints(kind)
+    unknown = set(data) - set(hints)
+    if unknown:
+        raise ValueError(f"{where}: unknown field {sorted(unknown)[0]!r}")
+    try:
+        return kind(**{key: _read(hints[key], item, f"{where}.{key}") for key, item in data.items()})
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def to_json(state: State) -> str:
+    """Return the state as JSON text, keys in a fixed order."""
+    return json.dumps(to_data(state), separators=(",", ":"), sort_keys=True)
+
+
+def from_json(text: str) -> State:
+    """Return the state read from JSON text. Raises ValueError if it is damaged or of another schema."""
+    data = json.loads(text)
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ValueError(f"not a state of schema {SCHEMA}")
+    return from_data(State, data)

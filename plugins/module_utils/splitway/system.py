@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only place that runs a program, opens a netlink socket or writes a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+CONFIGURATION = Path("/etc/splitway")
+RUNTIME = Path("/run/splitway")
+
+
+class SystemFailure(Exception):
+    """A program, a netlink request or a file operation failed; the message says which and why."""
+
+
+class System:
+    """The host that we run on. Tests put a recording or read-only one in its place."""
+
+    def __init__(self, configuration: Path = CONFIGURATION, runtime: Path = RUNTIME) -> None:
+        self.configuration = configuration
+        self.runtime = runtime
+        self.commands: list[str] = []  # what was run to change something, without its input
+
+    def has(self, program: str) -> bool:
+        """Return whether the program is installed."""
+        return shutil.which(program, path=_PATH) is not None
+
+    def read(self, *argv: str, timeout: float = 60) -> str:
+        """Return the output of a program that changes nothing. Raises SystemFailure when it fails."""
+        return self._run(argv, None, timeout)
+
+    def run(self, *argv: str, input: Optional[str] = None, timeout: float = 120) -> str:
+        """Run a program that changes the host; secrets go in by `input`. Raises SystemFailure."""
+        self.commands.append(" ".join(argv))
+        return self._run(argv, input, timeout)
+
+    def _run(self, argv: tuple[str, ...], text: Optional[str], timeout: float) -> str:
+        environment = {**os.environ, "LC_ALL": "C", "PATH": _PATH}
+        try:
+            done = subprocess.run(
+                argv, input=text or "", capture_output=True, text=True, timeout=timeout, env=environment, check=False
+            )
+        except FileNotFoundError as error:
+            raise SystemFailure(f"{argv[0]} is not installed") from error
+        except subprocess.TimeoutExpired as error:
+            raise SystemFailure(f"{' '.join(argv)}: no end after {timeout:.0f} s") from error
+        if done.returncode != 0:
+            reason = done.stderr.strip() or done.stdout.strip() or f"status {done.returncode}"
+            raise SystemFailure(f"{' '.join(argv)}: {reason[-2000:]}")
+        return done.stdout
+
+    @contextmanager
+    def netlink(self) -> Iterator[Any]:
+        """Yield a pyroute2 IPRoute socket."""
+        try:
+            from pyroute2 import IPRoute
+        except ImportError as error:
+            raise SystemFailure("the Python library pyroute2 is not installed") from error
+        with IPRoute() as route:
+            yield route
+
+    def read_file(self, path: Path) -> Optional[str]:
+        """Return a file's text, None when it does not exist."""
+        try:
+            return path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+
+    def write_file(self, path: Path, text: str, mode: int = 0o600) -> None:
+        """Write a file atomically: temporary file, fsync, rename. Missing folders are made 0700."""
+        self.commands.append(f"write {path}")
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                os.fchmod(stream.fileno(), mode)
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def remove_file(self, path: Path) -> None:
+        """Remove a file; nothing when it does not exist."""
+        self.commands.append(f"remove {path}")
+        path.unlink(missing_ok=True)
+
+    def sysctl(self, key: str) -> Optional[str]:
+        """Return a kernel parameter by its path below /proc/sys, None where this kernel has none."""
+        text = self.read_file(Path("/proc/sys") / key)
+        return None if text is None else text.strip()
+
+    def set_sysctl(self, key: str, value: str) -> None:
+        """Set a kernel parameter and read it back. Raises SystemFailure when it did not take."""
+        self.commands.append(f"sysctl {key}={value}")
+        try:
+            (Path("/proc/sys") / key).write_text(value, encoding="ascii")
+        except OSError as error:
+            raise SystemFailure(f"sysctl {key}={value}: {error.strerror}") from error
+        if self.sysctl(key) != value:
+            raise SystemFailure(f"sysctl {key}={value}: the kernel did not take it")
+
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The topology as dataclasses: what the operator wrote, checked and in canonical spelling.
+
+Domains are lower case, in their ASCII (IDNA 2008) form, without a leading ``*.`` or a trailing dot.
+Disabled upstreams stay (their egress must not leak), disabled clients and rules are left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Optional, Union
+
+Address = Union[IPv4Address, IPv6Address]
+Interface = Union[IPv4Interface, IPv6Interface]
+Network = Union[IPv4Network, IPv6Network]
+
+DIRECT, BLOCK = "direct", "block"
+"""The egresses that are always there; no upstream may take their names."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a WireGuard peer answers. `host` is a name, an IPv4 or an IPv6 address without brackets."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The gateway's side that clients connect to."""
+
+    interface: str
+    listen_port: int
+    addresses: tuple[Interface, ...]
+    private_key: Optional[str] = None  # None: made on the gateway once
+    endpoint: Optional[Endpoint] = None  # what client configurations say; the port defaults to listen_port
+    mtu: Optional[int] = None
+    nat: bool = True
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """One WireGuard tunnel out of the gateway."""
+
+    name: str
+    endpoint: Endpoint
+    public_key: str
+    allowed_ips: tuple[Network, ...]
+    addresses: tuple[Interface, ...] = ()
+    private_key: Optional[str] = None  # None: made on the gateway once
+    preshared_key: Optional[str] = None
+    mtu: int = 1420
+    persistent_keepalive: int = 25
+    enabled: bool = True
+    nat: bool = True
+
+
+@dataclass(frozen=True)
+class List:
+    """A named bundle of domains and networks."""
+
+    name: str
+    domains: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One match (exactly one of the three is set) and the egress it leads to."""
+
+    egress: str
+    domain: Optional[str] = None
+    network: Optional[Network] = None
+    list: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """An ordered list of rules and a default egress."""
+
+    rules: tuple[Rule, ...] = ()
+    default: str = DIRECT
+
+
+@dataclass(frozen=True)
+class Client:
+    """One peer of the server's interface. It has the named policy, or one of its own."""
+
+    name: str
+    addresses: tuple[Address, ...]
+    policy: Union[str, Policy]
+    public_key: Optional[str] = None  # None: its key pair is made on the gateway
+    private_key: Optional[str] = None
+    preshared_key: Optional[str] = None
+    persistent_keepalive: int = 25  # seconds, in its configuration file
+
+
+@dataclass(frozen=True)
+class Names:
+    """The gateway's resolver for its clients."""
+
+    servers: tuple[str, ...] = ()  # "address" or "address#port"; empty: the host's own
+    max_ttl: int = 600  # seconds
+    cache_size: int = 10000
+
+
+@dataclass(frozen=True)
+class Topology:
+    """One gateway's topology."""
+
+    server: Server
+    upstreams: tuple[Upstream, ...] = ()
+    lists: tuple[List, ...] = ()
+    policies: tuple[tuple[str, Policy], ...] = ()  # (name, policy)
+    clients: tuple[Client, ...] = ()
+    backend: str = "ipset"  # ipset | nftables
+    dns: Names = Names()
+    retention: int = 43200  # seconds
+    mark_mask: int = 0x3FFF  # contiguous bits; the highest says "classified"
+    table_base: int = 100  # table of `block`; upstreams follow
+    rule_priority: int = 5000  # the first of our ip rules' five priorities

@@ -1,0 +1,57 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Asks names and addresses over HTTP as a client's browser would, and tells what came of it.
+
+Reads `[[target, family], …]` (family 4 or 6) as JSON from standard input, writes one object a target and address:
+`{"target", "family", "address", "seen", "error"}`. `seen` is the address that the web server saw; `address` is null
+when the name has none.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+SECONDS = 4.0
+FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+
+
+def ask(target: str, address: str) -> tuple[str | None, str | None]:
+    """Returns what the web server saw, or the error."""
+    connection = http.client.HTTPConnection(address, 80, timeout=SECONDS)
+    try:
+        connection.request("GET", "/", headers={"Host": target})
+        return connection.getresponse().read().decode().strip(), None
+    except OSError as error:
+        return None, f"{type(error).__name__}: {error}"
+    finally:
+        connection.close()
+
+
+def probe(target: str, family: int) -> list[dict[str, object]]:
+    """Returns one result an address of the target, or one without an address when it has none."""
+    try:
+        found = socket.getaddrinfo(target, 80, FAMILIES[family], socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        return [{"target": target, "family": family, "address": None, "seen": None, "error": str(error)}]
+    results: list[dict[str, object]] = []
+    for address in sorted({str(entry[4][0]) for entry in found}):
+        seen, error = ask(target, address)
+        results.append({"target": target, "family": family, "address": address, "seen": seen, "error": error})
+    return results
+
+
+def main() -> None:
+    """Probes everything at once: an address that swallows packets must not hold up the others."""
+    wishes = json.load(sys.stdin)
+    with ThreadPoolExecutor(max_workers=32) as pool:
+        results = pool.map(lambda wish: probe(wish[0], wish[1]), wishes)
+        json.dump(list(itertools.chain.from_iterable(results)), sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

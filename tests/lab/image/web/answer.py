@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The web server of the pretended Internet: answers every request with the address that it came from."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Server(ThreadingHTTPServer):
+    """Listens on one dual-stack socket for every address that the host plays."""
+
+    address_family = socket.AF_INET6
+    daemon_threads = True
+    request_queue_size = 256
+
+    def server_bind(self) -> None:
+        """Binds for both families, and without the name look-up of the standard library's HTTPServer."""
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = "lab", self.server_address[1]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers GET with the caller's address, an IPv4 one written as such."""
+
+    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+        address = ipaddress.IPv6Address(self.client_address[0])
+        body = f"{address.ipv4_mapped or address}\n".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base class's name
+        """Writes a request to the journal: caller and the address that it asked."""
+        print(self.client_address[0], "->", self.connection.getsockname()[0], flush=True)
+
+
+if __name__ == "__main__":
+    Server(("::", 80), Handler).serve_forever()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which lists and which distinct policies there are: rules of one's own become private lists.
+
+Sets belong to lists, never to clients. Neighbouring rules with single domains and networks and the
+same egress form one private list; private lists and policies with the same content are one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Union
+
+from ..topology.model import List, Network, Policy, Rule, Topology
+
+Content = tuple[frozenset[str], frozenset[Network]]
+
+
+@dataclass
+class Bundle:
+    """One list as the compiler sees it: its content and the keys under which it keeps its number."""
+
+    keys: list[str]
+    domains: tuple[str, ...]
+    networks: tuple[Network, ...]
+    comment: str
+
+
+@dataclass
+class FlatPolicy:
+    """One distinct policy: (index of its bundle, egress) in order, and the default."""
+
+    keys: list[str]
+    rules: tuple[tuple[int, str], ...]
+    default: str
+
+
+@dataclass
+class Flattened:
+    """All bundles and distinct policies of a topology, and each client's policy by index."""
+
+    bundles: list[Bundle]
+    policies: list[FlatPolicy]
+    policy_of: dict[str, int]  # client name → index
+
+
+class _Collector:
+    def __init__(self, lists: Mapping[str, List]) -> None:
+        self.lists = lists
+        self.bundles: list[Bundle] = []
+        self.named: dict[str, int] = {}
+        self.private: dict[Content, int] = {}
+        self.policies: list[FlatPolicy] = []
+        self.by_content: dict[tuple[tuple[tuple[int, str], ...], str], int] = {}
+
+    def policy(self, owner: str, policy: Policy) -> int:
+        """Return the index of the owner's policy, adding it or the owner."""
+        rules = []
+        for occurrence, part in _parts(policy.rules):
+            if isinstance(part, Rule):
+                rules.append((self._named(str(part.list)), part.egress))
+            else:
+                rules.append((self._private(f"{owner}/{part[0].egress}/{occurrence}", part), part[0].egress))
+        content = (tuple(rules), policy.default)
+        if content not in self.by_content:
+            self.by_content[content] = len(self.policies)
+            self.policies.append(FlatPolicy([], *content))
+        index = self.by_content[content]
+        self.policies[index].keys.append(f"policy:{owner}")
+        return index
+
+    def _named(self, name: str) -> int:
+        if name not in self.named:
+            self.named[name] = len(self.bundles)
+            entry = self.lists[name]
+            self.bundles.append(Bundle([f"set:list/{name}"], entry.domains, entry.networks, f"list {name}"))
+        return self.named[name]
+
+    def _private(self, key: str, rules: list[Rule]) -> int:
+        domains = tuple(rule.domain for rule in rules if rule.domain is not None)
+        networks = tuple(rule.network for rule in rules if rule.network is not None)
+        content = (frozenset(domains), frozenset(networks))
+        if content not in self.private:
+            self.private[content] = len(self.bundles)
+            self.bundles.append(Bundle([], domains, networks, f"rules {key}"))
+        index = self.private[content]
+        self.bundles[index].keys.append(f"set:{key}")
+        return index
+
+
+def _parts(rules: tuple[Rule, ...]) -> Iterator[tuple[int, Union[Rule, list[Rule]]]]:
+    """Yield list rules as they are and runs of other rules with one egress, counted by egress."""
+    occurrences: dict[str, int] = {}
+    run: list[Rule] = []
+
+    def finished() -> Iterator[tuple[int, list[Rule]]]:
+        if run:
+            occurrence = occurrences.get(run[0].egress, 0)
+            occurrences[run[0].egress] = occurrence + 1
+            yield occurrence, run
+
+    for rule in rules:
+        if run and (rule.list is not None or rule.egress != run[0].egress):
+            yield from finished()
+            run = []
+        if rule.list is not None:
+            yield 0, rule
+        else:
+            run.append(rule)
+    yield from finished()
+
+
+def flatten(topology: Topology) -> Flattened:
+    """Return the bundles and policies that the topology's clients use; what nobody uses is left out."""
+    collector = _Collector({entry.name: entry for entry in topology.lists})
+    policies = dict(topology.policies)
+    named: dict[str, int] = {}
+    policy_of: dict[str, int] = {}
+    for client in topology.clients:
+        if isinstance(client.policy, Policy):
+            policy_of[client.name] = collector.policy(f"client/{client.name}", client.policy)
+            continue
+        if client.policy not in named:
+            named[client.policy] = collector.policy(f"policy/{client.policy}", policies[client.policy])
+        policy_of[client.name] = named[client.policy]
+    return Flattened(collector.bundles, collector.policies, policy_of)
+
+
+def used_egresses(flattened: Flattened) -> set[str]:
+    """Return the names of all egresses that a rule or a default leads to."""
+    used: set[str] = set()
+    for policy in flattened.policies:
+        used.add(policy.default)
+        used.update(egress for _index, egress in policy.rules)
+    return used
+
+
+def first_owner(keys: list[str]) -> str:
+    """Return the first key as words for people: `policy:policy/family` → `policy family`."""
+    return keys[0].split(":", 1)[1].replace("/", " ")

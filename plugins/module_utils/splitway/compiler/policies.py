@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Distinct policies → sets and chains: what each rule matches, in order, in both families."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ..state import FAMILIES, AddressSet, FamilyMarks, MarkPolicy, MarkRule, number_field
+from ..topology.model import BLOCK, Topology
+from .lists import Bundle, FlatPolicy, Flattened, first_owner
+from .names import LONGEST_LINE, Holders, Names, close, line
+from .networks import METADATA, SplitNetworks, special_ranges, split_networks
+from .numbers import Numbered, allocate
+
+MAXIMUM_SETS = 9999  # lists with domains or networks; four kernel sets each at most
+
+
+@dataclass
+class Matching:
+    """All sets, the dnsmasq lines that fill them, and which sets each bundle is matched by."""
+
+    sets: list[AddressSet] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    public: dict[int, list[list[str]]] = field(default_factory=dict)  # family → bundle → set names
+    special: dict[int, list[list[str]]] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+
+def compile_matching(topology: Topology, flattened: Flattened, numbers: Mapping[str, int]) -> Matching:
+    """Return the sets of all bundles. Static members are in them for either backend."""
+    bundles = flattened.bundles
+    names = close([bundle.domains for bundle in bundles])
+    held = {key: number for key, number in numbers.items() if key.startswith("set:")}
+    limit = f"more than {MAXIMUM_SETS} lists are in use"
+    numbered = allocate([bundle.keys for bundle in bundles], held, range(1, MAXIMUM_SETS + 1), limit)
+    crowds = _crowds(names, numbered, topology.backend)
+    # All keys at once, so that a number is never given twice.
+    groups = [bundle.keys for bundle in bundles] + [[f"set:name/{domain}" for domain in crowd] for crowd in crowds.values()]
+    numbered = allocate(groups, held, range(1, MAXIMUM_SETS + 1), limit)
+    crowd_numbers = dict(zip(crowds, numbered[len(bundles) :]))
+
+    matching = Matching(
+        public={family: [[] for _ in bundles] for family in FAMILIES},
+        special={family: [[] for _ in bundles] for family in FAMILIES},
+    )
+    for keys, entry in zip(groups, numbered):
+        matching.numbers.update((key, entry.number) for key in keys)
+    timeout = learned_timeout(topology)
+    special = special_ranges(topology.server)
+    for index, bundle in enumerate(bundles):
+        if bundle.domains:
+            _learned(matching, [index], numbered[index], timeout, bundle.comment)
+        _static(matching, index, numbered[index].number, bundle, split_networks(bundle.networks, special))
+    for holders, entry in crowd_numbers.items():
+        comment = f"names in {len(holders)} lists: {', '.join(crowds[holders][:3])}"
+        _learned(matching, sorted(holders), entry, timeout, comment)
+    for domain, holders in sorted(names.holders.items()):
+        crowd = crowd_numbers.get(holders)
+        used = [crowd.number] if crowd else [numbered[index].number for index in sorted(holders)]
+        matching.lines.append(line(domain, used, topology.backend))
+    _special_sets(matching, special)
+    return matching
+
+
+def learned_timeout(topology: Topology) -> int:
+    """Return the seconds that a learned address stays after it was last added.
+
+    ipset refreshes an address at each answer that dnsmasq does not take from its cache: retention
+    plus the longest time in that cache is enough. An nftables set does not; its addresses are
+    refreshed by new flows to them, so that twice the retention is given.
+    """
+    if topology.backend == "nftables":
+        return 2 * topology.retention
+    return topology.retention + topology.dns.max_ttl
+
+
+def _crowds(names: Names, numbered: Sequence[Numbered], backend: str) -> dict[Holders, list[str]]:
+    """Return the domains that would need a too long line, by their holders.
+
+    Numbers are counted as long as the longest, so that the answer does not depend on allocation.
+    """
+    fits: dict[tuple[int, int], bool] = {}
+
+    def fit(domain: str, holders: Holders) -> bool:
+        size = (len(domain), len(holders))
+        if size not in fits:
+            fits[size] = len(line(domain, [MAXIMUM_SETS] * len(holders), backend).encode()) <= LONGEST_LINE
+        return fits[size]
+
+    return names.crowds({domain: fit(domain, holders) for domain, holders in names.holders.items()})
+
+
+def _learned(matching: Matching, indices: Sequence[int], entry: Numbered, timeout: int, comment: str) -> None:
+    for family in FAMILIES:
+        name = f"sw{family}d{entry.number}"
+        seed: Optional[str] = None if entry.split_from is None else f"sw{family}d{entry.split_from}"
+        matching.sets.append(AddressSet(name, family, timeout, seed_from=seed, comment=comment))
+        for index in indices:
+            matching.public[family][index].append(name)
+
+
+def _static(
+    matching: Matching, index: int, number: int, bundle: Bundle, networks: Mapping[int, SplitNetworks]
+) -> None:
+    for family, split in networks.items():
+        for letter, members, names in (
+            ("n", split.public, matching.public),
+            ("p", split.special, matching.special),
+        ):
+            if members:
+                name = f"sw{family}{letter}{number}"
+                matching.sets.append(AddressSet(name, family, None, members, comment=bundle.comment))
+                names[family][index].append(name)
+
+
+def _special_sets(matching: Matching, special: Mapping[int, tuple[object, ...]]) -> None:
+    for family in FAMILIES:
+        ranges = tuple(map(str, special[family]))
+        matching.sets.append(AddressSet(f"sw{family}s", family, None, ranges, comment="special ranges"))
+        matching.sets.append(AddressSet(f"sw{family}m", family, None, METADATA[family], comment="cloud metadata"))
+
+
+def number_policies(topology: Topology, flattened: Flattened, numbers: Mapping[str, int]) -> dict[str, int]:
+    """Return policy key → number for every owner of every distinct policy."""
+    _shift, classified = number_field(topology.mark_mask)
+    held = {key: number for key, number in numbers.items() if key.startswith("policy:")}
+    groups = [policy.keys for policy in flattened.policies]
+    limit = f"{len(groups)} distinct policies do not fit into splitway_mark_mask, which holds {classified - 1}"
+    numbered = allocate(groups, held, range(1, classified), limit)
+    return {key: entry.number for keys, entry in zip(groups, numbered) for key in keys}
+
+
+def compile_family(
+    family: int,
+    topology: Topology,
+    flattened: Flattened,
+    matching: Matching,
+    policies: Mapping[str, int],
+    egresses: Mapping[str, int],
+) -> FamilyMarks:
+    """Return the clients and chains of one family."""
+    clients = {
+        str(address): policies[flattened.policies[flattened.policy_of[client.name]].keys[0]]
+        for client in topology.clients
+        for address in client.addresses
+        if address.version == family
+    }
+    chains = (
+        _policy(policy, policies[policy.keys[0]], matching.public[family], matching.special[family], egresses, family)
+        for policy in flattened.policies
+    )
+    return FamilyMarks(clients, tuple(sorted(chains, key=lambda chain: chain.number)), f"sw{family}s")
+
+
+def _policy(
+    policy: FlatPolicy,
+    number: int,
+    public: Sequence[Sequence[str]],
+    special: Sequence[Sequence[str]],
+    egresses: Mapping[str, int],
+    family: int,
+) -> MarkPolicy:
+    def rules(sets_of: Sequence[Sequence[str]]) -> tuple[MarkRule, ...]:
+        return tuple(
+            MarkRule(tuple(sets_of[index]), egresses[egress]) for index, egress in policy.rules if sets_of[index]
+        )
+
+    metadata = MarkRule((f"sw{family}m",), egresses[BLOCK])
+    return MarkPolicy(
+        number=number,
+        name=first_owner(policy.keys),
+        rules=rules(public),
+        default=egresses[policy.default],
+        special=(*rules(special), metadata),
+    )

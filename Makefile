@@ -1,0 +1,99 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+SCENARIO ?= default
+root := $(CURDIR)
+results := $(root)/.cache/results
+collection := .cache/collections/ansible_collections/splitway/gateway
+
+export PYTHON
+export PATH := $(root)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(root)/ansible.cfg
+export ANSIBLE_COLLECTIONS_PATH := $(root)/.cache/collections
+
+.PHONY: help
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | column -t -s '|'
+
+# --- what everything stands on -----------------------------------------------------------------------------------------
+
+.venv/ready: requirements.txt requirements-development.txt
+	tests/prepare-machine python
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-development.txt
+	touch $@
+
+# The collection by its name: a link from the tree that Ansible and Python look into to this checkout.
+$(collection):
+	mkdir -p $(@D)
+	ln -sfn ../../../.. $@
+
+.PHONY: prepared
+prepared: .venv/ready $(collection)
+
+.PHONY: lab-machine
+lab-machine: prepared
+	tests/prepare-machine lab
+
+# --- the lab -----------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: lab-up ## the lab, the playbooks, and a table of which client's traffic took which way
+	tests/lab/demo
+
+.PHONY: lab-up
+lab-up: lab-machine ## the lab's hosts, plain: ready for exit.yml and site.yml
+	ansible-playbook --inventory inventories/lab tests/lab/up.yml
+
+.PHONY: lab-down
+lab-down: lab-machine ## removes the lab
+	ansible-playbook --inventory inventories/lab tests/lab/down.yml
+
+# --- the tests ---------------------------------------------------------------------------------------------------------
+
+.PHONY: lint
+lint: prepared ## formats, styles, types, documentation
+	tests/lint
+
+.PHONY: unit
+unit: prepared ## pure code and modules on a fake system
+	PYTHONPATH=$(root)/.cache/collections pytest --import-mode=importlib --numprocesses 2 \
+		--junitxml $(results)/unit.xml $(collection)/tests/unit
+
+.PHONY: kernel
+kernel: prepared ## reconcilers against the real kernel, in network namespaces (root)
+	tests/prepare-machine kernel
+	PYTHONPATH=$(root)/.cache/collections pytest --import-mode=importlib \
+		--junitxml $(results)/kernel.xml $(collection)/tests/kernel
+
+.PHONY: molecule
+molecule: lab-machine ## SCENARIO=default (ipset) or nftables: the whole collection on real hosts, judged by real traffic
+	PYTEST_ADDOPTS="--junitxml=$(results)/molecule-$(SCENARIO).xml" molecule test --scenario-name $(SCENARIO)
+
+.PHONY: molecule-default molecule-nftables
+molecule-default molecule-nftables:
+	$(MAKE) molecule SCENARIO=$(@:molecule-%=%)
+
+tiers := lint unit kernel molecule-default molecule-nftables
+
+# Every tier runs, so that one run tells all that is wrong; the last line counts the tests of all of them.
+define run_tiers
+	rm -rf $(results)
+	failed=; for tier in $(1); do \
+		echo "=== $$tier"; \
+		$(MAKE) --no-print-directory $$tier || failed="$$failed $$tier"; \
+	done; \
+	.venv/bin/python tests/summary.py $(results) $$failed
+endef
+
+.PHONY: test
+test: prepared ## lint, unit, kernel and both Molecule scenarios
+	$(call run_tiers,$(tiers))
+
+.PHONY: test-all
+test-all: prepared ## the same and the demo
+	$(call run_tiers,$(tiers) demo)

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Adds up the results of all tiers: `summary.py FOLDER [FAILED_TIER …]`.
+
+Prints a line a tier and, last, `N passed, N failed, N skipped`. A tier that failed without a failed test (a linter, a
+playbook) counts as one failure. Ends with status 1 when anything failed.
+"""
+
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+
+def count(report: Path) -> tuple[int, int, int]:
+    """Returns the numbers of passed, failed and skipped tests of one JUnit report."""
+    passed = failed = skipped = 0
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+        bad = int(suite.get("failures", "0")) + int(suite.get("errors", "0"))
+        unused = int(suite.get("skipped", "0"))
+        passed += int(suite.get("tests", "0")) - bad - unused
+        failed += bad
+        skipped += unused
+    return passed, failed, skipped
+
+
+def main() -> int:
+    """Prints the summary and returns the exit status."""
+    folder, failed_tiers = Path(sys.argv[1]), sys.argv[2:]
+    counts = {report.stem: count(report) for report in sorted(folder.glob("*.xml"))}
+    for tier in failed_tiers:
+        if counts.get(tier, (0, 0, 0))[1] == 0:
+            counts[tier] = (counts.get(tier, (0, 0, 0))[0], 1, 0)
+    for tier, (passed, failed, skipped) in counts.items():
+        print(f"{tier}: {passed} passed, {failed} failed, {skipped} skipped")
+    if failed_tiers:
+        print(f"failed: {', '.join(failed_tiers)} (see above)")
+    passed, failed, skipped = (sum(column) for column in zip(*counts.values(), strict=True)) if counts else (0, 1, 0)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,7 +17,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(root)/.cache/collections
 
 .PHONY: help
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
 
 # --- what everything stands on -----------------------------------------------------------------------------------------
 

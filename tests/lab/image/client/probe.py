@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Asks names and addresses over HTTP as a client's browser would, and tells what came of it.
 
-Reads `[[target, family], …]` (family 4 or 6) as JSON from standard input, writes one object a target and address:
-`{"target", "family", "address", "seen", "error"}`. `seen` is the address that the web server saw; `address` is null
-when the name has none.
+    probe.py [--forever] '[["google.com", 4], ["2001:db8:ff::200", 6], …]'
+
+Writes one JSON object a line, for each address of each target: `{"target", "family", "address", "seen", "error"}`.
+`seen` is the address that the web server saw; `address` is null when the name was not answered.
 """
 
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import socket
 import sys
@@ -26,7 +26,7 @@ def ask(target: str, address: str) -> tuple[str | None, str | None]:
     try:
         connection.request("GET", "/", headers={"Host": target})
         return connection.getresponse().read().decode().strip(), None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         return None, f"{type(error).__name__}: {error}"
     finally:
         connection.close()
@@ -47,10 +47,15 @@ def probe(target: str, family: int) -> list[dict[str, object]]:
 
 def main() -> None:
     """Probes everything at once: an address that swallows packets must not hold up the others."""
-    wishes = json.load(sys.stdin)
-    with ThreadPoolExecutor(max_workers=32) as pool:
-        results = pool.map(lambda wish: probe(wish[0], wish[1]), wishes)
-        json.dump(list(itertools.chain.from_iterable(results)), sys.stdout)
+    forever = sys.argv[1] == "--forever"
+    wishes = json.loads(sys.argv[-1])
+    with ThreadPoolExecutor(max_workers=64) as pool:
+        while True:
+            for results in pool.map(lambda wish: probe(wish[0], wish[1]), wishes):
+                for result in results:
+                    print(json.dumps(result), flush=True)
+            if not forever:
+                return
 
 
 if __name__ == "__main__":

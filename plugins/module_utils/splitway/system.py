@@ -10,7 +10,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
+
+if TYPE_CHECKING:
+    from .reconcile.services import Units
 
 CONFIGURATION = Path("/etc/splitway")
 RUNTIME = Path("/run/splitway")
@@ -28,13 +31,20 @@ class System:
         self.runtime = runtime
         self.commands: list[str] = []  # what was run to change something, without its input
 
+    @property
+    def units(self) -> Units:
+        """The services of this host."""
+        from .reconcile.services import Units
+
+        return Units(self)
+
     def has(self, program: str) -> bool:
         """Return whether the program is installed."""
         return shutil.which(program, path=_PATH) is not None
 
-    def read(self, *argv: str, timeout: float = 60) -> str:
+    def read(self, *argv: str, input: Optional[str] = None, timeout: float = 60) -> str:
         """Return the output of a program that changes nothing. Raises SystemFailure when it fails."""
-        return self._run(argv, None, timeout)
+        return self._run(argv, input, timeout)
 
     def run(self, *argv: str, input: Optional[str] = None, timeout: float = 120) -> str:
         """Run a program that changes the host; secrets go in by `input`. Raises SystemFailure."""

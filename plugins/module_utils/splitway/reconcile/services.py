@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The few things that we ask of systemd: a unit's text, start, stop, restart, is it running.
+
+Reconcilers reach it as ``system.units``, so that a test can run the same unit files as plain
+processes in a network namespace. Nothing is enabled here: what starts at boot is the agent's matter.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+if TYPE_CHECKING:
+    from ..system import System
+
+FOLDER = Path("/etc/systemd/system")
+
+WIREGUARD = "splitway-wireguard@.service"
+
+# Without RuntimeDirectory: systemd would remove /run/wireguard, with the sockets of all interfaces,
+# when one of them stops. Restart=always and not on-failure: wireguard-go ends with 0 when somebody
+# deletes its link. No start limit: a tunnel that gave up stays down until somebody looks.
+WIREGUARD_TEXT = """\
+# Made by splitway; removed when no interface needs it
+[Unit]
+Description=splitway: WireGuard in user space for %i
+Documentation=man:wg(8)
+StartLimitIntervalSec=0
+
+[Service]
+Type=forking
+ExecStart=/usr/bin/wireguard-go %i
+Restart=always
+RestartSec=1
+"""
+
+
+class Units:
+    """systemd's units on this host. All methods but read, active and available change it."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+
+    def available(self) -> bool:
+        """Return whether systemd runs this host."""
+        return Path("/run/systemd/system").is_dir()
+
+    def read(self, name: str) -> Optional[str]:
+        """Return the text of a unit file of ours, None when there is none."""
+        return self.system.read_file(FOLDER / name)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a unit file, unless it has this text already, and let systemd read it."""
+        if self.read(name) != text:
+            self.system.write_file(FOLDER / name, text, 0o644)
+            self._systemctl("daemon-reload")
+
+    def remove(self, name: str) -> None:
+        """Remove a unit file and let systemd forget it; nothing when there is none."""
+        if self.read(name) is not None:
+            self.system.remove_file(FOLDER / name)
+            self._systemctl("daemon-reload")
+
+    def active(self, name: str) -> bool:
+        """Return whether a unit runs, or is about to run again after it ended."""
+        if not self.available():
+            return False
+        shown = self.system.read("systemctl", "show", "--property=ActiveState", "--value", name)
+        return shown.strip() in ("active", "activating", "reloading")
+
+    def start(self, name: str) -> None:
+        """Start a unit and wait until it says that it runs. Raises SystemFailure."""
+        self._systemctl("start", name)
+
+    def restart(self, name: str) -> None:
+        """Stop a unit if it runs, and start it. Raises SystemFailure."""
+        self._systemctl("restart", name)
+
+    def stop(self, name: str) -> None:
+        """Stop a unit; nothing when it does not run."""
+        if self.active(name):
+            self._systemctl("stop", name)
+
+    def _systemctl(self, *argv: str) -> None:
+        self.system.run("systemctl", *argv)

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Network namespaces for the kernel tests, and a System whose units are plain processes in one.
+
+The test process itself moves into a fresh network namespace, so that the engine's code, netlink
+sockets and /proc/sys included, runs there unchanged. Further hosts are namespaces held open by a
+file descriptor: when it is closed and their processes are gone, the kernel removes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Optional
+
+from splitway.reconcile.services import Units
+from splitway.system import System, SystemFailure
+
+CLONE_NEWNS, CLONE_NEWNET = 0x00020000, 0x40000000
+PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
+_MARKER = "SPLITWAY_TEST_UNIT"
+
+
+def _check(status: int, what: str) -> None:
+    if status != 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+def private_mounts() -> None:
+    """Give this process mounts of its own: what the tests put into /run is seen by nobody else."""
+    _check(_libc.unshare(CLONE_NEWNS), "unshare mounts")
+    _check(_libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")  # daemons become our children: we reap them
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    for folder in ("/run/wireguard", "/run/netns"):
+        Path(folder).mkdir(exist_ok=True)
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+
+
+def _current() -> int:
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def enter(descriptor: int) -> None:
+    """Move this thread into the network namespace of a descriptor."""
+    _check(_libc.setns(descriptor, CLONE_NEWNET), "setns")
+
+
+@contextlib.contextmanager
+def fresh() -> Iterator[int]:
+    """Run the body in a new network namespace, `lo` up; yield a descriptor of it."""
+    before = _current()
+    _check(_libc.unshare(CLONE_NEWNET), "unshare network")
+    mine = _current()
+    try:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        # A new namespace takes the machine's IPv4 parameters over, Docker's forwarding for one.
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0", encoding="ascii")
+        yield mine
+    finally:
+        enter(before)
+        os.close(mine)
+        os.close(before)
+
+
+class Namespace:
+    """A further host: a network namespace in which commands can be run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        with fresh() as descriptor:
+            self._descriptor = os.dup(descriptor)
+        self._processes: list[subprocess.Popen[str]] = []
+
+    @property
+    def path(self) -> str:
+        """A path by which iproute2 and nsenter find the namespace."""
+        return f"/proc/{os.getpid()}/fd/{self._descriptor}"
+
+    def run(self, *argv: str, input: Optional[str] = None, check: bool = True) -> str:
+        """Return the output of a program run here."""
+        done = subprocess.run(
+            ["nsenter", f"--net={self.path}", *argv], input=input or "", capture_output=True, text=True, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"{self.name}: {shlex.join(argv)}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def succeeds(self, *argv: str) -> bool:
+        """Return whether a program run here ends with 0."""
+        argv = ("nsenter", f"--net={self.path}", *argv)
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a program here; it is killed when the test ends."""
+        process = subprocess.Popen(
+            ["nsenter", f"--net={self.path}", *argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self._processes.append(process)
+        return process
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Run the body, Python included, in this namespace."""
+        before = _current()
+        enter(self._descriptor)
+        try:
+            yield
+        finally:
+            enter(before)
+            os.close(before)
+
+    def close(self) -> None:
+        for process in self._processes:
+            process.kill()
+            process.communicate()
+        os.close(self._descriptor)
+
+
+class Network:
+    """The namespaces of one test and the wires between them and the gateway (the test itself)."""
+
+    def __init__(self) -> None:
+        self.namespaces: dict[str, Namespace] = {}
+
+    def host(self, name: str) -> Namespace:
+        """Return a new namespace."""
+        self.namespaces[name] = Namespace(name)
+        return self.namespaces[name]
+
+    def connect(
+        self, host: Namespace, interface: str, ours: tuple[str, ...] = (), theirs: tuple[str, ...] = ()
+    ) -> None:
+        """Connect the gateway's new `interface` with `host`'s eth0-like interface of the same name, both
+        up, with addresses (with prefix length); the host's default routes lead to the gateway."""
+        subprocess.run(
+            ["ip", "link", "add", interface, "type", "veth", "peer", "name", interface, "netns", host.path], check=True
+        )
+        for command, addresses in ((_here, ours), (host.run, theirs)):
+            for address in addresses:
+                extra = ("nodad",) if ":" in address else ()
+                command("ip", "address", "add", address, "dev", interface, *extra)
+            command("ip", "link", "set", interface, "up")
+        for address in ours:
+            family = "-6" if ":" in address else "-4"
+            host.run("ip", family, "route", "replace", "default", "via", address.split("/")[0], "dev", interface)
+
+    def close(self) -> None:
+        for namespace in self.namespaces.values():
+            namespace.close()
+
+
+def _here(*argv: str) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise AssertionError(f"{shlex.join(argv)}: {done.stderr or done.stdout}")
+    return done.stdout
+
+
+run_here = _here
+
+
+def wait_for(condition: Callable[[], object], what: str, timeout: float = 10) -> None:
+    """Wait until a condition holds; fail with `what` when it does not within `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout:.0f} s for: {what}")
+        time.sleep(0.02)
+
+
+def _marked(mark: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return found
+
+
+def _end(pids: list[int], signal_: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal_)
+    for pid in pids:
+        with contextlib.suppress(ChildProcessError):  # somebody else's child, or reaped already
+            os.waitpid(pid, 0)
+
+
+class PlainUnits(Units):
+    """The same unit files, run as plain processes in the test's namespace; never restarted by themselves."""
+
+    def __init__(self, system: System, folder: Path) -> None:
+        super().__init__(system)
+        self.folder = folder
+
+    def available(self) -> bool:
+        return True
+
+    def read(self, name: str) -> Optional[str]:
+        return self.system.read_file(self.folder / name)
+
+    def write(self, name: str, text: str) -> None:
+        if self.read(name) != text:
+            self.system.write_file(self.folder / name, text, 0o644)
+
+    def remove(self, name: str) -> None:
+        if self.read(name) is not None:
+            self.system.remove_file(self.folder / name)
+
+    def active(self, name: str) -> bool:
+        return bool(self.pids(name))
+
+    def start(self, name: str) -> None:
+        if self.active(name):
+            return
+        self.system.commands.append(f"start {name}")
+        forking = "forking" in self._settings(name, "Type")
+        for setting in ("ExecStartPre", "ExecStart"):
+            for line in self._settings(name, setting):
+                self._execute(name, shlex.split(line.lstrip("-+!@:")), wait=forking or setting == "ExecStartPre")
+
+    def restart(self, name: str) -> None:
+        self.stop(name)
+        self.start(name)
+
+    def stop(self, name: str) -> None:
+        self.system.commands.append(f"stop {name}")
+        self.kill(name, signal.SIGTERM)
+
+    def pids(self, name: str) -> list[int]:
+        """Return the processes of a unit: those that inherited our mark in their environment."""
+        return _marked(f"{_MARKER}={os.getpid()}:{name}\0")
+
+    def kill(self, name: str, signal_: int = signal.SIGKILL) -> None:
+        """Send a signal to a unit's processes and wait for their end."""
+        _end(self.pids(name), signal_)
+
+    def close(self) -> None:
+        _end(_marked(f"{_MARKER}={os.getpid()}:"), signal.SIGKILL)
+
+    def _settings(self, name: str, setting: str) -> list[str]:
+        template = re.sub(r"@.*\.", "@.", name)
+        text = self.read(name) or self.read(template)
+        if text is None:
+            raise SystemFailure(f"unit {name} not found")
+        instance = name.partition("@")[2].rpartition(".")[0]
+        return [line.replace("%i", instance) for line in re.findall(rf"^{setting}=(.+)$", text, re.MULTILINE)]
+
+    def _execute(self, name: str, argv: list[str], wait: bool) -> None:
+        environment = {**os.environ, _MARKER: f"{os.getpid()}:{name}"}
+        log = self.folder / f"{name}.log"
+        with log.open("a") as stream:
+            process = subprocess.Popen(
+                argv, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+            )
+        if wait and process.wait(timeout=20) != 0:
+            raise SystemFailure(f"{name}: {log.read_text().strip()[-2000:]}")
+
+
+class NamespaceSystem(System):
+    """A System with folders of its own; it acts on the namespace in which the test runs."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(configuration=folder / "etc", runtime=folder / "run")
+        (folder / "units").mkdir()
+        self.plain_units = PlainUnits(self, folder / "units")
+
+    @property
+    def units(self) -> PlainUnits:
+        return self.plain_units
+
+
+class Written(AssertionError):
+    """Something was written through a read-only System."""
+
+
+class ReadOnlySystem(NamespaceSystem):
+    """A System that raises on whatever changes the host: check mode is proven with it, not believed."""
+
+    def __init__(self, like: NamespaceSystem) -> None:
+        System.__init__(self, like.configuration, like.runtime)
+        self.plain_units = _ReadOnlyUnits(self, like.plain_units.folder)
+
+    def run(self, *argv: str, input: Optional[str] = None, timeout: float = 120) -> str:
+        raise Written(" ".join(argv))
+
+    def netlink(self) -> contextlib.AbstractContextManager[object]:
+        raise Written("netlink")
+
+    def write_file(self, path: Path, text: str, mode: int = 0o600) -> None:
+        raise Written(f"write {path}")
+
+    def remove_file(self, path: Path) -> None:
+        raise Written(f"remove {path}")
+
+    def set_sysctl(self, key: str, value: str) -> None:
+        raise Written(f"sysctl {key}")
+
+
+class _ReadOnlyUnits(PlainUnits):
+    def start(self, name: str) -> None:
+        raise Written(f"start {name}")
+
+    def stop(self, name: str) -> None:
+        raise Written(f"stop {name}")

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The text of our dnsmasq's two configuration files and of its unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from ..state import Dns
+from ..system import System
+from .base import ReconcileError
+
+UNIT = "splitway-dnsmasq.service"
+
+CANARY = "use-application-dns.net"
+"""Firefox asks for it; NXDOMAIN keeps its names away from DNS over HTTPS, which no set would see."""
+
+LONGEST_LINE = 1024  # bytes; dnsmasq 2.90 takes 1024 and cuts at 1025 (measured)
+
+FILTER_SINCE = (2, 90)  # the first version that knows filter-rr
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where our dnsmasq's files are."""
+
+    options: Path
+    names: Path
+    runtime: Path  # its own folder below /run: systemd makes it and gives it to dnsmasq's user
+
+    @property
+    def started_options(self) -> Path:
+        return self.runtime / self.options.name
+
+    @property
+    def started_names(self) -> Path:
+        return self.runtime / self.names.name
+
+    @property
+    def pid(self) -> Path:
+        return self.runtime / "pid"
+
+
+def paths(system: System) -> Paths:
+    """Return the paths on this host."""
+    folder = system.configuration / "dnsmasq"
+    runtime = system.runtime.with_name(f"{system.runtime.name}-dnsmasq")
+    return Paths(folder / "dnsmasq.conf", folder / "names.conf", runtime)
+
+
+def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
+    """Return dnsmasq.conf. `version` is the installed one; None (not installed yet) is a current one."""
+    lines = [
+        "# Made by splitway",
+        f"interface={desired.interface}",
+        # dnsmasq adds lo by itself; the host's own resolver may live there.
+        "except-interface=lo",
+        # The interface comes last and may go and come back: bind-interfaces would not start, or not follow.
+        "bind-dynamic",
+        "domain-needed",
+        "bogus-priv",
+        # The host's resolver may ask us: then do not ask it.
+        "dns-loop-detect",
+        f"local=/{CANARY}/",
+        # max-cache-ttl alone still tells the client the answer's own ttl.
+        f"max-ttl={desired.max_ttl}",
+        f"max-cache-ttl={desired.max_ttl}",
+        f"cache-size={desired.cache_size}",
+        # 150 by default: hundreds of clients that start at once would be refused.
+        "dns-forward-max=2000",
+    ]
+    if version is None or version >= FILTER_SINCE:
+        # Their address hints reach the client and never a set.
+        lines.append("filter-rr=HTTPS,SVCB")
+    if desired.servers:
+        lines += ["no-resolv", *(f"server={server}" for server in desired.servers)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def names_text(desired: Dns) -> str:
+    """Return names.conf, sorted: the order of its lines means nothing. Raises ReconcileError for a line too long."""
+    for line in desired.lines:
+        size = len(line.encode())
+        if size > LONGEST_LINE:
+            raise ReconcileError(
+                f"dnsmasq cuts lines at {LONGEST_LINE} bytes, this one has {size}: {line[:100]}…; "
+                "let its name be on fewer lists"
+            )
+    return "".join(f"{line}\n" for line in sorted(desired.lines))
+
+
+def unit_text(where: Paths) -> str:
+    """Return the unit.
+
+    dnsmasq is started from a copy of its files in its own folder below /run, made at each start by
+    whoever starts it. What a running dnsmasq was started with is therefore known, always; and its user
+    needs no way into our configuration folder.
+
+    Type=forking: the first process ends when the sockets are bound and the files are read, so
+    ``systemctl restart`` returns when it answers, and fails when it cannot. It starts as its own user,
+    so that it needs neither SETUID nor DAC_OVERRIDE; NET_ADMIN fills the sets.
+    """
+    return f"""\
+# Made by splitway
+[Unit]
+Description=splitway: names for clients
+Documentation=man:dnsmasq(8)
+After=network.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=forking
+PIDFile={where.pid}
+RuntimeDirectory={where.runtime.name}
+RuntimeDirectoryMode=0750
+ExecStartPre=+/usr/bin/install -D -m 0644 -t {where.runtime} {where.options} {where.names}
+ExecStart=/usr/sbin/dnsmasq --conf-file={where.started_options} --conf-file={where.started_names} --pid-file={where.pid}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=always
+RestartSec=1
+User=dnsmasq
+AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+"""

@@ -157,21 +157,20 @@ class Dns:
     lines: tuple[str, ...]  # complete ipset=/nftset= lines, one a domain
     max_ttl: int = 600  # seconds
     cache_size: int = 10000
-    local_domain: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything one gateway must be."""
+    """Everything one gateway must be. The default is a host on which nothing is ours."""
 
-    backend: str  # ipset | nftables
-    numbers: dict[str, int]  # the allocation: egresses, sets and policies by key
-    server: Device
-    upstreams: tuple[Device, ...]
-    routes: Routes
-    sets: tuple[AddressSet, ...]
-    dns: Dns
-    marks: Marks
+    backend: str = "ipset"  # ipset | nftables
+    numbers: dict[str, int] = field(default_factory=dict)  # the allocation: egresses, sets, policies by key
+    server: Optional[Device] = None
+    upstreams: tuple[Device, ...] = ()
+    routes: Routes = Routes()
+    sets: tuple[AddressSet, ...] = ()
+    dns: Optional[Dns] = None
+    marks: Optional[Marks] = None
     schema: int = SCHEMA
 
 
@@ -195,6 +194,11 @@ def classified_bit(mask: int) -> int:
     """Return the bit that says "classified", in place."""
     shift, classified = number_field(mask)
     return classified << shift
+
+
+def section_from_data(section: str, data: Any) -> Any:
+    """Return one section of a State read from plain data. Raises ValueError that names the field."""
+    return _read(typing.get_type_hints(State)[section], data, section)
 
 
 T = TypeVar("T")

@@ -34,10 +34,9 @@ def compile_matching(topology: Topology, flattened: Flattened, numbers: Mapping[
     names = close([bundle.domains for bundle in bundles])
     held = {key: number for key, number in numbers.items() if key.startswith("set:")}
     limit = f"more than {MAXIMUM_SETS} lists are in use"
-    numbered = allocate([bundle.keys for bundle in bundles], held, range(1, MAXIMUM_SETS + 1), limit)
-    crowds = _crowds(names, numbered, topology.backend)
-    # All keys at once, so that a number is never given twice.
-    groups = [bundle.keys for bundle in bundles] + [[f"set:name/{domain}" for domain in crowd] for crowd in crowds.values()]
+    crowds = _crowds(names, topology.backend)
+    groups = [bundle.keys for bundle in bundles]
+    groups += [[f"set:name/{domain}" for domain in crowd] for crowd in crowds.values()]
     numbered = allocate(groups, held, range(1, MAXIMUM_SETS + 1), limit)
     crowd_numbers = dict(zip(crowds, numbered[len(bundles) :]))
 
@@ -76,7 +75,7 @@ def learned_timeout(topology: Topology) -> int:
     return topology.retention + topology.dns.max_ttl
 
 
-def _crowds(names: Names, numbered: Sequence[Numbered], backend: str) -> dict[Holders, list[str]]:
+def _crowds(names: Names, backend: str) -> dict[Holders, list[str]]:
     """Return the domains that would need a too long line, by their holders.
 
     Numbers are counted as long as the longest, so that the answer does not depend on allocation.

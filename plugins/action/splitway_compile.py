@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compiles a topology on the controller: the only place where Ansible meets the compiler."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import to_data
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import digest
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse
+
+
+class ActionModule(ActionBase):
+    """See the module documentation of the same name."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        numbers = arguments.pop("numbers", None)
+        variables = {f"splitway_{name}": value for name, value in arguments.items() if value is not None}
+        try:
+            topology = parse(variables)
+            state = compile_state(topology, numbers or {})
+        except (TopologyError, CompileError) as error:
+            raise AnsibleActionFail(str(error)) from error
+        result.update(changed=False, digest=digest(state))
+        if numbers is not None:
+            result.update(state=to_data(state), client_files=to_data(client_files(topology)))
+        return result

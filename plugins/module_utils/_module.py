@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one bridge between AnsibleModule and the engine."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from .splitway.reconcile.base import Change
+from .splitway.state import section_from_data
+from .splitway.store import Store
+from .splitway.system import System
+from .splitway.transaction import FAILURES, bring, preview
+
+TRANSACTION = {"transaction": {"type": "str"}}
+SECTION = {**TRANSACTION, "purge": {"type": "bool", "default": False}}
+BACKEND = {"backend": {"type": "str", "choices": ["ipset", "nftables"]}}
+
+PEER = {
+    "name": {"type": "str", "required": True},
+    "public_key": {"type": "str"},
+    "preshared_key": {"type": "str", "no_log": True},
+    "allowed_ips": {"type": "list", "elements": "str", "required": True},
+    "endpoint": {"type": "str"},
+    "persistent_keepalive": {"type": "int", "default": 0},
+}
+
+DEVICE = {
+    "name": {"type": "str", "required": True},
+    "interface": {"type": "str", "required": True},
+    "private_key": {"type": "str", "no_log": True},
+    "addresses": {"type": "list", "elements": "str", "default": []},
+    "peers": {"type": "list", "elements": "dict", "default": [], "options": PEER},
+    "listen_port": {"type": "int"},
+    "mtu": {"type": "int"},
+}
+
+
+def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn:
+    """Reconcile one section as the module's arguments say, and exit."""
+    parameters = module.params
+    backend: Optional[str] = parameters.get("backend")
+    system = System()
+    try:
+        desired = section_from_data(section, without_none(arguments))
+        if module.check_mode:
+            outcome = preview(Store(system), section, desired, backend=backend, purge=parameters["purge"])
+        else:
+            outcome = bring(
+                Store(system),
+                section,
+                desired,
+                backend=backend,
+                transaction=parameters["transaction"],
+                purge=parameters["purge"],
+            )
+    except (*FAILURES, ValueError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result(module, outcome.changes), commands=system.commands)
+
+
+def result(module: AnsibleModule, changes: tuple[Change, ...]) -> dict[str, Any]:
+    """Return what every module says of its changes: changed, before, after, and the diff when asked."""
+    before = "".join(f"{change.before}\n" for change in changes if change.before)
+    after = "".join(f"{change.after}\n" for change in changes if change.after)
+    answer: dict[str, Any] = {
+        "changed": bool(changes),
+        "changes": [f"{change.action} {change.what}" for change in changes],
+    }
+    if module._diff and changes:
+        answer["diff"] = {"before": before, "after": after}
+    return answer
+
+
+def without_none(value: Any) -> Any:
+    """Return arguments without the options that were left out, which Ansible gives as None."""
+    if isinstance(value, dict):
+        return {key: without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_none(item) for item in value]
+    return value

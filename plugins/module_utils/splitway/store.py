@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a gateway keeps: its published generation, and the transaction that is open, if any.
+
+The generation is ``state.json`` in the configuration folder (0600, replaced by one rename). A
+transaction and what it staged live in the runtime folder: a reboot ends it, and what is left is the
+previous generation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from .state import SECTIONS, State, from_json, section_from_data, to_data, to_json
+from .system import System
+
+DEADLINE = 120  # seconds; each step of a transaction renews it
+
+
+class StoreError(Exception):
+    """The stored state or transaction does not allow what was asked; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """An open transaction. Times are seconds since the epoch."""
+
+    id: str
+    started: float
+    deadline: float
+
+    def expired(self, now: float) -> bool:
+        return now >= self.deadline
+
+
+def digest(state: State) -> str:
+    """Return a fingerprint of a state. Seeds count for nothing: they matter at creation only."""
+    plain = dataclasses.replace(state, sets=tuple(dataclasses.replace(entry, seed_from=None) for entry in state.sets))
+    return hashlib.sha256(to_json(plain).encode()).hexdigest()
+
+
+class Store:
+    """The files of one gateway."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        self._generation = system.configuration / "state.json"
+        self._transaction = system.runtime / "transaction.json"
+        self._staged = system.runtime / "staged"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the gateway for one step: nobody else changes it meanwhile."""
+        self.system.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.system.runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def generation(self) -> State:
+        """Return the published generation; the empty state on a host that has none."""
+        text = self.system.read_file(self._generation)
+        if text is None:
+            return State()
+        try:
+            return from_json(text)
+        except ValueError as error:
+            raise StoreError(f"{self._generation} is damaged ({error}); remove it to start from nothing") from error
+
+    def publish(self, state: State) -> None:
+        """Make a state the published generation, by one rename. The empty state leaves no file."""
+        if state == State():
+            self.system.remove_file(self._generation)
+        elif self.system.read_file(self._generation) != (text := to_json(state)):
+            self.system.write_file(self._generation, text)
+
+    def transaction(self) -> Optional[Transaction]:
+        """Return the open transaction, expired or not."""
+        text = self.system.read_file(self._transaction)
+        return None if text is None else Transaction(**json.loads(text))
+
+    def open(self, identifier: str, deadline: float = DEADLINE) -> Transaction:
+        """Record a transaction as open for `deadline` more seconds."""
+        now = time.time()
+        known = self.transaction()
+        started = known.started if known and known.id == identifier else now
+        transaction = Transaction(identifier, started, now + deadline)
+        self.system.write_file(self._transaction, json.dumps(dataclasses.asdict(transaction)))
+        return transaction
+
+    def close(self) -> None:
+        """Forget the transaction and what it staged."""
+        for path in sorted(self._staged.glob("*.json")):
+            self.system.remove_file(path)
+        self.system.remove_file(self._transaction)
+
+    def require(self, identifier: Optional[str]) -> None:
+        """Raise StoreError unless a step of this transaction (None: of none) may change the gateway."""
+        current = self.transaction()
+        if current is None and identifier is None:
+            return
+        if current is None:
+            raise StoreError(f"the transaction {identifier} is not open: it was committed, rolled back, or its host rebooted")
+        if current.id != identifier:
+            left = max(0, current.deadline - time.time())
+            raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
+        self.open(current.id)
+
+    def stage(self, section: str, value: Any, backend: str) -> None:
+        """Keep a section of the open transaction for its commit."""
+        text = json.dumps({"backend": backend, "value": to_data(value)})
+        self.system.write_file(self._staged_file(section), text)
+
+    def staged(self) -> State:
+        """Return the generation with the staged sections in place."""
+        state = self.generation()
+        for section in SECTIONS:
+            text = self.system.read_file(self._staged_file(section))
+            if text is not None:
+                data = json.loads(text)
+                value = section_from_data(section, data["value"])
+                state = dataclasses.replace(state, backend=data["backend"], **{section: value})
+        return state
+
+    def _staged_file(self, section: str) -> Path:
+        return self._staged / f"{section}.json"

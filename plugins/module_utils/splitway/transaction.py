@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing sections of a state into the kernel: one at a time, as a transaction, or all at once.
+
+In a transaction a section's additions and changes are made at once and staged; all removals wait
+for the commit and go in reverse order. So a run never opens a window in which a client's packet
+leaves by a way that its policy does not allow.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .reconcile import SECTION_RECONCILERS, move_flows
+from .reconcile.base import Change, ReconcileError, additions, removals
+from .state import SECTIONS, AddressSet, Device, Egress, MarkPolicy, Peer, State, Table
+from .store import DEADLINE, Store, StoreError, Transaction
+from .system import System, SystemFailure
+
+FAILURES = (ReconcileError, StoreError, SystemFailure, OSError)
+"""What a reconciler or the store may raise; anything else is a defect."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step changed, or would change in check mode."""
+
+    changes: tuple[Change, ...]
+
+
+def begin(store: Store, identifier: str, deadline: float = DEADLINE, wait: float = 0) -> Transaction:
+    """Open a transaction, waiting up to `wait` seconds for another run to end.
+
+    A transaction whose time is up is rolled back first. Raises StoreError when another is open.
+    """
+    give_up = time.monotonic() + wait
+    while True:
+        with store.lock():
+            current = store.transaction()
+            if current is None or current.id == identifier or current.expired(time.time()):
+                _end_abandoned(store, identifier)
+                return store.open(identifier, deadline)
+            if time.monotonic() >= give_up:
+                store.require(identifier)
+        time.sleep(0.5)
+
+
+def _end_abandoned(store: Store, identifier: Optional[str]) -> None:
+    """Roll back a transaction of another run whose time is up; call with the lock held."""
+    current = store.transaction()
+    if current is not None and current.id != identifier and current.expired(time.time()):
+        restore(store.system, store.generation())
+        store.close()
+
+
+def bring(
+    store: Store, section: str, desired: Any, *, backend: Optional[str], transaction: Optional[str], purge: bool
+) -> Outcome:
+    """Bring one section into the kernel; alone (transaction None), or as a step of one.
+
+    With `purge`, what is ours and not desired is removed: at once when alone, else by the commit.
+    Without it, what is there stays, in the kernel and in the generation.
+    """
+    with store.lock():
+        if transaction is None:
+            _end_abandoned(store, None)
+        store.require(transaction)
+        before = store.staged()
+        target = _target(before, section, desired, backend, purge)
+        reconciler = SECTION_RECONCILERS[section]
+        changes = reconciler.plan(target, reconciler.read(store.system, target))
+        wanted = changes if purge else additions(changes)
+        reconciler.apply(store.system, additions(changes))
+        if transaction is not None:
+            store.stage(section, getattr(target, section), target.backend)
+            if section == "marks":  # the sets that these chains name are staged already
+                move_flows(store.system, store.generation(), target)
+        else:
+            if purge:
+                reconciler.apply(store.system, removals(changes))
+            move_flows(store.system, before, target)
+            store.publish(target)
+        return Outcome(wanted)
+
+
+def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> Outcome:
+    """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
+    target = _target(store.staged(), section, desired, backend, purge)
+    reconciler = SECTION_RECONCILERS[section]
+    changes = reconciler.plan(target, reconciler.read(store.system, target))
+    return Outcome(changes if purge else additions(changes))
+
+
+def commit(store: Store, identifier: str, numbers: dict[str, int]) -> Outcome:
+    """Remove what is no longer wanted, in reverse order, and publish the new generation."""
+    with store.lock():
+        store.require(identifier)
+        state = dataclasses.replace(store.staged(), numbers=numbers)
+        changes = _each(store.system, state, reversed(SECTIONS), removals)
+        store.publish(state)
+        store.close()
+        return Outcome(changes)
+
+
+def roll_back(store: Store, identifier: str) -> Outcome:
+    """Apply the last generation again and end the transaction; nothing when it is not open."""
+    with store.lock():
+        current = store.transaction()
+        if current is None:
+            return Outcome(())
+        store.require(identifier)
+        outcome = Outcome(restore(store.system, store.generation()))
+        store.close()
+        return outcome
+
+
+def remove_all(store: Store) -> Outcome:
+    """Remove everything that is ours from the kernel, and the generation."""
+    with store.lock():
+        _end_abandoned(store, None)
+        store.require(None)
+        changes = restore(store.system, State())
+        store.publish(State())
+        return Outcome(changes)
+
+
+def restore(system: System, state: State) -> tuple[Change, ...]:
+    """Bring a whole state into the kernel: additions in order, then removals in reverse.
+
+    Every section is tried; the first failure is raised when all have been.
+    """
+    failures: list[Exception] = []
+    changes = _each(system, state, SECTIONS, additions, failures)
+    changes += _each(system, state, reversed(SECTIONS), removals, failures)
+    if failures:
+        raise failures[0]
+    return changes
+
+
+def drift(system: System, state: State) -> dict[str, tuple[Change, ...]]:
+    """Return, by section, what would have to change for the kernel to be as the state says."""
+    found = {}
+    for section in SECTIONS:
+        reconciler = SECTION_RECONCILERS[section]
+        found[section] = reconciler.plan(state, reconciler.read(system, state))
+    return found
+
+
+def _each(
+    system: System,
+    state: State,
+    sections: Iterable[str],
+    choose: Callable[[tuple[Change, ...]], tuple[Change, ...]],
+    failures: Optional[list[Exception]] = None,
+) -> tuple[Change, ...]:
+    done: tuple[Change, ...] = ()
+    for section in sections:
+        reconciler = SECTION_RECONCILERS[section]
+        try:
+            changes = choose(reconciler.plan(state, reconciler.read(system, state)))
+            reconciler.apply(system, changes)
+            done += changes
+        except FAILURES as error:
+            if failures is None:
+                raise
+            failures.append(error)
+    return done
+
+
+def _target(before: State, section: str, desired: Any, backend: Optional[str], purge: bool) -> State:
+    """Return the state with the desired section in place, joined with what was there unless purged."""
+    value = desired if purge else _join(getattr(before, section), desired)
+    return dataclasses.replace(before, **{section: value, "backend": backend or before.backend})
+
+
+def _join(old: Any, new: Any) -> Any:
+    """Return `new` and what `old` has beside it: by identity in tuples, field by field in sections."""
+    if isinstance(new, tuple):
+        named = {_identity(item) for item in new}
+        return (*new, *(item for item in old or () if _identity(item) not in named))
+    if isinstance(new, dict):
+        return {**(old or {}), **new}
+    if old is not None and dataclasses.is_dataclass(new):
+        parts = {field.name: _joined_field(old, new, field.name) for field in dataclasses.fields(new)}
+        return dataclasses.replace(new, **parts)  # type: ignore[type-var]
+    return new
+
+
+def _joined_field(old: Any, new: Any, name: str) -> Any:
+    value = getattr(new, name)
+    if name in _PLAIN_FIELDS or not (isinstance(value, (tuple, dict)) or dataclasses.is_dataclass(value)):
+        return value
+    return _join(getattr(old, name), value)
+
+
+# Tuples that are one value, not a collection of objects of ours.
+_PLAIN_FIELDS = frozenset(("addresses", "servers"))
+
+
+_IDENTITIES: dict[type, str] = {
+    AddressSet: "name",
+    Device: "interface",
+    Egress: "number",
+    MarkPolicy: "number",
+    Peer: "name",
+    Table: "number",
+}
+
+
+def _identity(item: Any) -> Any:
+    """Return what makes an item of a section the same item; else all of it (rules, lines)."""
+    field = _IDENTITIES.get(type(item))
+    return item if field is None else getattr(item, field)

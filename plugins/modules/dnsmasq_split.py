@@ -1,0 +1,88 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The gateway's own dnsmasq."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dnsmasq_split
+short_description: A dnsmasq instance of our own that puts addresses of listed names into sets
+version_added: 0.1.0
+description:
+  - Writes the configuration of the unit C(splitway-dnsmasq.service), which answers on the clients' interface only.
+  - A new configuration is tested with C(dnsmasq --test) before it replaces the old one, and dnsmasq is restarted only when lines changed.
+options:
+  interface:
+    description: The clients' interface.
+    type: str
+    required: true
+  servers:
+    description: Resolvers, C(address) or C(address#port). None are the host's own.
+    type: list
+    elements: str
+    default: []
+  lines:
+    description: Complete C(ipset=) or C(nftset=) lines, one a domain.
+    type: list
+    elements: str
+    default: []
+  max_ttl:
+    description: The longest time in seconds that a client may keep an answer.
+    type: int
+    default: 600
+  cache_size:
+    description: How many names dnsmasq keeps.
+    type: int
+    default: 10000
+extends_documentation_fragment:
+  - splitway.gateway.section
+  - splitway.gateway.section.attributes
+"""
+
+EXAMPLES = r"""
+- name: One name into two sets
+  splitway.gateway.dnsmasq_split:
+    interface: wg0
+    servers: [192.0.2.53]
+    lines: [ipset=/example.com/sw4d1]
+"""
+
+RETURN = r"""
+changes:
+  description: What was changed, or would be in check mode, one line each; never a key.
+  returned: success
+  type: list
+  elements: str
+  sample: ["change names.conf"]
+diff:
+  description: The lines that change, before and after.
+  returned: with --diff, when something changes
+  type: dict
+commands:
+  description: The programs that were run and the files that were written to make the changes; never a key.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, run_section
+
+OPTIONS = {
+    "interface": {"type": "str", "required": True},
+    "servers": {"type": "list", "elements": "str", "default": []},
+    "lines": {"type": "list", "elements": "str", "default": []},
+    "max_ttl": {"type": "int", "default": 600},
+    "cache_size": {"type": "int", "default": 10000},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule({**OPTIONS, **SECTION}, supports_check_mode=True)
+    run_section(module, "dns", {key: module.params[key] for key in OPTIONS})
+
+
+if __name__ == "__main__":
+    main()

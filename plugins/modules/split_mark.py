@@ -1,0 +1,283 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The classification of clients' packets."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: split_mark
+short_description: Client to policy to mark, the guard in the forward hook, and NAT
+version_added: 0.1.0
+description:
+  - Classifies the first packet of each connection of a client and keeps its mark with the connection.
+  - Deletes the connections whose way changes, and no others.
+  - The second guard, which drops what would leave by a way that its mark does not name, and masquerading belong to it.
+options:
+  interface:
+    description: The clients' interface.
+    type: str
+    required: true
+  tunnels:
+    description: What the names of all tunnel interfaces begin with.
+    type: str
+    default: wg-up-
+  mask:
+    description: The contiguous bits of the mark that are ours; the highest says "classified".
+    type: int
+    default: 0x3fff
+  egresses:
+    description: All egresses; number 0 is direct.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      number:
+        description: The number, which is its table, too.
+        type: int
+        required: true
+      name:
+        description: The egress's name.
+        type: str
+        required: true
+      interface:
+        description: The tunnel. Left out for direct and block.
+        type: str
+      nat:
+        description: Whether clients are masqueraded behind it.
+        type: bool
+        default: true
+  v4:
+    description: Clients and policies of IPv4.
+    type: dict
+    required: true
+    suboptions:
+      clients:
+        description: Address of each client → number of its policy.
+        type: dict
+        default: {}
+      special:
+        description: The set of ranges that only O(v4.policies[].special) reaches.
+        type: str
+        required: true
+      policies:
+        description: All distinct policies.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          number:
+            description: The policy's number, at least 1.
+            type: int
+            required: true
+          name:
+            description: A word for people.
+            type: str
+            required: true
+          default:
+            description: The number of the egress of what no rule matches; 0 is direct.
+            type: int
+            required: true
+          rules:
+            description: The rules, in order; the first that matches wins.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              sets:
+                description: Sets of the destination; one that holds it is enough.
+                type: list
+                elements: str
+                required: true
+              egress:
+                description: The egress's number.
+                type: int
+                required: true
+          special:
+            description: The rules for destinations in the special ranges.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              sets:
+                description: Sets of the destination; one that holds it is enough.
+                type: list
+                elements: str
+                required: true
+              egress:
+                description: The egress's number.
+                type: int
+                required: true
+  v6:
+    description: Clients and policies of IPv6.
+    type: dict
+    required: true
+    suboptions:
+      clients:
+        description: Address of each client → number of its policy.
+        type: dict
+        default: {}
+      special:
+        description: The set of ranges that only O(v6.policies[].special) reaches.
+        type: str
+        required: true
+      policies:
+        description: All distinct policies.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          number:
+            description: The policy's number, at least 1.
+            type: int
+            required: true
+          name:
+            description: A word for people.
+            type: str
+            required: true
+          default:
+            description: The number of the egress of what no rule matches; 0 is direct.
+            type: int
+            required: true
+          rules:
+            description: The rules, in order; the first that matches wins.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              sets:
+                description: Sets of the destination; one that holds it is enough.
+                type: list
+                elements: str
+                required: true
+              egress:
+                description: The egress's number.
+                type: int
+                required: true
+          special:
+            description: The rules for destinations in the special ranges.
+            type: list
+            elements: dict
+            default: []
+            suboptions:
+              sets:
+                description: Sets of the destination; one that holds it is enough.
+                type: list
+                elements: str
+                required: true
+              egress:
+                description: The egress's number.
+                type: int
+                required: true
+  networks:
+    description: Static networks by the name of their set, where the chains hold them (backend C(nftables)).
+    type: dict
+    default: {}
+  nat:
+    description: Whether clients that leave directly are masqueraded.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - splitway.gateway.section
+  - splitway.gateway.section.attributes
+  - splitway.gateway.section.backend
+"""
+
+EXAMPLES = r"""
+- name: One client, one policy
+  splitway.gateway.split_mark:
+    interface: wg0
+    egresses:
+      - {number: 0, name: direct}
+      - {number: 101, name: us, interface: wg-up-1}
+    v4:
+      clients: {10.8.0.2: 1}
+      special: sw4s
+      policies:
+        - {number: 1, name: family, rules: [{sets: [sw4d1], egress: 101}], default: 0}
+    v6:
+      special: sw6s
+"""
+
+RETURN = r"""
+changes:
+  description: What was changed, or would be in check mode, one line each; never a key.
+  returned: success
+  type: list
+  elements: str
+  sample: ["change chain SPLITWAY-P1"]
+diff:
+  description: The lines that change, before and after.
+  returned: with --diff, when something changes
+  type: dict
+commands:
+  description: The programs that were run and the files that were written to make the changes; never a key.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.splitway.gateway.plugins.module_utils._module import BACKEND, SECTION, run_section
+
+RULES = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "sets": {"type": "list", "elements": "str", "required": True},
+        "egress": {"type": "int", "required": True},
+    },
+}
+
+FAMILY = {
+    "type": "dict",
+    "required": True,
+    "options": {
+        "clients": {"type": "dict", "default": {}},
+        "special": {"type": "str", "required": True},
+        "policies": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "number": {"type": "int", "required": True},
+                "name": {"type": "str", "required": True},
+                "default": {"type": "int", "required": True},
+                "rules": RULES,
+                "special": RULES,
+            },
+        },
+    },
+}
+
+OPTIONS = {
+    "interface": {"type": "str", "required": True},
+    "tunnels": {"type": "str", "default": "wg-up-"},
+    "mask": {"type": "int", "default": 0x3FFF},
+    "egresses": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "number": {"type": "int", "required": True},
+            "name": {"type": "str", "required": True},
+            "interface": {"type": "str"},
+            "nat": {"type": "bool", "default": True},
+        },
+    },
+    "v4": FAMILY,
+    "v6": FAMILY,
+    "networks": {"type": "dict", "default": {}},
+    "nat": {"type": "bool", "default": True},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule({**OPTIONS, **SECTION, **BACKEND}, supports_check_mode=True)
+    run_section(module, "marks", {key: module.params[key] for key in OPTIONS})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a gateway is, and how that differs from what it should be."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: splitway_info
+short_description: The generation of a gateway and the drift from it
+version_added: 0.1.0
+description:
+  - Returns the published generation of a gateway, without keys, and what on the host differs from it now.
+  - Changes nothing.
+options:
+  drift:
+    description: Whether to look for drift.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - splitway.gateway.section.attributes
+"""
+
+EXAMPLES = r"""
+- name: Look at the gateway
+  splitway.gateway.splitway_info:
+  register: gateway
+
+- name: Say what differs
+  ansible.builtin.debug:
+    var: gateway.drift
+"""
+
+RETURN = r"""
+installed:
+  description: Whether a generation is published on the host.
+  returned: success
+  type: bool
+backend:
+  description: The backend of the generation.
+  returned: success
+  type: str
+  sample: ipset
+numbers:
+  description: The allocation of numbers.
+  returned: success
+  type: dict
+  sample: {"egress:us": 101}
+digest:
+  description: A fingerprint of the generation, equal to that of M(splitway.gateway.splitway_compile) for the same topology.
+  returned: success
+  type: str
+counts:
+  description: How many clients, policies, upstreams, sets, and dnsmasq lines there are.
+  returned: success
+  type: dict
+drift:
+  description: By section, what would have to change for the host to be as its generation says.
+  returned: when O(drift)
+  type: dict
+  sample: {"routes": ["add rule 5000 iif wg0 unreachable (v4)"]}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store, digest
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES, drift
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule({"drift": {"type": "bool", "default": True}}, supports_check_mode=True)
+    system = System()
+    try:
+        state = Store(system).generation()
+        answer = _describe(state)
+        if module.params["drift"]:
+            answer["drift"] = {
+                section: [f"{change.action} {change.what}" for change in changes]
+                for section, changes in drift(system, state).items()
+                if changes
+            }
+    except FAILURES as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **answer)
+
+
+def _describe(state: State) -> dict:
+    marks = state.marks
+    return {
+        "installed": state != State(),
+        "backend": state.backend,
+        "numbers": state.numbers,
+        "digest": digest(state),
+        "counts": {
+            "clients": len(state.server.peers) if state.server else 0,
+            "policies": len({policy.number for policy in marks.v4.policies + marks.v6.policies}) if marks else 0,
+            "upstreams": len(state.upstreams),
+            "sets": len(state.sets),
+            "lines": len(state.dns.lines) if state.dns else 0,
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

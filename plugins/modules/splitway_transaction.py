@@ -1,0 +1,137 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The transaction around the steps of a run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: splitway_transaction
+short_description: Begin, commit or roll back a change of a gateway
+version_added: 0.1.0
+description:
+  - C(begin) takes the gateway's one lock; the other modules of this collection then work as steps of the transaction.
+  - C(commit) removes what is no longer wanted, in reverse order, and publishes the new generation in C(/etc/splitway/state.json).
+  - C(rollback) applies the last published generation again. On a host that has none, what was made is removed.
+  - C(absent) removes everything that this collection made on the gateway, and nothing else.
+options:
+  state:
+    description: What to do.
+    type: str
+    choices: [begin, commit, rollback, absent]
+    required: true
+  transaction:
+    description: The id of the transaction. C(begin) makes one when it is left out.
+    type: str
+  numbers:
+    description: For C(commit), the allocation of numbers that the generation was compiled with.
+    type: dict
+    default: {}
+  deadline:
+    description: Seconds after its last step in which an abandoned transaction may not be taken over.
+    type: int
+    default: 120
+  wait:
+    description: Seconds that C(begin) waits for another run to end.
+    type: int
+    default: 0
+extends_documentation_fragment:
+  - splitway.gateway.section.attributes
+"""
+
+EXAMPLES = r"""
+- name: Begin
+  splitway.gateway.splitway_transaction:
+    state: begin
+  register: transaction
+
+- name: A step
+  splitway.gateway.wg_upstream:
+    transaction: "{{ transaction.id }}"
+    upstreams: []
+    purge: true
+
+- name: Commit
+  splitway.gateway.splitway_transaction:
+    state: commit
+    transaction: "{{ transaction.id }}"
+    numbers: "{{ transaction.numbers }}"
+"""
+
+RETURN = r"""
+id:
+  description: The id of the transaction.
+  returned: begin
+  type: str
+  sample: 4f0c1c2e9d0b4b6c
+numbers:
+  description: The allocation of numbers of the published generation, which the next one is compiled with.
+  returned: begin
+  type: dict
+  sample: {"egress:us": 101}
+changes:
+  description: What was removed by C(commit) or C(absent), or brought back by C(rollback).
+  returned: commit, rollback, absent
+  type: list
+  elements: str
+"""
+
+import uuid
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.splitway.gateway.plugins.module_utils._module import result
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import (
+    FAILURES,
+    begin,
+    commit,
+    drift,
+    remove_all,
+    roll_back,
+)
+
+OPTIONS = {
+    "state": {"type": "str", "choices": ["begin", "commit", "rollback", "absent"], "required": True},
+    "transaction": {"type": "str"},
+    "numbers": {"type": "dict", "default": {}},
+    "deadline": {"type": "int", "default": int(DEADLINE)},
+    "wait": {"type": "int", "default": 0},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        OPTIONS,
+        required_if=[("state", "commit", ["transaction"]), ("state", "rollback", ["transaction"])],
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(**_answer(module, Store(System())))
+    except FAILURES as error:
+        module.fail_json(msg=str(error))
+
+
+def _answer(module: AnsibleModule, store: Store) -> dict:
+    parameters = module.params
+    identifier = parameters["transaction"] or uuid.uuid4().hex[:16]
+    if parameters["state"] == "begin":
+        if not module.check_mode:
+            begin(store, identifier, parameters["deadline"], parameters["wait"])
+        return {"changed": False, "id": identifier, "numbers": store.generation().numbers}
+    if parameters["state"] == "absent":
+        if module.check_mode:
+            planned = drift(store.system, State())
+            return result(module, tuple(change for changes in planned.values() for change in changes))
+        return result(module, remove_all(store).changes)
+    if module.check_mode:
+        return result(module, ())
+    if parameters["state"] == "commit":
+        return result(module, commit(store, identifier, parameters["numbers"]).changes)
+    return result(module, roll_back(store, identifier).changes)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all tests of the lab share. They run in the order of their file names, on one gateway, each leaving it converged."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from labkit.clients import start_clients  # noqa: E402 - found by the line above
+from labkit.hosts import FILES, host  # noqa: E402
+
+STATE_OF_THE_GATEWAY = (
+    "systemctl --failed --no-legend",
+    "ip rule; ip -6 rule",
+    "wg show all latest-handshakes",
+    "journalctl --no-pager --lines 80",
+)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
+    """Adds the gateway's state and journal to the report of a test that failed."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for command in STATE_OF_THE_GATEWAY:
+            done = host("gw").run(command)
+            report.sections.append((f"gateway: {command}", done.stdout + done.stderr))
+
+
+@pytest.fixture(scope="session")
+def backend() -> str:
+    """The backend of this scenario."""
+    return os.environ.get("LAB_BACKEND", "ipset")
+
+
+@pytest.fixture(scope="session")
+def first_run() -> dict[str, Any]:
+    """What was found on the plain host before the first run."""
+    found: dict[str, Any] = json.loads((FILES / "first-run.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="session")
+def clients(first_run: dict[str, Any]) -> None:
+    """Both clients' tunnels, up with the files that the collection wrote."""
+    start_clients()

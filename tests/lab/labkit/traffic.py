@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Traffic of both clients, and a capture of what leaves the gateway's wire meanwhile."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from labkit.hosts import LabError, container, host, wait_until
+from labkit.ways import BLOCKED, expectations, way
+
+# What each client asks all the time. No target that one client may reach directly is asked by the other through a
+# tunnel, so that the destination alone tells a leak on the wire.
+TARGETS = {
+    "alice": (
+        "fonts.gstatic.com",
+        "googleapis.com",
+        "youtube.com",
+        "ads.example",
+        "paused.example",
+        "legacy.example",
+        "example.org",
+        "198.51.100.161",
+        "2001:db8:ff:a0::1",
+    ),
+    "bob": ("youtube.com", "198.51.100.145", "2001:db8:ff:90::1", "example.org"),
+}
+# The numbers that names.conf gives to the names above which no client may reach directly.
+NUMBERS = (20, 21, 22, 23, 30, 31, 50, 51, 60, 61, 62, 63)
+FORBIDDEN = (
+    *(f"{prefix}{number}" for number in NUMBERS for prefix in ("198.51.100.", "2001:db8:ff::")),
+    "198.51.100.161",
+    "2001:db8:ff:a0::1",
+    "198.51.100.145",
+    "2001:db8:ff:90::1",
+)
+# The addresses of example.org: everybody may reach them directly.
+ALLOWED = ("198.51.100.42", "198.51.100.43", "2001:db8:ff::42", "2001:db8:ff::43")
+# An address from inside a tunnel must not be seen on the wire, whoever it talks to.
+INSIDE = (
+    "net 10.8.0.0/24 or net 10.64.0.0/16 or net 10.65.0.0/16"
+    " or net fdcc:ad94:bacf:61a4::/64 or net fd64::/16 or net fd65::/16"
+)
+CAPTURE = "/tmp/wire.pcap"
+
+
+def destinations(addresses: tuple[str, ...]) -> str:
+    """Returns tcpdump's condition for packets to one of the addresses."""
+    return " or ".join(f"dst host {address}" for address in addresses)
+
+
+def captured(condition: str) -> list[str]:
+    """Returns the captured packets that meet a condition of tcpdump's, one a line."""
+    return host("tap").check_output("tcpdump -nn -r %s %s 2>/dev/null", CAPTURE, condition).splitlines()
+
+
+def start_traffic() -> None:
+    """Starts to capture what leaves the gateway's wire, then both clients' traffic, until stop_traffic()."""
+    host("tap").run("rm -f %s", CAPTURE)
+    interesting = f"net 198.51.100.0/24 or net 2001:db8:ff::/48 or {INSIDE}"
+    tcpdump = ["tcpdump", "-i", "eth0", "-Q", "out", "-U", "-w", CAPTURE, interesting]
+    subprocess.run(["docker", "exec", "--detach", container("tap"), *tcpdump], check=True)
+    wait_until(lambda: host("tap").run("test -s %s", CAPTURE).rc == 0, "tcpdump to listen")
+    for client, targets in TARGETS.items():
+        wishes = [wish for wish in expectations()[client] if wish[0] in targets]
+        host(client).check_output(
+            "systemd-run --quiet --collect --unit lab-traffic python3 /opt/lab/probe.py --forever %s", json.dumps(wishes)
+        )
+
+
+def stop_traffic() -> dict[str, list[dict[str, Any]]]:
+    """Ends what start_traffic() began; returns each client's probes."""
+    results: dict[str, list[dict[str, Any]]] = {}
+    for client in TARGETS:
+        invocation = host(client).check_output("systemctl show --property InvocationID --value lab-traffic")
+        host(client).check_output("systemctl stop lab-traffic")
+        journal = host(client).check_output(
+            "journalctl --quiet --output cat _SYSTEMD_INVOCATION_ID=%s", invocation.strip()
+        )
+        results[client] = [json.loads(line) for line in journal.splitlines() if line.startswith("{")]
+    host("tap").check_output("pkill -INT -x tcpdump")
+    wait_until(lambda: host("tap").run("pgrep -x tcpdump").rc != 0, "tcpdump to end")
+    return results
+
+
+def leaks(results: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Returns every probe that was answered by a way that is not its own, and every packet that should not have left."""
+    answered = [
+        f"{client}: {probe}"
+        for client, probes in results.items()
+        for probe in probes
+        if probe["seen"] is not None and way(probe) != expectations()[client][probe["target"], probe["family"]]
+    ]
+    return answered + captured(f"{INSIDE} or {destinations(FORBIDDEN)}")
+
+
+def assert_no_leak(results: dict[str, list[dict[str, Any]]]) -> None:
+    """Raises LabError for one leak, and for traffic or a capture that proves nothing because there was none."""
+    found = leaks(results)
+    if found:
+        raise LabError(f"{len(found)} leaks, the first ones:\n" + "\n".join(found[:20]))
+    for client, probes in results.items():
+        if not any(way(probe) not in (BLOCKED, "direct") for probe in probes if probe["address"]):
+            raise LabError(f"{client} got nothing through a tunnel: its traffic proves nothing")
+    if not captured(destinations(ALLOWED)):
+        raise LabError("the capture is empty of what may leave directly: it proves nothing")
+
+
+@contextmanager
+def watched_traffic() -> Iterator[None]:
+    """Runs traffic and capture around the body; raises LabError for one packet that left by a forbidden way."""
+    start_traffic()
+    try:
+        yield
+    finally:
+        results = stop_traffic()
+    assert_no_leak(results)

@@ -1,0 +1,38 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a stranger breaks leaks nothing, and one run of site.yml repairs it."""
+
+from __future__ import annotations
+
+import pytest
+from labkit.clients import CLIENTS, wait_for_names
+from labkit.hosts import host
+from labkit.playbooks import playbook, playbook_succeeds
+from labkit.traffic import watched_traffic
+from labkit.ways import expectations, settled_ways
+
+DRIFT = {
+    "a tunnel's link down": "ip link set wg-up-1 down",
+    "the rules flushed and the system's own brought back": "ip rule flush; ip rule add lookup main pref 32766; "
+    "ip rule add lookup default pref 32767; ip -6 rule flush; ip -6 rule add lookup main pref 32766",
+    "a table emptied": "ip route flush table 101; ip -6 route flush table 101",
+    "the ruleset flushed": "nft flush ruleset",
+    "a peer removed": "wg set wg0 peer $(wg show wg0 peers | head -n 1) remove",
+}
+"""Fault by fault: what a person or another program does by hand, and what is repaired."""
+
+
+def assert_repaired() -> None:
+    """Every way is the expected one again."""
+    for client in CLIENTS:
+        wait_for_names(client)
+        assert settled_ways(client, expectations()[client]) == expectations()[client]
+
+
+@pytest.mark.parametrize("fault", DRIFT)
+def test_a_fault_leaks_nothing_and_is_repaired(fault: str, clients: None) -> None:
+    with watched_traffic():
+        host("gw").run(DRIFT[fault])
+        assert playbook("verify.yml").status != 0, "verify.yml did not notice"
+        playbook_succeeds("site.yml")
+        assert_repaired()

@@ -9,14 +9,14 @@ playbook) counts as one failure. Ends with status 1 when anything failed.
 from __future__ import annotations
 
 import sys
-import xml.etree.ElementTree as ElementTree
+from xml.etree import ElementTree
 from pathlib import Path
 
 
 def count(report: Path) -> tuple[int, int, int]:
     """Returns the numbers of passed, failed and skipped tests of one JUnit report."""
     passed = failed = skipped = 0
-    for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+    for suite in ElementTree.parse(report).getroot().iter("testsuite"):  # noqa: S314 - our own reports
         bad = int(suite.get("failures", "0")) + int(suite.get("errors", "0"))
         unused = int(suite.get("skipped", "0"))
         passed += int(suite.get("tests", "0")) - bad - unused

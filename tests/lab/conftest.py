@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: The splitway authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all tests of the lab share. They run in the order of their file names, on one gateway, each leaving it converged."""
+"""What all tests of the lab share.
+
+They run in the order of their file names, on one gateway, and each leaves it converged.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from labkit.clients import start_clients  # noqa: E402 - found by the line above
-from labkit.hosts import FILES, host  # noqa: E402
+from labkit.clients import start_clients
+from labkit.hosts import FILES, host
 
 STATE_OF_THE_GATEWAY = (
     "systemctl --failed --no-legend",

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The splitway authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The gateway's first runs: checked on the plain host, then done and repeated while its clients were already knocking."""
+"""The gateway's first runs: checked on the plain host, then done and repeated while its clients already knocked."""
 
 from __future__ import annotations
 

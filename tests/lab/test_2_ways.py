@@ -17,6 +17,8 @@ def taken(clients: None) -> dict[str, dict[Wish, str]]:
     return {client: settled_ways(client, expectations()[client]) for client in CLIENTS}
 
 
-@pytest.mark.parametrize(("client", "wish"), ROWS, ids=[f"{client}-{name}-IPv{family}" for client, (name, family) in ROWS])
+@pytest.mark.parametrize(
+    ("client", "wish"), ROWS, ids=[f"{client}-{name}-IPv{family}" for client, (name, family) in ROWS]
+)
 def test_way(client: str, wish: Wish, taken: dict[str, dict[Wish, str]]) -> None:
     assert taken[client][wish] == expectations()[client][wish]

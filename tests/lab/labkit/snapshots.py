@@ -18,7 +18,8 @@ SYSTEM = {
     "units": "systemctl list-unit-files --no-legend | sort",
     "failed units": "systemctl --failed --no-legend",
     "packages": "dpkg-query --show",
-    "files": "find /etc /opt /usr/local /var/lib -xdev -type f -not -path '/var/lib/systemd/*' -exec sha256sum {} + | sort -k 2",
+    "files": "find /etc /opt /usr/local /var/lib -xdev -type f -not -path '/var/lib/systemd/*' -exec sha256sum {} + "
+    "| sort -k 2",
     "kernel settings": "sysctl -a 2>/dev/null | grep -E '^net\\.(ipv[46]\\.(conf|ip_forward)|netfilter).*' "
     "| grep -vE 'stable_secret|nf_conntrack_count|random|base_reachable_time'",
 }

@@ -68,7 +68,8 @@ def start_traffic() -> None:
     for client, targets in TARGETS.items():
         wishes = [wish for wish in expectations()[client] if wish[0] in targets]
         host(client).check_output(
-            "systemd-run --quiet --collect --unit lab-traffic python3 /opt/lab/probe.py --forever %s", json.dumps(wishes)
+            "systemd-run --quiet --collect --unit lab-traffic python3 /opt/lab/probe.py --forever %s",
+            json.dumps(wishes),
         )
 
 
@@ -88,7 +89,7 @@ def stop_traffic() -> dict[str, list[dict[str, Any]]]:
 
 
 def leaks(results: dict[str, list[dict[str, Any]]]) -> list[str]:
-    """Returns every probe that was answered by a way that is not its own, and every packet that should not have left."""
+    """Returns every probe that was answered by a wrong way, and every packet that should not have left."""
     answered = [
         f"{client}: {probe}"
         for client, probes in results.items()

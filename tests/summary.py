@@ -9,8 +9,8 @@ playbook) counts as one failure. Ends with status 1 when anything failed.
 from __future__ import annotations
 
 import sys
-from xml.etree import ElementTree
 from pathlib import Path
+from xml.etree import ElementTree
 
 
 def count(report: Path) -> tuple[int, int, int]:

@@ -13,7 +13,6 @@ import json
 from dataclasses import asdict
 
 import yaml
-
 from labkit.clients import CLIENTS, start_client
 from labkit.hosts import FILES, INVENTORY
 from labkit.playbooks import playbook

@@ -22,6 +22,8 @@ RUNTIME = Path("/run/splitway")
 class SystemFailure(Exception):
     """A program, a netlink request or a file operation failed; the message says which and why."""
 
+    code: Optional[int] = None  # of a netlink request: the kernel's errno
+
 
 class System:
     """The host that we run on. Tests put a recording or read-only one in its place."""
@@ -68,13 +70,19 @@ class System:
 
     @contextmanager
     def netlink(self) -> Iterator[Any]:
-        """Yield a pyroute2 IPRoute socket."""
+        """Yield a pyroute2 IPRoute socket. A request that fails in the body raises SystemFailure with its errno."""
         try:
             from pyroute2 import IPRoute
+            from pyroute2.netlink.exceptions import NetlinkError
         except ImportError as error:
             raise SystemFailure("the Python library pyroute2 is not installed") from error
         with IPRoute() as route:
-            yield route
+            try:
+                yield route
+            except NetlinkError as error:
+                failure = SystemFailure(f"the kernel refused: {error.args[1]}")
+                failure.code = error.code
+                raise failure from error
 
     def read_file(self, path: Path) -> Optional[str]:
         """Return a file's text, None when it does not exist."""
@@ -82,6 +90,13 @@ class System:
             return path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
+
+    def list_files(self, folder: Path) -> tuple[str, ...]:
+        """Return the names of the files in a folder, sorted; none when it does not exist."""
+        try:
+            return tuple(sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")))
+        except FileNotFoundError:
+            return ()
 
     def write_file(self, path: Path, text: str, mode: int = 0o600) -> None:
         """Write a file atomically: temporary file, fsync, rename. Missing folders are made 0700."""

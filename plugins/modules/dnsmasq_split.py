@@ -10,7 +10,8 @@ short_description: A dnsmasq instance of our own that puts addresses of listed n
 version_added: 0.1.0
 description:
   - Writes the configuration of the unit C(splitway-dnsmasq.service), which answers on the clients' interface only.
-  - A new configuration is tested with C(dnsmasq --test) before it replaces the old one, and dnsmasq is restarted only when lines changed.
+  - A new configuration is tested with C(dnsmasq --test) before it replaces the old one, and dnsmasq is
+    restarted only when lines changed.
 options:
   interface:
     description: The clients' interface.

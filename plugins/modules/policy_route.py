@@ -9,9 +9,11 @@ module: policy_route
 short_description: Routing tables with a floor, and the rules that lead to them
 version_added: 0.1.0
 description:
-  - Keeps one routing table an egress, each ending in a floor (C(unreachable), C(prohibit) or C(throw)) in both families, and ip rules.
+  - Keeps one routing table an egress, each ending in a floor (C(unreachable), C(prohibit) or C(throw)) in both
+    families, and ip rules.
   - Switches forwarding on when tables, floors and rules are in place.
-  - Its routes and rules carry the routing protocol number 83; others are never touched. A foreign route in a listed table, or a foreign rule in the way, fails with a message.
+  - Its routes and rules carry the routing protocol number 83; others are never touched. A foreign route in a
+    listed table, or a foreign rule in the way, fails with a message.
 options:
   tables:
     description: All tables.

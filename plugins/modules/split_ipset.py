@@ -9,7 +9,8 @@ module: split_ipset
 short_description: Kernel sets of addresses and networks, static and learned
 version_added: 0.1.0
 description:
-  - Keeps the sets that dnsmasq fills and the static members of the others; whole lists a call, only the difference is written.
+  - Keeps the sets that dnsmasq fills and the static members of the others; whole lists a call, only the
+    difference is written.
   - Learned addresses are never lost by a run: a set whose parameters change takes its addresses along.
 options:
   sets:
@@ -19,7 +20,9 @@ options:
     required: true
     suboptions:
       name:
-        description: The set's name, C(sw), the IP version, a letter and a number, as in C(sw4d12); sets of other names are not ours.
+        description:
+          - The set's name, C(sw), the IP version, a letter and a number, as in C(sw4d12); sets of other
+            names are not ours.
         type: str
         required: true
       family:

@@ -46,7 +46,9 @@ numbers:
   type: dict
   sample: {"egress:us": 101}
 digest:
-  description: A fingerprint of the generation, equal to that of M(splitway.gateway.splitway_compile) for the same topology.
+  description:
+    - A fingerprint of the generation, equal to that of M(splitway.gateway.splitway_compile) for the same
+      topology.
   returned: success
   type: str
 counts:

@@ -10,7 +10,8 @@ short_description: Begin, commit or roll back a change of a gateway
 version_added: 0.1.0
 description:
   - C(begin) takes the gateway's one lock; the other modules of this collection then work as steps of the transaction.
-  - C(commit) removes what is no longer wanted, in reverse order, and publishes the new generation in C(/etc/splitway/state.json).
+  - C(commit) removes what is no longer wanted, in reverse order, and publishes the new generation in
+    C(/etc/splitway/state.json).
   - C(rollback) applies the last published generation again. On a host that has none, what was made is removed.
   - C(absent) removes everything that this collection made on the gateway, and nothing else.
 options:

@@ -9,7 +9,8 @@ module: wg_server
 short_description: The WireGuard interface that clients connect to
 version_added: 0.1.0
 description:
-  - Creates and configures one WireGuard interface with all its peers (kernel WireGuard, else wireguard-go as a supervised unit).
+  - Creates and configures one WireGuard interface with all its peers (kernel WireGuard, else wireguard-go as a
+    supervised unit).
   - The interface is set up last, when its peers and addresses are in place.
   - A foreign interface of the same name or a taken port fails with a message, and nothing is touched.
 options:

@@ -9,7 +9,8 @@ module: wg_upstream
 short_description: The WireGuard tunnels out of a gateway, one an upstream
 version_added: 0.1.0
 description:
-  - Creates and configures one WireGuard interface an upstream (kernel WireGuard, else wireguard-go as a supervised unit).
+  - Creates and configures one WireGuard interface an upstream (kernel WireGuard, else wireguard-go as a
+    supervised unit).
   - Takes all tunnels in one call. Routes into them are the matter of M(splitway.gateway.policy_route).
 options:
   upstreams:

@@ -111,7 +111,9 @@ class Store:
         if current is None and identifier is None:
             return
         if current is None:
-            raise StoreError(f"the transaction {identifier} is not open: it was committed, rolled back, or its host rebooted")
+            raise StoreError(
+                f"the transaction {identifier} is not open: it was committed, rolled back, or its host rebooted"
+            )
         if current.id != identifier:
             left = max(0, current.deadline - time.time())
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")

@@ -48,9 +48,7 @@ def compile_egresses(topology: model.Topology, numbers: Mapping[str, int], used:
     for upstream in topology.upstreams:
         if upstream.name in used:
             number = numbers[upstream.name]
-            egresses.append(
-                Egress(number, upstream.name, interface_of(number, topology.table_base), nat=upstream.nat)
-            )
+            egresses.append(Egress(number, upstream.name, interface_of(number, topology.table_base), nat=upstream.nat))
     return tuple(egresses)
 
 

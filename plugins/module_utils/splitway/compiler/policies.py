@@ -100,9 +100,7 @@ def _learned(matching: Matching, indices: Sequence[int], entry: Numbered, timeou
             matching.public[family][index].append(name)
 
 
-def _static(
-    matching: Matching, index: int, number: int, bundle: Bundle, networks: Mapping[int, SplitNetworks]
-) -> None:
+def _static(matching: Matching, index: int, number: int, bundle: Bundle, networks: Mapping[int, SplitNetworks]) -> None:
     for family, split in networks.items():
         for letter, members, names in (
             ("n", split.public, matching.public),

@@ -1,1 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
+"""What the operator writes: read, validated and brought into canonical spelling, before any host is touched."""
+
+from .domains import canonical_domain
+from .errors import TopologyError
+from .parse import parse
+
+__all__ = ["TopologyError", "canonical_domain", "parse"]

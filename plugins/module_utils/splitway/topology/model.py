@@ -94,7 +94,7 @@ class Client:
     name: str
     addresses: tuple[Address, ...]
     policy: Union[str, Policy]
-    public_key: Optional[str] = None  # None: its key pair is made on the gateway
+    public_key: Optional[str] = None  # always there with a private_key; None: the key pair is made on the gateway
     private_key: Optional[str] = None
     preshared_key: Optional[str] = None
     persistent_keepalive: int = 25  # seconds, in its configuration file

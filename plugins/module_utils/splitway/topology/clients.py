@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`splitway_clients`: the peers of the server's interface."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Union
+
+from .errors import Report
+from .keys import public_key, wireguard_key
+from .model import DIRECT, Address, Client, Policy, Server
+from .networks import host, not_a_host
+from .policies import Words, read_rules
+from .reading import Claims, Fields, good, mappings
+from .scalars import boolean, keepalive, name
+from .upstreams import DEFAULT_KEEPALIVE
+
+KEYS = (
+    "name",
+    "addresses",
+    "public_key",
+    "private_key",
+    "preshared_key",
+    "persistent_keepalive",
+    "policy",
+    "upstream",
+    "rules",
+    "default",
+    "enabled",
+)
+
+
+class ClientReader:
+    """Reads the clients of one topology and knows what they must not have in common."""
+
+    def __init__(self, report: Report, server: Optional[Server], known: Words, default_policy: Optional[str]) -> None:
+        self.known = known
+        self.default_policy = default_policy
+        self.networks = server.addresses if server else ()
+        self.names = Claims(report, "is already the name of")
+        self.addresses = Claims(report, "is already an address of")
+        self.keys = Claims(report, "is already the key of")
+        if server and server.private_key:
+            self.keys.claim("", public_key(server.private_key), "splitway_server")
+
+    def read(self, fields: Fields) -> Optional[Client]:
+        """Return a client; None if it is wrong or disabled.
+
+        A disabled client keeps its name, but its addresses and its key are free for another.
+        """
+        client_name = fields.require("name", name)
+        if client_name is not None:
+            self.names.claim(f"{fields.path}.name", client_name.lower(), fields.path, f'"{client_name}"')
+        enabled = fields.get_or("enabled", boolean, default=True)
+        addresses = fields.require_entries("addresses", host)
+        for index, address in enumerate(addresses):
+            if address is not None:
+                self._check_address(f"{fields.path}.addresses[{index}]", address, fields.path, enabled=enabled)
+        public, private = self._read_keys(fields, enabled=enabled)
+        preshared = fields.get("preshared_key", wireguard_key)
+        interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
+        policy = self._read_policy(fields)
+        if client_name is None or not enabled:
+            return None
+        return Client(client_name, good(addresses), policy, public, private, preshared, interval)
+
+    def _check_address(self, path: str, address: Address, client: str, *, enabled: bool) -> None:
+        if enabled:
+            self.addresses.claim(path, address, client, f'"{address}"')
+        if not self.networks:
+            return  # said already
+        own = next((own for own in self.networks if address in own.network), None)
+        if own is None:
+            networks = ", ".join(str(own.network) for own in self.networks)
+            self.addresses.report.add(path, f'"{address}" is in no network of splitway_server.addresses ({networks})')
+            return
+        problem = "is the server's own address" if address == own.ip else not_a_host(address, own.network)
+        if problem:
+            self.addresses.report.add(path, f'"{address}" {problem}')
+
+    def _read_keys(self, fields: Fields, *, enabled: bool) -> tuple[Optional[str], Optional[str]]:
+        public = fields.get("public_key", wireguard_key)
+        private = fields.get("private_key", wireguard_key)
+        if private is not None:
+            derived = public_key(private)
+            if public is not None and public != derived:
+                fields.report.add(f"{fields.path}.public_key", "does not belong to private_key")
+            elif not fields.given("public_key"):
+                public = derived
+        if public is not None and enabled:
+            key = "public_key" if fields.given("public_key") else "private_key"
+            self.keys.claim(f"{fields.path}.{key}", public, fields.path)
+        return public, private
+
+    def _read_policy(self, fields: Fields) -> Union[str, Policy]:
+        """Return the name of the client's policy, or its own policy: the seeds' form."""
+        named = fields.get("policy", self.known.policy)
+        upstream = fields.get("upstream", self.known.upstream)
+        default = fields.get_or("default", self.known.egress, DIRECT)
+        rules = read_rules(fields, self.known, upstream, client=True)
+        if fields.given("policy"):
+            own = [key for key in ("upstream", "rules", "default") if fields.values.get(key) not in (None, [])]
+            if own:
+                fields.report.add(fields.path, f"has a policy and {' and '.join(own)} of its own: it can have only one")
+            return named or ""
+        if self.default_policy and not any(fields.given(key) for key in ("upstream", "rules", "default")):
+            return self.default_policy
+        return Policy(rules, default)
+
+
+def read_clients(
+    report: Report, entries: Any, server: Optional[Server], known: Words, default_policy: Optional[str]
+) -> tuple[Client, ...]:
+    """Return the enabled clients."""
+    reader = ClientReader(report, server, known, default_policy)
+    clients = []
+    for path, entry in mappings(report, "splitway_clients", entries):
+        clients.append(reader.read(Fields(report, path, entry, KEYS)))
+    return tuple(client for client in clients if client is not None)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The operator's variables → Topology, or every error in them at once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Optional, TypeVar
+
+from .clients import read_clients
+from .endpoints import resolver
+from .errors import Report, TopologyError, shown
+from .model import Names, Server, Topology
+from .plain import plain
+from .policies import read_lists, read_policies, words
+from .reading import Fields, Parse, as_mapping, good, parse_value
+from .scalars import choice, duration, mark_mask, number
+from .server import read_server
+from .upstreams import read_upstreams
+
+VARIABLES = (
+    "splitway_server",
+    "splitway_upstreams",
+    "splitway_lists",
+    "splitway_policies",
+    "splitway_clients",
+    "splitway_default_policy",
+    "splitway_backend",
+    "splitway_dns",
+    "splitway_retention",
+    "splitway_mark_mask",
+    "splitway_table_base",
+    "splitway_rule_priority",
+)
+DNS_KEYS = ("servers", "max_ttl", "cache_size")
+BACKENDS = ("ipset", "nftables")
+
+RESERVED_TABLES = (253, 254, 255)  # default, main, local
+LAST_PRIORITY = 32720  # five priorities, ten apart, stay below the kernel's own 32766
+LONGEST_MAX_TTL = 86400  # seconds
+LONGEST_RETENTION = 2_000_000  # seconds; an ipset entry lives 2,147,483 at most, and max_ttl comes on top
+T = TypeVar("T")
+
+NEARLY = 0.93  # how alike an unknown splitway_… variable and a known one are before it is taken for a slip
+
+
+def parse(variables: Mapping[str, Any]) -> Topology:
+    """Return the topology that an operator's variables describe; other variables than `splitway_…` are not looked at.
+
+    Raises TopologyError with all that is wrong.
+    """
+    report = Report()
+    if not isinstance(variables, Mapping):
+        raise TopologyError("the variables of a topology are not a mapping")
+    _check_slips(report, variables)
+    values = {key: plain(variables[key], key, report) for key in VARIABLES if key in variables}
+
+    list_entries = as_mapping(report, "splitway_lists", values.get("splitway_lists"))
+    policy_entries = as_mapping(report, "splitway_policies", values.get("splitway_policies"))
+    known = words(values.get("splitway_upstreams"), list_entries, policy_entries)
+
+    server = read_server(report, values.get("splitway_server"))
+    upstreams = read_upstreams(report, values.get("splitway_upstreams"), server)
+    lists = read_lists(report, list_entries)
+    policies = read_policies(report, policy_entries, known)
+    default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
+    clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy)
+    dns = _read_dns(report, values.get("splitway_dns"), server)
+    topology = Topology(
+        server=server or Server("", 0, ()),  # without one, finish() raises
+        upstreams=upstreams,
+        lists=lists,
+        policies=policies,
+        clients=clients,
+        backend=_read(report, values, "splitway_backend", choice("a backend", BACKENDS), Topology.backend),
+        dns=dns,
+        retention=_read(report, values, "splitway_retention", duration(60, LONGEST_RETENTION), Topology.retention),
+        mark_mask=_read(report, values, "splitway_mark_mask", mark_mask, Topology.mark_mask),
+        table_base=_read(
+            report, values, "splitway_table_base", number("a table number", 1, 2**31 - 1), Topology.table_base
+        ),
+        rule_priority=_read(
+            report, values, "splitway_rule_priority", number("a priority", 1, LAST_PRIORITY), Topology.rule_priority
+        ),
+    )
+    _check_numbers(report, topology)
+    if dns.max_ttl > topology.retention:
+        report.add("splitway_dns.max_ttl", f"{dns.max_ttl} is longer than splitway_retention ({topology.retention} s)")
+    report.finish()
+    return topology
+
+
+def _check_slips(report: Report, variables: Mapping[Any, Any]) -> None:
+    """Report `splitway_client` and the like: a gateway without its clients is not what was meant."""
+    for key in variables:
+        if isinstance(key, str) and key.startswith("splitway_") and key not in VARIABLES:
+            near = difflib.get_close_matches(key, VARIABLES, n=1, cutoff=NEARLY)
+            if near:
+                report.add(shown(key).strip('"'), f"unknown variable; did you mean {near[0]}?")
+
+
+def _read(report: Report, values: dict[str, Any], key: str, parse_one: Parse[T], default: T) -> T:
+    """Return a variable of one value; the default if it is absent or wrong."""
+    value = values.get(key)
+    parsed = None if value is None else parse_value(report, key, value, parse_one)
+    return default if parsed is None else parsed
+
+
+def _read_dns(report: Report, value: Any, server: Optional[Server]) -> Names:
+    fields = Fields(report, "splitway_dns", value, DNS_KEYS)
+    servers = fields.entries("servers", resolver)
+    own = {str(address.ip) for address in server.addresses} if server else set()
+    for index, entry in enumerate(servers):
+        if entry is not None and entry.partition("#")[0] in own:
+            report.add(f"{fields.path}.servers[{index}]", f'"{entry}" is the gateway itself: it would ask itself')
+    return Names(
+        servers=good(servers),
+        max_ttl=fields.get_or("max_ttl", number("a number of seconds", 1, LONGEST_MAX_TTL), Names.max_ttl),
+        cache_size=fields.get_or("cache_size", number("a number of names", 0, 1_000_000), Names.cache_size),
+    )
+
+
+def _check_numbers(report: Report, topology: Topology) -> None:
+    """Report tables that do not fit: `block` has the base, each upstream one above it; all are marks, too."""
+    base, upstreams = topology.table_base, len(topology.upstreams)
+    if base in RESERVED_TABLES:
+        report.add("splitway_table_base", f"{base} is one of the kernel's own tables ({RESERVED_TABLES[0]}-255)")
+    bits = bin(topology.mark_mask).count("1")
+    largest = (1 << (bits - 1)) - 1  # the highest bit says "classified"
+    last = base + upstreams
+    for reserved in RESERVED_TABLES:  # they are passed over
+        last += base < reserved <= last
+    if last > largest:
+        report.add(
+            "splitway_table_base",
+            f"{base} and {upstreams} upstreams need numbers up to {last}, "
+            f"splitway_mark_mask {topology.mark_mask:#x} has {largest}",
+        )

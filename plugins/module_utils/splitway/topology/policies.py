@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`splitway_lists` and `splitway_policies`: names and networks in bundles, and the rules that lead them somewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+from .domains import domain
+from .errors import Report
+from .model import BLOCK, DIRECT, List, Network, Policy, Rule
+from .networks import network
+from .plain import BROKEN, key_path
+from .reading import Claims, Fields, good, mappings, parse_value
+from .scalars import boolean, choice, name, reference
+
+LIST_KEYS = ("domains", "networks")
+POLICY_KEYS = ("rules", "default")
+MATCHES = ("domain", "network", "list")
+RULE_KEYS = (*MATCHES, "egress", "enabled")
+SEED_RULE_KEYS = ("type", "value", "action", "enabled")
+PROXY = "proxy"  # the seeds' word for a client's own upstream
+
+
+@dataclass(frozen=True)
+class Words:
+    """The parsers of everything that can be named."""
+
+    egress: Callable[[Any], str]
+    upstream: Callable[[Any], str]
+    list: Callable[[Any], str]
+    policy: Callable[[Any], str]
+
+
+def words(upstreams: Any, lists: dict[Any, Any], policies: dict[Any, Any]) -> Words:
+    """Return the words that a topology declares, be the declarations themselves right or wrong."""
+    entries = upstreams if isinstance(upstreams, list) else []
+    tunnels = [entry["name"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
+    return Words(
+        egress=reference("an egress (direct, block or an upstream)", frozenset((DIRECT, BLOCK, *tunnels))),
+        upstream=reference("an upstream", frozenset(tunnels)),
+        list=reference("a list", _names(lists)),
+        policy=reference("a policy", _names(policies)),
+    )
+
+
+def _names(entries: dict[Any, Any]) -> frozenset[str]:
+    return frozenset(key for key in entries if isinstance(key, str))
+
+
+def read_lists(report: Report, entries: dict[Any, Any]) -> tuple[List, ...]:
+    """Return the lists, each entry in it once."""
+    lists = []
+    for path, key, value in _named(report, "splitway_lists", entries):
+        fields = Fields(report, path, value, LIST_KEYS)
+        networks: tuple[Network, ...] = good(fields.entries("networks", network))
+        lists.append(List(key, good(fields.entries("domains", domain)), networks))
+    return tuple(lists)
+
+
+def read_policies(report: Report, entries: dict[Any, Any], known: Words) -> tuple[tuple[str, Policy], ...]:
+    """Return the policies by name."""
+    policies = []
+    for path, key, value in _named(report, "splitway_policies", entries):
+        fields = Fields(report, path, value, POLICY_KEYS)
+        default = fields.get_or("default", known.egress, DIRECT)
+        policies.append((key, Policy(read_rules(fields, known), default)))
+    return tuple(policies)
+
+
+def _named(report: Report, path: str, entries: dict[Any, Any]) -> list[tuple[str, str, Any]]:
+    """Return (path, name, value) of a mapping's entries, after their names have been checked."""
+    names = Claims(report, "differs only in upper and lower case from")
+    named = []
+    for key, value in entries.items():
+        entry_path = key_path(path, key)
+        parsed = parse_value(report, entry_path, key, name)
+        if parsed is not None:
+            names.claim(entry_path, parsed.lower(), entry_path, f'"{parsed}"')
+        if value is not BROKEN:
+            named.append((entry_path, parsed or "", value))
+    return named
+
+
+def read_rules(
+    fields: Fields, known: Words, upstream: Optional[str] = None, *, client: bool = False
+) -> tuple[Rule, ...]:
+    """Return the enabled rules in order, exact repetitions left out. A client's may have the seeds' form."""
+    rules = []
+    for path, entry in mappings(fields.report, f"{fields.path}.rules", fields.values.get("rules")):
+        if client and ("type" in entry or "value" in entry or "action" in entry):
+            rules.append(_read_seed_rule(Fields(fields.report, path, entry, SEED_RULE_KEYS), upstream, fields))
+        else:
+            rules.append(_read_rule(Fields(fields.report, path, entry, RULE_KEYS), known))
+    return good(rules)
+
+
+def _read_rule(fields: Fields, known: Words) -> Optional[Rule]:
+    """Return a rule; None if it is wrong or disabled."""
+    given = [key for key in MATCHES if fields.given(key)]
+    if len(given) != 1:
+        has = " and ".join(given) or "no match"
+        fields.report.add(fields.path, f"has {has}: a rule has exactly one of domain, network, list")
+    match_domain = fields.get("domain", domain)
+    match_network = fields.get("network", network)
+    match_list = fields.get("list", known.list)
+    egress = fields.require("egress", known.egress)
+    if not fields.get_or("enabled", boolean, default=True) or egress is None or len(given) != 1:
+        return None
+    return Rule(egress, match_domain, match_network, match_list)
+
+
+def _read_seed_rule(fields: Fields, upstream: Optional[str], client: Fields) -> Optional[Rule]:
+    """Return the rule of the seeds' form {type, value, action}; None if it is wrong or disabled."""
+    kind = fields.require("type", choice("a type of rule", ("domain", "ip")))
+    match_domain: Optional[str] = None
+    match_network: Optional[Network] = None
+    if kind == "ip":
+        match_network = fields.require("value", network)
+    elif kind == "domain":
+        match_domain = fields.require("value", domain)
+    action = fields.require("action", choice("an action", (PROXY, DIRECT, BLOCK)))
+    if action == PROXY and not client.given("upstream"):
+        fields.report.add(f"{fields.path}.action", f'"{PROXY}" needs an upstream, and the client has none')
+    egress = upstream if action == PROXY else action
+    if not fields.get_or("enabled", boolean, default=True) or egress is None:
+        return None
+    return Rule(egress, match_domain, match_network)

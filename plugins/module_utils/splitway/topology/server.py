@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`splitway_server`: the gateway's side that clients connect to."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+from .endpoints import endpoint
+from .errors import Report
+from .keys import wireguard_key
+from .model import Interface, Server
+from .networks import server_address
+from .reading import Fields, good
+from .scalars import boolean, number, port, server_interface
+
+KEYS = ("interface", "listen_port", "addresses", "private_key", "endpoint", "mtu", "nat")
+
+# The least that IPv4 and IPv6 ask for, and an IP packet's 65,535 bytes less what WireGuard adds over IPv6.
+LEAST_MTU = {4: 576, 6: 1280}
+LARGEST_MTU = 65535 - 80
+
+
+def read_server(report: Report, value: Any) -> Optional[Server]:
+    """Return the server with those of its values that are right; None if there is none."""
+    path = "splitway_server"
+    if value is None:
+        report.add(path, "is required")
+        return None
+    fields = Fields(report, path, value, KEYS)
+    if not fields.values:
+        return None
+    listen_port = fields.get_or("listen_port", port, 51820)
+    addresses = fields.require_entries("addresses", server_address)
+    _check_overlaps(report, f"{path}.addresses", addresses)
+    return Server(
+        interface=fields.get_or("interface", server_interface, "wg0"),
+        listen_port=listen_port,
+        addresses=good(addresses),
+        private_key=fields.get("private_key", wireguard_key),
+        endpoint=fields.get("endpoint", lambda written: endpoint(written, listen_port)),
+        mtu=fields.get("mtu", mtu_parser(v6=any(entry.version == 6 for entry in good(addresses)))),
+        nat=fields.get_or("nat", boolean, default=True),
+    )
+
+
+def mtu_parser(*, v6: bool) -> Callable[[Any], int]:
+    """Return the parser of an MTU; an interface with less than 1280 bytes loses its IPv6."""
+    return number("an MTU" if not v6 else "an MTU for IPv6", LEAST_MTU[6 if v6 else 4], LARGEST_MTU)
+
+
+def _check_overlaps(report: Report, path: str, addresses: list[Optional[Interface]]) -> None:
+    for index, entry in enumerate(addresses):
+        for other in addresses[:index]:
+            if entry and other and entry.version == other.version and entry.network.overlaps(other.network):
+                report.add(f"{path}[{index}]", f'"{entry}" overlaps "{other}"')
+                break

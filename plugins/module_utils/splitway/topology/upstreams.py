@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`splitway_upstreams`: the tunnels out of the gateway."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import Any, Optional
+
+from .endpoints import endpoint
+from .errors import Report
+from .keys import public_key, wireguard_key
+from .model import Interface, Network, Server, Upstream
+from .networks import interface, network
+from .reading import Claims, Fields, good, mappings
+from .scalars import boolean, keepalive, upstream_name
+from .server import mtu_parser
+
+KEYS = (
+    "name",
+    "endpoint",
+    "public_key",
+    "private_key",
+    "preshared_key",
+    "allowed_ips",
+    "addresses",
+    "mtu",
+    "persistent_keepalive",
+    "enabled",
+    "nat",
+)
+EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+DEFAULT_MTU = 1420
+DEFAULT_KEEPALIVE = 25  # seconds; a NAT on the way forgets a quiet flow after 30
+
+
+def read_upstreams(report: Report, entries: Any, server: Optional[Server]) -> tuple[Upstream, ...]:
+    """Return the upstreams, disabled ones too: what leads to them must stay blocked."""
+    names = Claims(report, "is already the name of")
+    upstreams = []
+    for path, entry in mappings(report, "splitway_upstreams", entries):
+        upstreams.append(_read(Fields(report, path, entry, KEYS), server, names))
+    return good(upstreams)
+
+
+def _read(fields: Fields, server: Optional[Server], names: Claims) -> Optional[Upstream]:
+    name = fields.require("name", upstream_name)
+    if name is not None:
+        names.claim(f"{fields.path}.name", name.lower(), fields.path, f'"{name}"')
+    where = fields.require("endpoint", endpoint)
+    public = fields.require("public_key", wireguard_key)
+    private = fields.get("private_key", wireguard_key)
+    if private is not None and public == public_key(private):
+        fields.report.add(f"{fields.path}.public_key", "belongs to this upstream's own private_key: give the exit's")
+    addresses = _read_addresses(fields, server)
+    allowed: tuple[Network, ...] = EVERYTHING
+    if fields.given("allowed_ips"):
+        allowed = good(fields.require_entries("allowed_ips", network))
+    nat = fields.get_or("nat", boolean, default=True)
+    v6 = any(entry.version == 6 for entry in (addresses if nat else (*addresses, *allowed)))
+    mtu = fields.get_or("mtu", mtu_parser(v6=v6), DEFAULT_MTU)
+    preshared = fields.get("preshared_key", wireguard_key)
+    interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
+    enabled = fields.get_or("enabled", boolean, default=True)
+    if name is None or where is None or public is None:
+        return None
+    return Upstream(
+        name, where, public, allowed, addresses, private, preshared, mtu, interval, enabled=enabled, nat=nat
+    )
+
+
+def _read_addresses(fields: Fields, server: Optional[Server]) -> tuple[Interface, ...]:
+    """Return the tunnel's own addresses, none of them in the clients' networks.
+
+    Two upstreams may have the same one: some providers give it to all their customers.
+    """
+    addresses: list[Optional[Interface]] = fields.entries("addresses", interface)
+    for index, entry in enumerate(addresses):
+        for own in server.addresses if server and entry else ():
+            if entry and entry.version == own.version and entry.network.overlaps(own.network):
+                fields.report.add(
+                    f"{fields.path}.addresses[{index}]", f'"{entry}" overlaps the server\'s network {own.network}'
+                )
+    return good(addresses)

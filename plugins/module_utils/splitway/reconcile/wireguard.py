@@ -43,7 +43,7 @@ def _check(device: Device, current: Current) -> None:
             f"the interface {device.interface} of {device.name} exists and was not made by splitway: "
             f"remove it (ip link delete {device.interface}) or choose another name for ours"
         )
-    if device.listen_port in current.taken:
+    if device.listen_port is not None and device.listen_port in current.taken:
         raise ReconcileError(
             f"the listen port {device.listen_port} of {device.interface} is taken by "
             f"{current.taken[device.listen_port]}: stop it or choose another port"
@@ -96,11 +96,7 @@ def _additions(target: Target, current: Current) -> Iterator[Change]:
         change = _peer(target, peer, step("configure"))
         if change is not None:
             yield change
-    for key, wanted in (("rp_filter", "2"), ("disable_ipv6", "0")):
-        now = (live.sysctls if live else current.defaults).get(key)
-        needed = key == "rp_filter" or any(":" in address for address in target.addresses)
-        if needed and now is not None and now != wanted:
-            yield Change(ADD if live is None else CHANGE, f"{name}: {key}", now, wanted, payload=step("sysctl", key))
+    yield from _parameters(target, current)
     for old, new in _addresses(target):
         if new is not None:
             action = CHANGE if old else ADD
@@ -112,6 +108,22 @@ def _additions(target: Target, current: Current) -> Iterator[Change]:
     # Last: nothing can come in before the peers are the right ones.
     if live is None or not live.up:
         yield Change(ADD if live is None else CHANGE, f"{name}: up", "down" if live else "", "up", payload=step("up"))
+
+
+def _parameters(target: Target, current: Current) -> Iterator[Change]:
+    device, live = target.device, target.live
+    name = device.interface
+    for key, wanted in (("rp_filter", "2"), ("disable_ipv6", "0")):
+        now = (live.sysctls if live else current.defaults).get(key)
+        needed = key == "rp_filter" or any(":" in address for address in target.addresses)
+        if needed and now is not None and now != wanted:
+            yield Change(
+                ADD if live is None else CHANGE,
+                f"{name}: {key}",
+                now,
+                wanted,
+                payload=Step("sysctl", name, key, target),
+            )
 
 
 def _settings(target: Target, step: Step) -> Iterator[Change]:

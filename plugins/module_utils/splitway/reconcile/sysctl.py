@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Forwarding: the kernel parameters that a gateway needs, and what they were before.
+
+The values that we found are kept in ``<configuration>/sysctl.before.json`` (each at its first change)
+and put back when the last of our routes goes, unless somebody has changed them since.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from ..system import System
+from .base import CHANGE, REMOVE, Change
+
+_FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters that concern us: as they are, as they should be, as they were before us."""
+
+    now: Mapping[str, Optional[str]] = field(default_factory=dict)
+    wanted: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The payload of a Change of a parameter; a value of None puts the recorded one back."""
+
+    key: str
+    value: Optional[str]
+
+
+def read(system: System, uplinks: Iterable[str]) -> Parameters:
+    """Return the parameters; `uplinks` are interfaces with a default route by router advertisement.
+
+    Such an interface would lose that route when forwarding is switched on, unless accept_ra is 2.
+    """
+    wanted = {f"net/ipv6/conf/{name}/accept_ra": "2" for name in sorted(set(uplinks))}
+    wanted = {key: value for key, value in wanted.items() if system.sysctl(key) == "1"}
+    wanted.update(_FORWARDING)
+    before = json.loads(system.read_file(_record(system)) or "{}")
+    now = {key: system.sysctl(key) for key in {**wanted, **before}}
+    return Parameters(now, wanted, before)
+
+
+def plan(parameters: Parameters) -> Iterator[Change]:
+    """Yield what switches forwarding on. A family that this kernel does not have is left out."""
+    for key, value in parameters.wanted.items():
+        now = parameters.now.get(key)
+        if now is not None and now != value:
+            yield Change(CHANGE, f"parameter {key}", now, value, Setting(key, value))
+
+
+def plan_removal(parameters: Parameters) -> Iterator[Change]:
+    """Yield what puts the parameters back that we changed; forwarding first."""
+    for key, value in sorted(parameters.before.items(), key=lambda item: item[0] not in _FORWARDING):
+        yield Change(REMOVE, f"parameter {key}", parameters.now.get(key) or "", value, Setting(key, None))
+
+
+def apply(system: System, setting: Setting) -> None:
+    """Set one parameter, and record what it was; or put it back. Raises SystemFailure."""
+    record = _record(system)
+    before = json.loads(system.read_file(record) or "{}")
+    now = system.sysctl(setting.key)
+    if setting.value is not None:
+        if setting.key not in before and now is not None:
+            system.write_file(record, json.dumps({**before, setting.key: now}, indent=1, sort_keys=True) + "\n")
+        system.set_sysctl(setting.key, setting.value)
+        return
+    value = before.pop(setting.key, None)
+    ours = _FORWARDING.get(setting.key, "2")
+    if value is not None and now == ours:
+        system.set_sysctl(setting.key, value)
+    if before:
+        system.write_file(record, json.dumps(before, indent=1, sort_keys=True) + "\n")
+    else:
+        system.remove_file(record)
+
+
+def _record(system: System) -> Path:
+    return system.configuration / "sysctl.before.json"

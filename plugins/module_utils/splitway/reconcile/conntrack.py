@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The kernel's table of flows over netlink: dumped once, single flows deleted.
+
+`conntrack -D` dumps the whole table for each deletion, and one process a flow costs milliseconds.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ..system import System, SystemFailure
+
+# linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h
+_NETLINK_NETFILTER = 12
+_CTNETLINK = 1 << 8
+_GET, _DELETE = _CTNETLINK | 1, _CTNETLINK | 2
+_REQUEST, _ACK, _DUMP, _INTERRUPTED = 0x1, 0x4, 0x300, 0x10
+_ERROR, _DONE = 2, 3
+_TUPLE_ORIG, _MARK, _ID, _ZONE, _MARK_MASK = 1, 8, 12, 18, 21
+_TUPLE_IP, _TUPLE_PROTO = 1, 2
+_PROTO_NUM, _PROTO_SRC_PORT, _PROTO_DST_PORT = 1, 2, 3
+_FAMILIES = {socket.AF_INET: (4, 1, 2), socket.AF_INET6: (6, 3, 4)}  # version, attributes of source, destination
+_BATCH = 100  # deletions in one message to the kernel; their answers must fit into the socket's buffer
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One flow as its first packet was, before any NAT."""
+
+    family: int
+    protocol: int
+    source: str
+    destination: str
+    source_port: int  # 0 where the protocol has none
+    destination_port: int
+    mark: int
+    identity: bytes  # netlink attributes that name just this flow
+
+    def __str__(self) -> str:
+        return f"flow {self.protocol} {self.source} {self.source_port} > {self.destination} {self.destination_port}"
+
+
+def dump(system: System, mark: int = 0, mask: int = 0) -> tuple[Flow, ...]:
+    """Return the flows whose mark, masked, is `mark`; the kernel sorts them out. Raises SystemFailure.
+
+    Empty where the kernel has no connection tracking.
+    """
+    del system  # the socket acts on the namespace of the process, as the programs do
+    selection = _attribute(_MARK, struct.pack(">I", mark)) + _attribute(_MARK_MASK, struct.pack(">I", mask))
+    try:
+        with _open() as channel:
+            flows, complete = _dump(channel, selection if mask else b"")
+            for _ in range(4):
+                if complete:
+                    break
+                flows, complete = _dump(channel, selection if mask else b"")
+            return flows
+    except OSError as error:
+        if error.errno in (errno.EPROTONOSUPPORT, errno.EINVAL, errno.EOPNOTSUPP):
+            return ()
+        raise SystemFailure(f"reading the flows: {error.strerror}") from error
+
+
+def delete(system: System, flows: Iterable[Flow]) -> None:
+    """Delete these flows; one that has ended meanwhile is no error. Raises SystemFailure."""
+    todo = tuple(flows)
+    system.commands.append(f"delete {len(todo)} flows")
+    try:
+        with _open() as channel:
+            for start in range(0, len(todo), _BATCH):
+                _delete(channel, todo[start : start + _BATCH])
+    except OSError as error:
+        raise SystemFailure(f"deleting flows: {error.strerror}") from error
+
+
+def _open() -> socket.socket:
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    channel.settimeout(30)
+    channel.bind((0, 0))
+    return channel
+
+
+def _dump(channel: socket.socket, selection: bytes) -> tuple[tuple[Flow, ...], bool]:
+    channel.send(_message(_GET, _REQUEST | _DUMP, 0, selection))
+    flows: list[Flow] = []
+    complete = True  # the kernel says when the table changed its size under the dump
+    while True:
+        for kind, flags, body in _messages(channel.recv(1 << 18)):
+            complete = complete and not flags & _INTERRUPTED
+            if kind == _DONE:
+                return tuple(flows), complete
+            if kind == _ERROR:
+                raise _failure(body)
+            if body[0] in _FAMILIES:
+                flows.append(_flow(body))
+
+
+def _delete(channel: socket.socket, flows: tuple[Flow, ...]) -> None:
+    families = {4: socket.AF_INET, 6: socket.AF_INET6}
+    channel.send(b"".join(_message(_DELETE, _REQUEST | _ACK, families[flow.family], flow.identity) for flow in flows))
+    missing = len(flows)
+    while missing:
+        for kind, _, body in _messages(channel.recv(1 << 18)):
+            missing -= 1
+            failure = _failure(body) if kind == _ERROR else OSError(errno.EPROTO, "unexpected answer")
+            if failure.errno not in (0, errno.ENOENT):
+                raise failure
+
+
+def _failure(body: bytes) -> OSError:
+    number = -int(struct.unpack_from("=i", body)[0])
+    return OSError(number, errno.errorcode.get(number, str(number)))
+
+
+def _flow(body: bytes) -> Flow:
+    version, source, destination = _FAMILIES[socket.AddressFamily(body[0])]
+    found = dict(_attributes(body[4:]))
+    parts = dict(_attributes(found[_TUPLE_ORIG]))
+    addresses, protocol = dict(_attributes(parts[_TUPLE_IP])), dict(_attributes(parts[_TUPLE_PROTO]))
+    identity = _attribute(_TUPLE_ORIG | 0x8000, found[_TUPLE_ORIG]) + _attribute(_ID, found[_ID])
+    if _ZONE in found:
+        identity += _attribute(_ZONE, found[_ZONE])
+    return Flow(
+        family=version,
+        protocol=protocol[_PROTO_NUM][0],
+        source=socket.inet_ntop(body[0], addresses[source]),
+        destination=socket.inet_ntop(body[0], addresses[destination]),
+        source_port=int.from_bytes(protocol.get(_PROTO_SRC_PORT, b""), "big"),
+        destination_port=int.from_bytes(protocol.get(_PROTO_DST_PORT, b""), "big"),
+        mark=int.from_bytes(found.get(_MARK, b""), "big"),
+        identity=identity,
+    )
+
+
+def _message(kind: int, flags: int, family: int, attributes: bytes) -> bytes:
+    return struct.pack("=IHHIIBBH", 20 + len(attributes), kind, flags, 0, 0, family, 0, 0) + attributes
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, position)
+        yield kind & 0x3FFF, data[position + 4 : position + length]
+        position += (length + 3) & ~3
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    position = 0
+    while position + 16 <= len(data):
+        length, kind, flags = struct.unpack_from("=IHH", data, position)
+        yield kind, flags, data[position + 16 : position + length]
+        position += (length + 3) & ~3

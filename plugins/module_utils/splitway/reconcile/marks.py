@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The section `marks`: client → policy → mark, the guard in the forward hook, NAT, MSS clamping.
+
+A packet from a client meets, in both backends: INVALID is dropped; a flow that was classified before gets
+its mark back; else the client's address gives its policy, whose chain decides by the first match.
+What stays unclassified is refused twice: by the guard rule of policy routing, and in the forward hook.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from ..state import Marks
+from ..system import System
+from . import marks_iptables, marks_nftables
+from .base import ADD, CHANGE, REMOVE, Change, additions, removals
+from .marks_model import ChainStep, ClientsStep, Line, LookupStep, Ruleset, Step
+from .sets_model import IPSET, NFTABLES
+
+
+@dataclass(frozen=True)
+class Current:
+    """Our rules in both backends, and which of the two is wanted."""
+
+    backend: str
+    rulesets: Mapping[str, Ruleset]
+
+
+def read(system: System, desired: Optional[Marks], backend: str) -> Current:
+    """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
+    del desired  # what is ours is known by its name
+    return Current(backend, {IPSET: marks_iptables.read(system), NFTABLES: marks_nftables.read(system)})
+
+
+def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
+    """Return the changes that make the kernel's rules the desired ones; None: nothing of ours stays."""
+    changes: list[Change] = []
+    for backend, found in current.rulesets.items():
+        wanted = Ruleset()
+        if desired is not None and backend == current.backend:
+            wanted = (marks_iptables if backend == IPSET else marks_nftables).render(desired)
+        changes += _lookups(backend, wanted, found)
+        changes += _chains(backend, wanted, found)
+        changes += _clients(backend, wanted, found)
+    return additions(tuple(changes)) + removals(tuple(changes))
+
+
+def _lookups(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:
+    for family in sorted({*wanted.lookups, *found.lookups}):
+        kind, there = wanted.lookups.get(family, ""), found.lookups.get(family, "")
+        if kind != there:
+            what = f"lookup of clients (v{family})"
+            yield _change(backend, what, there, kind, LookupStep(family, there, kind))
+
+
+def _chains(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:
+    for place in itertools.chain(wanted.chains, (place for place in found.chains if place not in wanted.chains)):
+        lines, there = wanted.chains.get(place, ()), found.chains.get(place)
+        if there is None or not lines or [line.key for line in lines] != [line.key for line in there]:
+            step = ChainStep(place, there or (), lines)
+            yield _change(backend, f"chain {place}", _text(there or ()), _text(lines), step, there is None)
+
+
+def _text(lines: tuple[Line, ...]) -> str:
+    return "\n".join(line.text for line in lines)
+
+
+def _clients(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:
+    for family in sorted({*wanted.clients, *found.clients}):
+        want, have = wanted.clients.get(family, {}), found.clients.get(family, {})
+        if wanted.lookups.get(family) != found.lookups.get(family):
+            have = {}  # entries come and go with their lookup
+        added = [(client, "", entry) for client, entry in want.items() if client not in have]
+        moved = [(client, have[client], entry) for client, entry in want.items() if have.get(client, entry) != entry]
+        gone = [(client, entry, "") for client, entry in have.items() if client not in want]
+        for entries in filter(None, (added, moved, gone)):
+            yield _change_of_clients(backend, family, entries)
+
+
+def _change_of_clients(backend: str, family: int, entries: list[tuple[str, str, str]]) -> Change:
+    names = ", ".join(client for client, _, _ in entries[:3]) + (f" and {len(entries) - 3} more" if entries[3:] else "")
+    before = "\n".join(f"{client} {was}" for client, was, _ in entries if was)
+    after = "\n".join(f"{client} {now}" for client, _, now in entries if now)
+    return _change(backend, f"clients {names} (v{family})", before, after, ClientsStep(family, tuple(entries)))
+
+
+def _change(backend: str, what: str, before: str, after: str, step: Step, new: bool = False) -> Change:
+    added = new or (after and not before)
+    action = ADD if added else CHANGE if after else REMOVE
+    return Change(action, f"{what} ({backend})", before, after, (backend, step))
+
+
+def apply(system: System, changes: tuple[Change, ...]) -> None:
+    """Carry out the changes, additions first. Raises ReconcileError that names the rule or the entry."""
+    for part in (additions(changes), removals(changes)):
+        for backend, tool in ((IPSET, marks_iptables), (NFTABLES, marks_nftables)):
+            steps = [change.payload[1] for change in part if change.payload[0] == backend]
+            if steps:
+                tool.write(system, steps)

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Marks as iptables chains; the clients' policies in ipsets with `skbinfo`.
+
+Every line is written as `iptables-save` prints it, so that comparing is comparing text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from ..state import DIRECT, FAMILIES, FamilyMarks, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
+from ..system import System
+from . import iptables, sets_ipset
+from .marks_model import (
+    ChainStep,
+    ClientsStep,
+    Line,
+    LookupStep,
+    Place,
+    Ruleset,
+    Step,
+    direct_mark,
+    egress_numbers,
+    policy_mark,
+    unmasqueraded,
+)
+from .marks_tree import leaf, tree
+
+CLASSIFY = iptables.PREFIX
+DISPATCH, GUARD = f"{CLASSIFY}-DISPATCH", f"{CLASSIFY}-GUARD"
+FORWARD, DIRECT_GUARD, TUNNELS = f"{CLASSIFY}-FORWARD", f"{CLASSIFY}-DIRECT", f"{CLASSIFY}-TUNNELS"
+NAT = f"{CLASSIFY}-NAT"
+LOOKUPS = {4: "sw4c", 6: "sw6c"}
+_CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
+
+
+def render(marks: Marks) -> Ruleset:
+    """Return the chains and entries of the section; pure."""
+    chains: dict[Place, tuple[Line, ...]] = {}
+    for version in FAMILIES:
+        for table, rules in (("mangle", _mangle(marks, version)), ("nat", _nat(marks))):
+            for name, lines in rules.items():
+                chains[Place(version, table, name)] = tuple(Line(line, line) for line in lines)
+    entries = {
+        version: {
+            client: f"{policy_mark(number, marks.mask):#x}/{marks.mask:#x}"
+            for client, number in marks.family(version).clients.items()
+        }
+        for version in FAMILIES
+    }
+    return Ruleset(chains, {version: _kind(version) for version in FAMILIES}, entries)
+
+
+def _kind(version: int) -> str:
+    return f"hash:ip family {'inet' if version == 4 else 'inet6'} maxelem {sets_ipset.STATIC_SIZE} skbinfo"
+
+
+def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
+    family, mask, clear = marks.family(version), marks.mask, f"-j MARK --set-xmark 0x0/{marks.mask:#x}"
+    bit = classified_bit(mask)
+    chains = {
+        "PREROUTING": [f"1 -i {marks.interface} -j {CLASSIFY}"],
+        "FORWARD": [f"1 -j {FORWARD}"],
+        CLASSIFY: [
+            "-m conntrack --ctstate INVALID -j DROP",
+            f"-j CONNMARK --restore-mark --nfmask {mask:#x} --ctmask {mask:#x}",
+            f"-m mark --mark {bit:#x}/{bit:#x} -j RETURN",
+            clear,  # so that only the lookup can make a policy's number
+            f"-j SET --map-set {LOOKUPS[version]} src --map-mark",
+            f"-g {DISPATCH}",
+        ],
+    }
+    marked = {policy_mark(policy.number, mask): policy.number for policy in family.policies}
+    policies = {mark: leaf(mark, mask, f"-g {_policy_chain(number)}") for mark, number in marked.items()}
+    chains.update(tree(DISPATCH, policies, mask, clear))
+    for policy in family.policies:
+        chains.update(_policy(family, policy))
+    for number in egress_numbers(marks):
+        chains[_egress_chain(number)] = [
+            f"-j MARK --set-xmark {mark_of(number, mask):#x}/{mask:#x}",
+            f"-j CONNMARK --save-mark --nfmask {mask:#x} --ctmask {mask:#x}",
+        ]
+    chains.update(_guard(marks))
+    return chains
+
+
+def _policy(family: FamilyMarks, policy: MarkPolicy) -> dict[str, list[str]]:
+    chain = [*_matches(policy.rules), f"-g {_egress_chain(policy.default)}"]
+    if not family.special:
+        return {_policy_chain(policy.number): chain}
+    special = [*_matches(policy.special), f"-g {_egress_chain(DIRECT)}"]
+    # Named by its content: policies with the same special rules share the chain.
+    name = f"{CLASSIFY}-SPECIAL-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:8]}"
+    match = f"-m set --match-set {family.special} dst -g {name}"
+    return {_policy_chain(policy.number): [match, *chain], name: special}
+
+
+def _matches(rules: Iterable[MarkRule]) -> list[str]:
+    return [f"-m set --match-set {name} dst -g {_egress_chain(rule.egress)}" for rule in rules for name in rule.sets]
+
+
+def _policy_chain(number: int) -> str:
+    return f"{CLASSIFY}-POLICY-{number}"
+
+
+def _egress_chain(number: int) -> str:
+    return f"{CLASSIFY}-EGRESS-{number}"
+
+
+def _guard(marks: Marks) -> dict[str, list[str]]:
+    """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
+    mask, tunnels = marks.mask, f"{marks.tunnels}+"
+    leaves = {
+        mark: leaf(mark, mask, "-j RETURN", f"-o {egress.interface} ")
+        for mark, egress in ((mark_of(egress.number, mask), egress) for egress in marks.egresses)
+        if egress.interface is not None
+    }
+    leaves[direct_mark(mask)] = leaf(direct_mark(mask), mask, f"-g {DIRECT_GUARD}")
+    chains = tree(f"{GUARD}-EGRESS", leaves, mask, "-j DROP")
+    chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {GUARD}-EGRESS"]
+    chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP"]
+    chains[FORWARD] = [f"-i {marks.interface} -g {GUARD}", f"-i {tunnels} -g {TUNNELS}"]
+    chains[TUNNELS] = [
+        f"! -o {marks.interface} -j DROP",
+        "-m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
+        _CLAMP,
+    ]
+    return chains
+
+
+def _nat(marks: Marks) -> dict[str, list[str]]:
+    mask, bit = marks.mask, classified_bit(marks.mask)
+    kept = [leaf(mark, mask, "-j RETURN") for mark in unmasqueraded(marks)]
+    return {
+        "POSTROUTING": [f"1 -m mark --mark {bit:#x}/{bit:#x} -j {NAT}"],
+        NAT: [f"-o {marks.interface} -j RETURN", *kept, "-j MASQUERADE"],
+    }
+
+
+def read(system: System) -> Ruleset:
+    """Return our chains and entries as they are; nothing on a host without the tools. Raises ReconcileError."""
+    chains: dict[Place, tuple[Line, ...]] = {}
+    for version in FAMILIES:
+        chains.update(iptables.read(system, version))
+    lookups, clients = {}, {}
+    for version, (kind, entries) in _read_lookups(system).items():
+        lookups[version], clients[version] = kind, entries
+    return Ruleset(chains, lookups, clients)
+
+
+def _read_lookups(system: System) -> dict[int, tuple[str, dict[str, str]]]:
+    if not system.has("ipset"):
+        return {}
+    there = sets_ipset.run_read(system, "ipset", "list", "-n").split()
+    found = {}
+    for version, name in LOOKUPS.items():
+        if name in there:
+            head, *lines = sets_ipset.run_read(system, "ipset", "save", name).splitlines()
+            entries = (line.split(" ", 3)[2:] for line in lines)
+            found[version] = (
+                sets_ipset.header_of(head.split(" ", 2)[2]),
+                {entry[0]: entry[1].replace("skbmark ", "") if len(entry) > 1 else "(none)" for entry in entries},
+            )
+    return found
+
+
+def write(system: System, steps: list[Step]) -> None:
+    """Carry out the steps: lookups made, chains, then entries; entries go before the chains that they lead to.
+
+    Raises ReconcileError.
+    """
+    chains = [step for step in steps if isinstance(step, ChainStep)]
+    lookups = [step for step in steps if isinstance(step, LookupStep)]
+    entries = [step for step in steps if isinstance(step, ClientsStep)]
+    made = [line for step in lookups if step.wanted for line in _make_lookup(step)]
+    sets_ipset.restore(system, made + _withheld(entries, bool(chains)))
+    iptables.write(system, chains)
+    sets_ipset.restore(system, [line for step in entries for line in _entry_lines(step)])
+    sets_ipset.restore(system, [f"destroy {LOOKUPS[step.family]}" for step in lookups if not step.wanted])
+
+
+def _make_lookup(step: LookupStep) -> list[str]:
+    name, options = LOOKUPS[step.family], sets_ipset.create_options(step.wanted)
+    if not step.found:
+        return [f"create {name} {options}"]
+    return [f"create {name}t {options}", f"swap {name}t {name}", f"destroy {name}t"]
+
+
+def _withheld(steps: list[ClientsStep], chains_change: bool) -> list[str]:
+    """Return the lines that take out, before the chains change, entries that move or go.
+
+    Else a client on its way from policy 5 to 6 would for a moment be judged by a new content of 5. Meanwhile
+    its new flows are unclassified, which the guards refuse.
+    """
+    if not chains_change:
+        return []
+    return [f"del {LOOKUPS[step.family]} {client}" for step in steps for client, was, _ in step.entries if was]
+
+
+def _entry_lines(step: ClientsStep) -> list[str]:
+    name = LOOKUPS[step.family]
+    lines = []
+    for client, _, entry in step.entries:
+        lines.append(f"add {name} {client} skbmark {entry}" if entry else f"del {name} {client}")
+    return lines

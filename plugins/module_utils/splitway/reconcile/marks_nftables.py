@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Marks as chains of our nftables table; the clients' policies in verdict maps.
+
+nft prints rules in its own spelling, which changes between versions. Each rule carries a digest of the text that
+we wrote as its comment, and comparing is comparing digests, in order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from ..state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
+from ..system import System
+from . import nft
+from .base import ReconcileError
+from .marks_model import (
+    ChainStep,
+    ClientsStep,
+    Line,
+    LookupStep,
+    Place,
+    Ruleset,
+    Step,
+    egress_numbers,
+    unmasqueraded,
+)
+from .nft_networks import interval_elements
+
+LOOKUPS = {4: "clients4", 6: "clients6"}
+_IP = {4: "ip", 6: "ip6"}
+_TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
+_CLAMP = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
+_BASE = "type {} hook {} priority {}; policy accept;"
+
+
+def render(marks: Marks) -> Ruleset:
+    """Return the chains and entries of the section; pure."""
+    chains = {**_egresses(marks), **_guard(marks), **_nat(marks)}
+    for version in FAMILIES:
+        for policy in marks.family(version).policies:
+            chains.update(_policy(marks, version, policy))
+    chains.update(_classify(marks))
+    entries = {
+        version: {client: f"goto policy{version}_{number}" for client, number in marks.family(version).clients.items()}
+        for version in FAMILIES
+    }
+    kinds = {version: f"{_TYPE[version]} : verdict" for version in FAMILIES}
+    places = {Place(0, "splitway", name): tuple(map(_line, lines)) for name, lines in chains.items()}
+    return Ruleset(places, kinds, entries)
+
+
+def _line(text: str) -> Line:
+    base = text.startswith("type ")
+    return Line(text if base else hashlib.sha256(text.encode()).hexdigest()[:12], text)
+
+
+def _keep(mask: int) -> str:
+    """Return the bits that are others'."""
+    return f"{0xFFFFFFFF & ~mask:#x}"
+
+
+def _classify(marks: Marks) -> dict[str, list[str]]:
+    mask, bit = marks.mask, classified_bit(marks.mask)
+    # Copying bits from one mark to the other needs two variables in one operation, which kernels
+    # before 6.13 do not have: each mark's bits are constants in the chain of its egress.
+    restore = ", ".join(f"{mark_of(number, mask):#x} : goto egress_{number}" for number in egress_numbers(marks))
+    return {
+        "prerouting": [_BASE.format("filter", "prerouting", -150), f'iifname "{marks.interface}" goto classify'],
+        "classify": [
+            "ct state invalid drop",
+            f"ct mark & {mask:#x} vmap {{ {restore} }}",
+            f"ct mark & {bit:#x} == {bit:#x} drop",  # an egress that is no more: the guard refuses it, too
+            f"meta mark set meta mark & {_keep(mask)}",
+            *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES),
+        ],
+    }
+
+
+def _egresses(marks: Marks) -> dict[str, list[str]]:
+    keep = _keep(marks.mask)
+    chains = {}
+    for number in egress_numbers(marks):
+        mark = mark_of(number, marks.mask)
+        chains[f"egress_{number}"] = [
+            f"meta mark set meta mark & {keep} | {mark:#x}",
+            f"ct mark set ct mark & {keep} | {mark:#x}",
+            "accept",  # the end of this base chain only
+        ]
+    return chains
+
+
+def _policy(marks: Marks, version: int, policy: MarkPolicy) -> dict[str, list[str]]:
+    family = marks.family(version)
+    chains: dict[str, list[str]] = {}
+    rules = _matches(marks, version, policy.rules, chains)
+    if family.special:
+        special = [*_matches(marks, version, policy.special, chains), f"goto egress_{DIRECT}"]
+        # Named by its content: policies with the same special rules share the chain.
+        name = f"special{version}_{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:12]}"
+        chains[name] = special
+        rules = [*_match(marks, version, family.special, name, chains), *rules]
+    chains[f"policy{version}_{policy.number}"] = [*rules, f"goto egress_{policy.default}"]
+    return chains
+
+
+def _matches(marks: Marks, version: int, rules: tuple[MarkRule, ...], chains: dict[str, list[str]]) -> list[str]:
+    return [
+        line
+        for rule in rules
+        for name in rule.sets
+        for line in _match(marks, version, name, f"egress_{rule.egress}", chains)
+    ]
+
+
+def _match(marks: Marks, version: int, name: str, target: str, chains: dict[str, list[str]]) -> list[str]:
+    """Return the rule (none for an empty set) that sends a set's destinations to a chain."""
+    address = f"{_IP[version]} daddr"
+    if name not in marks.networks:
+        # dnsmasq's re-adding does not refresh an nft element (facts.md): the packet path does.
+        return [f"{address} @{name} update @{name} {{ {address} }} goto {target}"]
+    if not marks.networks[name]:
+        return []
+    shared = f"{name}_{target}"  # one anonymous set for all policies that use it alike
+    if shared not in chains:
+        chains[shared] = [f"{address} {{ {interval_elements(marks.networks[name])} }} goto {target}"]
+    return [f"jump {shared}"]
+
+
+def _guard(marks: Marks) -> dict[str, list[str]]:
+    """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
+    tunnels = f'"{marks.tunnels}*"'
+    rules = {egress.number: f'oifname != "{egress.interface}" drop' for egress in marks.egresses if egress.interface}
+    rules[DIRECT] = f"oifname {tunnels} drop"
+    chains = {f"leave_{number}": [rule] for number, rule in rules.items()}
+    pairs = ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in sorted(rules))
+    chains["forward"] = [
+        _BASE.format("filter", "forward", -150),
+        f'iifname "{marks.interface}" goto from_clients',
+        f"iifname {tunnels} goto from_tunnels",
+    ]
+    chains["from_clients"] = [f"oifname {tunnels} {_CLAMP}", f"meta mark & {marks.mask:#x} vmap {{ {pairs} }}", "drop"]
+    chains["from_tunnels"] = [
+        f'oifname != "{marks.interface}" drop',
+        "ct state & (established|related) == 0 drop",
+        _CLAMP,
+    ]
+    return chains
+
+
+def _nat(marks: Marks) -> dict[str, list[str]]:
+    bit = classified_bit(marks.mask)
+    kept = [f"meta mark & {marks.mask:#x} == {mark:#x} return" for mark in unmasqueraded(marks)]
+    return {
+        # Before Docker's and others' NAT, which is at 100.
+        "postrouting": [_BASE.format("nat", "postrouting", 90), f"meta mark & {bit:#x} == {bit:#x} goto masquerading"],
+        "masquerading": [f'oifname "{marks.interface}" return', *kept, "masquerade"],
+    }
+
+
+def read(system: System) -> Ruleset:
+    """Return our chains and entries as they are; nothing where our table is not there. Raises ReconcileError."""
+    return parse(nft.read_table(system))
+
+
+def parse(listing: list[dict[str, Any]]) -> Ruleset:
+    """Return the ruleset of a JSON listing of our table."""
+    chains: dict[str, list[Line]] = {}
+    for chain in nft.objects_of(listing, "chain"):
+        lines = chains[chain["name"]] = []
+        if "hook" in chain:
+            base = f"type {chain['type']} hook {chain['hook']} priority {chain['prio']}; policy {chain['policy']};"
+            lines.append(Line(base, base))
+    for rule in nft.objects_of(listing, "rule"):
+        text = json.dumps(rule["expr"], separators=(",", ":"))
+        chains[rule["chain"]].append(Line(str(rule.get("comment", text)), text[:200]))
+    kinds, clients = {}, {}
+    for item in nft.objects_of(listing, "map"):
+        for version, name in LOOKUPS.items():
+            if item["name"] == name:
+                kinds[version] = f"{item['type']} : {item['map']}"
+                clients[version] = dict(map(_entry, item.get("elem", ())))
+    return Ruleset({Place(0, "splitway", name): tuple(lines) for name, lines in chains.items()}, kinds, clients)
+
+
+def _entry(element: list[Any]) -> tuple[str, str]:
+    key, verdict = element
+    if isinstance(verdict, dict) and "goto" in verdict:
+        return str(key), f"goto {verdict['goto']['target']}"
+    return str(key), json.dumps(verdict)
+
+
+def write(system: System, steps: list[Step]) -> None:
+    """Carry out the steps in one transaction. Raises ReconcileError."""
+    gone: list[str] = []
+    chains: list[str] = []
+    rules: list[str] = []
+    entries: list[str] = []
+    for step in steps:
+        if isinstance(step, ChainStep):
+            _chain_lines(step, chains, rules, gone)
+        elif isinstance(step, LookupStep):
+            _lookup_lines(step, chains, gone)
+        else:
+            entries += _entry_lines(step)
+    flushes = [line.replace("delete chain", "flush chain") for line in gone if line.startswith("delete chain")]
+    nft.run(system, [*chains, *rules, *entries, *flushes, *sorted(gone, reverse=True)])
+    if gone:
+        nft.drop_empty_table(system)
+
+
+def _chain_lines(step: ChainStep, chains: list[str], rules: list[str], gone: list[str]) -> None:
+    name = f"{nft.TABLE} {step.place.chain}"
+    if not step.wanted:
+        gone.append(f"delete chain {name}")
+        return
+    base = step.wanted[0].text if step.wanted[0].text.startswith("type ") else ""
+    if step.found and _base(step.found) != base:
+        chains += [f"flush chain {name}", f"delete chain {name}"]
+    chains.append(f"add chain {name} {{ {base} }}" if base else f"add chain {name}")
+    rules.append(f"flush chain {name}")
+    rules += [f'add rule {name} {line.text} comment "{line.key}"' for line in step.wanted[1 if base else 0 :]]
+
+
+def _base(lines: tuple[Line, ...]) -> str:
+    return lines[0].text if lines[0].text.startswith("type ") else ""
+
+
+def _lookup_lines(step: LookupStep, chains: list[str], gone: list[str]) -> None:
+    name = f"{nft.TABLE} {LOOKUPS[step.family]}"
+    if step.found and step.wanted:
+        raise ReconcileError(f"nft map {name} has another type ({step.found}): delete {nft.TABLE} and run again")
+    if step.wanted:
+        chains.append(f"add map {name} {{ type {step.wanted}; }}")
+    else:
+        gone.append(f"delete map {name}")
+
+
+def _entry_lines(step: ClientsStep) -> list[str]:
+    name = f"{nft.TABLE} {LOOKUPS[step.family]}"
+    old = ", ".join(client for client, was, _ in step.entries if was)
+    new = ", ".join(f"{client} : {entry}" for client, _, entry in step.entries if entry)
+    lines = [f"delete element {name} {{ {old} }}"] if old else []
+    return lines + ([f"add element {name} {{ {new} }}"] if new else [])

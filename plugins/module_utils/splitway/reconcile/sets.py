@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The section `sets`: learned addresses (with a timeout) and static networks.
+
+Learned members belong to the kernel: no run loses one. Static members are compared one by one.
+With the backend `nftables` only learned sets are here; static networks stay in the chains (marks.py),
+since every named interval set on the host slows each answer of dnsmasq down (facts.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..state import AddressSet
+from ..system import System
+from . import nft, sets_ipset, sets_nftables
+from .base import ADD, CHANGE, REMOVE, Change
+from .sets_model import IPSET, NFTABLES, Current, KernelSet, Step
+
+
+def read(system: System, desired: tuple[AddressSet, ...], backend: str) -> Current:
+    """Return our sets in the kernel, of both backends. Raises ReconcileError when a tool fails."""
+    table = sets_nftables.read(system, learned(desired) if backend == NFTABLES else ())
+    empty_table = not table and len(nft.read_table(system)) == 1
+    return Current(backend, {IPSET: sets_ipset.read(system), NFTABLES: table}, empty_table)
+
+
+def learned(desired: tuple[AddressSet, ...]) -> tuple[AddressSet, ...]:
+    """Return the sets of learned addresses."""
+    return tuple(item for item in desired if item.timeout is not None)
+
+
+def members(system: System, backend: str) -> dict[str, set[str]]:
+    """Return the addresses of each learned set as they are now."""
+    found = sets_ipset.read(system) if backend == IPSET else sets_nftables.read_members(system)
+    return {name: set(kernel.remaining()) for name, kernel in found.items() if kernel.timeout is not None}
+
+
+def plan(desired: tuple[AddressSet, ...], current: Current) -> tuple[Change, ...]:
+    """Return the changes that make the kernel's sets the desired ones."""
+    wanted = {item.name: item for item in (desired if current.backend == IPSET else learned(desired))}
+    kernel = current.kernel[current.backend]
+    changes = [change for item in wanted.values() for change in _plan_set(item, kernel, current.backend)]
+    changes += [
+        Change(REMOVE, f"set {name} ({backend})", kernel_set.header, "", Step(backend, name))
+        for backend, found in current.kernel.items()
+        for name, kernel_set in found.items()
+        if backend != current.backend or name not in wanted
+    ]
+    if current.empty_table and not (wanted and current.backend == NFTABLES):
+        changes.append(Change(REMOVE, "table inet splitway", "(empty)", "", Step(NFTABLES, "")))
+    return tuple(changes)
+
+
+def _plan_set(item: AddressSet, kernel: Mapping[str, KernelSet], backend: str) -> list[Change]:
+    header = sets_ipset.header(item) if backend == IPSET else sets_nftables.header(item)
+    static = () if item.timeout is not None else sets_ipset.entries(item)
+    found = kernel.get(item.name)
+    what = f"set {item.name} ({backend}{', ' + item.comment if item.comment else ''})"
+    if found is None:
+        seed = kernel.get(item.seed_from or "") if item.timeout is not None else None
+        start = seed.members if seed else static
+        step = Step(backend, item.name, item, header, add=start)
+        return [Change(ADD, what, "", "\n".join((header, *start)), step)]
+    if found.header != header:
+        keep = static if item.timeout is None else found.members
+        step = Step(backend, item.name, item, header, rebuild=True, add=keep)
+        return [Change(CHANGE, what, found.header, header, step)]
+    missing, surplus = _difference(static, found.members) if item.timeout is None else ((), ())
+    if not missing and not surplus:
+        return []
+    step = Step(backend, item.name, item, header, add=missing, remove=surplus)
+    return [Change(CHANGE, what, "\n".join(surplus), "\n".join(missing), step)]
+
+
+def _difference(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    here, there = frozenset(wanted), frozenset(found)
+    if here == there:
+        return (), ()
+    return tuple(sorted(here - there)), tuple(sorted(there - here))
+
+
+def apply(system: System, changes: tuple[Change, ...]) -> None:
+    """Carry out the changes. Raises ReconcileError that names the set."""
+    steps = [change.payload for change in changes]
+    sets_ipset.write(system, [step for step in steps if step.backend == IPSET])
+    sets_nftables.write(system, [step for step in steps if step.backend == NFTABLES])

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Learned sets as named sets of our nftables table; dnsmasq fills them (`nftset=`)."""
+
+from __future__ import annotations
+
+from typing import Any, Union
+
+from ..state import AddressSet
+from ..system import System
+from . import nft
+from .sets_model import LEARNED_SIZE, OWNED, KernelSet, Step
+
+_TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
+
+
+def header(item: AddressSet) -> str:
+    """Return the body of the nft set for a desired learned set."""
+    return _header(_TYPES[item.family], item.timeout, LEARNED_SIZE)
+
+
+def _header(kind: str, timeout: Any, size: Any) -> str:
+    # The JSON listing names only the flag `timeout`, never `dynamic` (nft 1.0.6).
+    return f"type {kind}; flags timeout,dynamic; timeout {timeout}s; size {size};"
+
+
+def read(system: System, desired: tuple[AddressSet, ...] = ()) -> dict[str, KernelSet]:
+    """Return our sets by name. Raises ReconcileError.
+
+    Their members come only where the desired sets need them: for a seed, or for a set that is made anew.
+    """
+    found = parse(nft.read_sets(system, members=False))
+    for item in desired:
+        there = found.get(item.name)
+        if there.header != header(item) if there else item.seed_from in found:
+            return read_members(system)
+    return found
+
+
+def read_members(system: System) -> dict[str, KernelSet]:
+    """Return our sets by name, with their members. Raises ReconcileError."""
+    return parse(nft.read_sets(system, members=True))
+
+
+def parse(listing: list[dict[str, Any]]) -> dict[str, KernelSet]:
+    """Return our sets of a JSON listing."""
+    found = {}
+    for item in listing:
+        if OWNED.fullmatch(item["name"]):
+            kept = tuple(map(_member, item.get("elem", ())))
+            text = _header(str(item["type"]), item.get("timeout"), item.get("size"))
+            # A set without timeouts is none of ours; a timeout of 0 keeps its members learned ones.
+            found[item["name"]] = KernelSet(item["name"], text, kept, int(item.get("timeout") or 0))
+    return found
+
+
+def _member(element: Union[str, dict[str, Any]]) -> str:
+    if isinstance(element, str):
+        return element
+    if "expires" not in element["elem"]:
+        return str(element["elem"]["val"])
+    # A rest below a second is listed as 0, which nft would take for "never".
+    return f"{element['elem']['val']} timeout {max(1, int(element['elem']['expires']))}"
+
+
+def write(system: System, steps: list[Step]) -> None:
+    """Carry out the steps in one transaction. Raises ReconcileError that names the set."""
+    if not steps:
+        return
+    listing = nft.read_table(system) if any(step.rebuild for step in steps) else []
+    lines: list[str] = []
+    for step in steps:
+        lines += _lines(step, listing)
+    nft.run(system, lines)
+    if any(step.desired is None for step in steps):
+        nft.drop_empty_table(system)
+
+
+def _lines(step: Step, listing: list[dict[str, Any]]) -> list[str]:
+    if step.desired is None:
+        return [f"delete set {nft.TABLE} {step.name}"] if step.name else []
+    lines = [f"add set {nft.TABLE} {step.name} {{ {step.header} }}"]
+    if step.rebuild:
+        # A set cannot be changed, nor deleted while a rule names it. The chains that do are emptied in the
+        # same transaction: their clients' new flows stay unclassified, which the guards refuse, until
+        # marks.py finds the chains empty and fills them again.
+        lines = [*_flush_users(step.name, listing), f"delete set {nft.TABLE} {step.name}", *lines]
+    if step.add:
+        elements = ", ".join(_element(member, step.desired.timeout or 0) for member in step.add)
+        lines.append(f"add element {nft.TABLE} {step.name} {{ {elements} }}")
+    return lines
+
+
+def _flush_users(name: str, listing: list[dict[str, Any]]) -> list[str]:
+    users = {rule["chain"] for rule in nft.objects_of(listing, "rule") if f"'@{name}'" in str(rule["expr"])}
+    return [f"flush chain {nft.TABLE} {chain}" for chain in sorted(users)]
+
+
+def _element(member: str, timeout: int) -> str:
+    address, _, seconds = member.partition(" timeout ")
+    if not seconds:
+        return address
+    # The kernel refuses a rest that is longer than the element's timeout ("Numerical result out of range").
+    own = f" timeout {seconds}s" if int(seconds) > timeout else ""
+    return f"{address}{own} expires {seconds}s"

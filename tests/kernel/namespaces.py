@@ -18,7 +18,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, NoReturn, Optional
 
 from splitway.reconcile.services import Units
 from splitway.system import System, SystemFailure
@@ -144,6 +144,8 @@ class Network:
             ["ip", "link", "add", interface, "type", "veth", "peer", "name", interface, "netns", host.path], check=True
         )
         for command, addresses in ((_here, ours), (host.run, theirs)):
+            # No duplicate address detection: for a second the interface could not ask for its neighbours.
+            command("sysctl", "-q", "-w", f"net.ipv6.conf.{interface}.accept_dad=0")
             for address in addresses:
                 extra = ("nodad",) if ":" in address else ()
                 command("ip", "address", "add", address, "dev", interface, *extra)
@@ -282,6 +284,10 @@ class Written(AssertionError):
     """Something was written through a read-only System."""
 
 
+def _refuse(_: object, *what: object, **__: object) -> NoReturn:
+    raise Written(" ".join(map(str, what)))
+
+
 class ReadOnlySystem(NamespaceSystem):
     """A System that raises on whatever changes the host: check mode is proven with it, not believed."""
 
@@ -289,25 +295,8 @@ class ReadOnlySystem(NamespaceSystem):
         System.__init__(self, like.configuration, like.runtime)
         self.plain_units = _ReadOnlyUnits(self, like.plain_units.folder)
 
-    def run(self, *argv: str, input: Optional[str] = None, timeout: float = 120) -> str:
-        raise Written(" ".join(argv))
-
-    def netlink(self) -> contextlib.AbstractContextManager[object]:
-        raise Written("netlink")
-
-    def write_file(self, path: Path, text: str, mode: int = 0o600) -> None:
-        raise Written(f"write {path}")
-
-    def remove_file(self, path: Path) -> None:
-        raise Written(f"remove {path}")
-
-    def set_sysctl(self, key: str, value: str) -> None:
-        raise Written(f"sysctl {key}")
+    run = netlink = write_file = remove_file = set_sysctl = _refuse
 
 
 class _ReadOnlyUnits(PlainUnits):
-    def start(self, name: str) -> None:
-        raise Written(f"start {name}")
-
-    def stop(self, name: str) -> None:
-        raise Written(f"stop {name}")
+    start = stop = restart = kill = _refuse

@@ -95,7 +95,7 @@ def read(system: System, desired: Routes) -> Current:
             live = _route(family, data)
             if live.ours or live.table in tables:
                 routes.append(live)
-    up = {link["ifname"] for link in _ip(system, "link", "show", "up")}
+    up = {link["ifname"] for link in _ip(system, "link", "show") if "UP" in link["flags"]}
     return Current(
         rules=tuple(rules),
         routes=tuple(routes),

@@ -55,7 +55,7 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
         for interface, steps in _by_interface(changes, removing).items():
             try:
                 (_remove if removing else _add)(system, interface, steps)
-            except (SystemFailure, ReconcileError) as error:  # noqa: PERF203 (the others go on)
+            except (SystemFailure, ReconcileError) as error:
                 errors.append(f"{interface}: {error}")
     if errors:
         raise ReconcileError("; ".join(errors))

@@ -272,7 +272,7 @@ class NamespaceSystem(System):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(configuration=folder / "etc", runtime=folder / "run")
-        (folder / "units").mkdir()
+        (folder / "units").mkdir(parents=True)
         self.plain_units = PlainUnits(self, folder / "units")
 
     @property

@@ -162,10 +162,8 @@ def _configure(system: System, target: Target) -> list[str]:
     private = target.private_key
     if private is None:
         private, _ = wireguard_keys.make(system, wireguard_keys.interface_path(system, device.interface))
-    keys = {}
-    for peer in device.peers:
-        known = target.keys[peer.name]
-        keys[peer.name] = known or wireguard_keys.make(system, wireguard_keys.client_path(system, peer.name))[1]
+    missing = [name for name, key in target.keys.items() if key is None]
+    keys = {name: key for name, key in target.keys.items() if key} | wireguard_keys.make_clients(system, missing)
     endpoints, unresolved = _endpoints(target)
     text = configuration(target, private, keys, endpoints)
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Optional
 from urllib.parse import quote
@@ -61,6 +62,13 @@ def make(system: System, path: Path) -> tuple[str, str]:
     if system.read_file(path.with_suffix(".pub")) != public + "\n":
         system.write_file(path.with_suffix(".pub"), public + "\n")
     return private, public
+
+
+def make_clients(system: System, names: list[str]) -> dict[str, str]:
+    """Return client's name → public key; keys are made for those that have none, several at a time."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        made = pool.map(lambda name: make(system, client_path(system, name))[1], names)
+        return dict(zip(names, made))
 
 
 def public_of(system: System, private: str) -> str:

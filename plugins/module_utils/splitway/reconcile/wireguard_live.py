@@ -243,7 +243,7 @@ def _taken_ports(
     wanted = set()
     for device in desired:
         live = devices.get(device.interface)
-        if device.listen_port and not (live and live.up and live.listen_port == device.listen_port):
+        if device.listen_port and not (live and live.listen_port == device.listen_port):
             wanted.add(device.listen_port)
     if not wanted:
         return {}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .reconcile import SECTION_RECONCILERS, move_flows
+from .reconcile.sections import RECONCILERS, move_flows
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .state import SECTIONS, AddressSet, Device, Egress, MarkPolicy, Peer, State, Table
 from .store import DEADLINE, Store, StoreError, Transaction
@@ -70,7 +70,7 @@ def bring(
         store.require(transaction)
         before = store.staged()
         target = _target(before, section, desired, backend, purge)
-        reconciler = SECTION_RECONCILERS[section]
+        reconciler = RECONCILERS[section]
         changes = reconciler.plan(target, reconciler.read(store.system, target))
         wanted = changes if purge else additions(changes)
         reconciler.apply(store.system, additions(changes))
@@ -89,7 +89,7 @@ def bring(
 def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> Outcome:
     """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
     target = _target(store.staged(), section, desired, backend, purge)
-    reconciler = SECTION_RECONCILERS[section]
+    reconciler = RECONCILERS[section]
     changes = reconciler.plan(target, reconciler.read(store.system, target))
     return Outcome(changes if purge else additions(changes))
 
@@ -144,7 +144,7 @@ def drift(system: System, state: State) -> dict[str, tuple[Change, ...]]:
     """Return, by section, what would have to change for the kernel to be as the state says."""
     found = {}
     for section in SECTIONS:
-        reconciler = SECTION_RECONCILERS[section]
+        reconciler = RECONCILERS[section]
         found[section] = reconciler.plan(state, reconciler.read(system, state))
     return found
 
@@ -158,7 +158,7 @@ def _each(
 ) -> tuple[Change, ...]:
     done: tuple[Change, ...] = ()
     for section in sections:
-        reconciler = SECTION_RECONCILERS[section]
+        reconciler = RECONCILERS[section]
         try:
             changes = choose(reconciler.plan(state, reconciler.read(system, state)))
             reconciler.apply(system, changes)

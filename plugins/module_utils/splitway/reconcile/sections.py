@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The reconciler of each section of the state, all of one shape: they take the whole desired state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..state import State
+from ..system import System
+from . import dns, flows, marks, routes, sets, wireguard
+from .base import Change
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """One section's three functions, see base.py."""
+
+    read: Callable[[System, State], Any]
+    plan: Callable[[State, Any], tuple[Change, ...]]
+    apply: Callable[[System, tuple[Change, ...]], None]
+
+
+def _server(state: State) -> tuple[Any, ...]:
+    return () if state.server is None else (state.server,)
+
+
+RECONCILERS: dict[str, Reconciler] = {
+    "upstreams": Reconciler(
+        lambda system, state: wireguard.read(system, state.upstreams, wireguard.UPSTREAMS),
+        lambda state, current: wireguard.plan(state.upstreams, current),
+        wireguard.apply,
+    ),
+    "routes": Reconciler(
+        lambda system, state: routes.read(system, state.routes),
+        lambda state, current: routes.plan(state.routes, current),
+        routes.apply,
+    ),
+    "sets": Reconciler(
+        lambda system, state: sets.read(system, state.sets, state.backend),
+        lambda state, current: sets.plan(state.sets, current),
+        sets.apply,
+    ),
+    "dns": Reconciler(
+        lambda system, state: dns.read(system, state.dns),
+        lambda state, current: dns.plan(state.dns, current),
+        dns.apply,
+    ),
+    "marks": Reconciler(
+        lambda system, state: marks.read(system, state.marks, state.backend),
+        lambda state, current: marks.plan(state.marks, current),
+        marks.apply,
+    ),
+    "server": Reconciler(
+        lambda system, state: wireguard.read(system, _server(state), wireguard.SERVER),
+        lambda state, current: wireguard.plan(_server(state), current),
+        wireguard.apply,
+    ),
+}
+
+
+def move_flows(system: System, old: State, new: State) -> None:
+    """Delete the connections of clients whose way differs between two states, and no others."""
+    if (old.marks, old.sets) == (new.marks, new.sets):
+        return
+    found = flows.read(system, new.marks)
+    if not found:
+        return
+    learned = {**sets.members(system, old.backend), **sets.members(system, new.backend)}
+    flows.apply(system, flows.plan(old.marks, old.sets, new.marks, new.sets, learned, found))

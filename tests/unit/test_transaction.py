@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Transactions over a pretended kernel: order, staging, commit, roll back, the lock."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway import store as store_module
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway import transaction
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.base import (
+    ADD,
+    REMOVE,
+    Change,
+    ReconcileError,
+)
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.sections import Reconciler
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import (
+    SECTIONS,
+    AddressSet,
+    Device,
+    Dns,
+    FamilyMarks,
+    Marks,
+    Peer,
+    Routes,
+    State,
+    Table,
+)
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store, StoreError
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
+
+
+def names_of(section: str, state: State) -> set[str]:
+    """Return the pretended kernel objects of a section."""
+    if section == "upstreams":
+        return {device.interface for device in state.upstreams}
+    if section == "routes":
+        return {f"table {table.number}" for table in state.routes.tables}
+    if section == "sets":
+        return {entry.name for entry in state.sets}
+    if section == "dns":
+        return set(state.dns.lines) if state.dns else set()
+    if section == "marks":
+        return set(state.marks.networks) if state.marks else set()
+    return {peer.name for peer in state.server.peers} if state.server else set()
+
+
+class Kernel:
+    """What is there, by section, and the log of what was done."""
+
+    def __init__(self) -> None:
+        self.there: dict[str, set[str]] = {section: set() for section in SECTIONS}
+        self.log: list[str] = []
+        self.broken = ""
+
+    def reconciler(self, section: str) -> Reconciler:
+        def plan(state: State, current: set[str]) -> tuple[Change, ...]:
+            wanted = names_of(section, state)
+            return (
+                *(Change(ADD, name, after=name) for name in sorted(wanted - current)),
+                *(Change(REMOVE, name, before=name) for name in sorted(current - wanted)),
+            )
+
+        def apply(_system: System, changes: tuple[Change, ...]) -> None:
+            for change in changes:
+                if change.what == self.broken:
+                    raise ReconcileError(f"{change.what} cannot be made")
+                self.log.append(f"{change.action} {change.what}")
+                operation = self.there[section].add if change.action == ADD else self.there[section].discard
+                operation(change.what)
+
+        return Reconciler(lambda _system, _state: set(self.there[section]), plan, apply)
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    pretended = Kernel()
+    monkeypatch.setattr(transaction, "RECONCILERS", {name: pretended.reconciler(name) for name in SECTIONS})
+    moved: list[Any] = []
+    monkeypatch.setattr(transaction, "move_flows", lambda _system, old, new: moved.append((old, new)))
+    return pretended
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(System(tmp_path / "etc", tmp_path / "run"))
+
+
+def state(*, upstream: str = "wg-up-1", list_: str = "sw4d1", client: str = "alice") -> State:
+    return State(
+        numbers={"egress:us": 101},
+        upstreams=(Device("us", upstream, None, (), ()),),
+        routes=Routes((Table(int(upstream[-1]) + 100, "us", upstream),)),
+        sets=(AddressSet(list_, 4, 60),),
+        dns=Dns("wg0", (), (f"line {list_}",)),
+        marks=Marks("wg0", "wg-up-", 0x3FFF, (), FamilyMarks(), FamilyMarks(), networks={f"chain {list_}": ()}),
+        server=Device("server", "wg0", None, (), (Peer(client, "key", ()),)),
+    )
+
+
+def run(store: Store, wanted: State, identifier: str = "run") -> None:
+    transaction.begin(store, identifier)
+    steps(store, wanted, identifier)
+    transaction.commit(store, identifier, wanted.numbers)
+
+
+def steps(store: Store, wanted: State, identifier: str = "run") -> None:
+    for section in SECTIONS:
+        value = getattr(wanted, section)
+        transaction.bring(store, section, value, backend=wanted.backend, transaction=identifier, purge=True)
+
+
+def test_additions_go_in_order_and_removals_wait_for_the_commit_in_reverse(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    kernel.log.clear()
+    run(store, state(upstream="wg-up-2", list_="sw4d2", client="bob"))
+    assert kernel.log == [
+        *("add wg-up-2", "add table 102", "add sw4d2", "add line sw4d2", "add chain sw4d2", "add bob"),
+        *(
+            "remove alice",
+            "remove chain sw4d1",
+            "remove line sw4d1",
+            "remove sw4d1",
+            "remove table 101",
+            "remove wg-up-1",
+        ),
+    ]
+    assert store.generation() == state(upstream="wg-up-2", list_="sw4d2", client="bob")
+    assert store.transaction() is None
+
+
+def test_a_second_run_changes_nothing(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    kernel.log.clear()
+    run(store, state())
+    assert kernel.log == []
+
+
+@pytest.mark.parametrize("broken", ["table 102", "line sw4d2", "bob"])
+def test_a_failed_run_leaves_the_host_as_it_was(kernel: Kernel, store: Store, broken: str) -> None:
+    run(store, state())
+    before = {section: set(names) for section, names in kernel.there.items()}
+    kernel.broken = broken
+    transaction.begin(store, "run")
+    with pytest.raises(ReconcileError, match=broken):
+        steps(store, state(upstream="wg-up-2", list_="sw4d2", client="bob"))
+    kernel.broken = ""
+    transaction.roll_back(store, "run")
+    assert kernel.there == before
+    assert store.generation() == state()
+    assert store.transaction() is None
+
+
+def test_a_failed_first_run_leaves_nothing(kernel: Kernel, store: Store) -> None:
+    kernel.broken = "alice"
+    transaction.begin(store, "run")
+    with pytest.raises(ReconcileError):
+        steps(store, state())
+    transaction.roll_back(store, "run")
+    assert not any(kernel.there.values())
+    assert list(store.system.configuration.glob("*")) == []
+
+
+def test_two_runs_do_not_mix(kernel: Kernel, store: Store) -> None:
+    transaction.begin(store, "first")
+    with pytest.raises(StoreError, match="another run, first, is changing this gateway"):
+        transaction.begin(store, "second")
+    with pytest.raises(StoreError, match="another run, first"):
+        transaction.bring(store, "sets", (), backend=None, transaction="second", purge=True)
+    with pytest.raises(StoreError, match="another run, first"):
+        transaction.bring(store, "sets", (), backend=None, transaction=None, purge=True)
+    transaction.commit(store, "first", {})
+    with pytest.raises(StoreError, match="the transaction first is not open"):
+        transaction.bring(store, "sets", (), backend=None, transaction="first", purge=True)
+
+
+def test_an_abandoned_transaction_is_rolled_back_by_the_next(
+    kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, state())
+    transaction.begin(store, "abandoned")
+    steps(store, state(upstream="wg-up-2"), "abandoned")
+    now = time.time()
+    monkeypatch.setattr(store_module.time, "time", lambda: now + store_module.DEADLINE + 1)
+    transaction.begin(store, "next")
+    assert kernel.there["upstreams"] == {"wg-up-1"}
+    transaction.commit(store, "next", {"egress:us": 101})
+    assert store.generation() == state()
+
+
+def test_alone_a_module_keeps_the_others_unless_told_to_purge(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    more = (AddressSet("sw4d2", 4, 60),)
+    transaction.bring(store, "sets", more, backend=None, transaction=None, purge=False)
+    assert kernel.there["sets"] == {"sw4d1", "sw4d2"}
+    assert {entry.name for entry in store.generation().sets} == {"sw4d1", "sw4d2"}
+    transaction.bring(store, "sets", more, backend=None, transaction=None, purge=True)
+    assert kernel.there["sets"] == {"sw4d2"}
+    assert store.generation().sets == more
+
+
+def test_check_mode_plans_the_same_and_writes_nothing(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    wanted = (AddressSet("sw4d2", 4, 60),)
+    files = {path: path.read_bytes() for path in store.system.configuration.rglob("*")}
+    kernel.log.clear()
+    planned = transaction.preview(store, "sets", wanted, backend=None, purge=True).changes
+    assert kernel.log == []
+    assert {path: path.read_bytes() for path in store.system.configuration.rglob("*")} == files
+    assert planned == transaction.bring(store, "sets", wanted, backend=None, transaction=None, purge=True).changes
+
+
+def test_removing_all_leaves_nothing(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    transaction.remove_all(store)
+    assert not any(kernel.there.values())
+    assert store.generation() == State()
+
+
+def test_a_damaged_generation_is_reported_and_nothing_is_done(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    path = store.system.configuration / "state.json"
+    path.write_text(path.read_text()[:-20])
+    kernel.log.clear()
+    with pytest.raises(StoreError, match=r"state\.json is damaged"):
+        transaction.bring(store, "sets", (), backend=None, transaction=None, purge=True)
+    assert kernel.log == []
+
+
+def test_the_generation_is_for_root_only(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    assert (store.system.configuration / "state.json").stat().st_mode & 0o777 == 0o600

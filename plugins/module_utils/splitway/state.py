@@ -249,8 +249,10 @@ def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
     unknown = set(data) - set(hints)
     if unknown:
         raise ValueError(f"{where}: unknown field {sorted(unknown)[0]!r}")
+    # Module arguments leave out what is None.
+    values = {key: None for key, hint in hints.items() if typing.get_origin(hint) is Union}
     try:
-        return kind(**{key: _read(hints[key], item, f"{where}.{key}") for key, item in data.items()})
+        return kind(**{**values, **{key: _read(hints[key], item, f"{where}.{key}") for key, item in data.items()}})
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from error
 

@@ -13,7 +13,7 @@ from .errors import Report, TopologyError, shown
 from .model import Names, Server, Topology
 from .plain import plain
 from .policies import read_lists, read_policies, words
-from .reading import Fields, Parse, as_mapping, good, parse_value
+from .reading import Fields, Parse, good, parse_value
 from .scalars import choice, duration, mark_mask, number
 from .server import read_server
 from .upstreams import read_upstreams
@@ -55,14 +55,11 @@ def parse(variables: Mapping[str, Any]) -> Topology:
     _check_slips(report, variables)
     values = {key: plain(variables[key], key, report) for key in VARIABLES if key in variables}
 
-    list_entries = as_mapping(report, "splitway_lists", values.get("splitway_lists"))
-    policy_entries = as_mapping(report, "splitway_policies", values.get("splitway_policies"))
-    known = words(values.get("splitway_upstreams"), list_entries, policy_entries)
-
+    known = words(*(values.get(f"splitway_{kind}") for kind in ("upstreams", "lists", "policies")))
     server = read_server(report, values.get("splitway_server"))
     upstreams = read_upstreams(report, values.get("splitway_upstreams"), server)
-    lists = read_lists(report, list_entries)
-    policies = read_policies(report, policy_entries, known)
+    lists = read_lists(report, values.get("splitway_lists"))
+    policies = read_policies(report, values.get("splitway_policies"), known)
     default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
     clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy)
     dns = _read_dns(report, values.get("splitway_dns"), server)
@@ -133,6 +130,6 @@ def _check_numbers(report: Report, topology: Topology) -> None:
     if last > largest:
         report.add(
             "splitway_table_base",
-            f"{base} and {upstreams} upstreams need numbers up to {last}, "
-            f"splitway_mark_mask {topology.mark_mask:#x} has {largest}",
+            f"{base} and {upstreams} upstreams need the numbers up to {last}, "
+            f"splitway_mark_mask {topology.mark_mask:#x} ends at {largest}",
         )

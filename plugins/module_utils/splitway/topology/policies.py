@@ -11,7 +11,7 @@ from .errors import Report
 from .model import BLOCK, DIRECT, List, Network, Policy, Rule
 from .networks import network
 from .plain import BROKEN, key_path
-from .reading import Claims, Fields, good, mappings, parse_value
+from .reading import Claims, Fields, as_mapping, good, mappings, parse_value
 from .scalars import boolean, choice, name, reference
 
 LIST_KEYS = ("domains", "networks")
@@ -32,23 +32,30 @@ class Words:
     policy: Callable[[Any], str]
 
 
-def words(upstreams: Any, lists: dict[Any, Any], policies: dict[Any, Any]) -> Words:
+def words(upstreams: Any, lists: Any, policies: Any) -> Words:
     """Return the words that a topology declares, be the declarations themselves right or wrong."""
-    entries = upstreams if isinstance(upstreams, list) else []
-    tunnels = [entry["name"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("name"), str)]
+    tunnels = _declared(upstreams)
+    egresses = None if tunnels is None else tunnels | {DIRECT, BLOCK}
     return Words(
-        egress=reference("an egress (direct, block or an upstream)", frozenset((DIRECT, BLOCK, *tunnels))),
-        upstream=reference("an upstream", frozenset(tunnels)),
-        list=reference("a list", _names(lists)),
-        policy=reference("a policy", _names(policies)),
+        egress=reference("an egress (direct, block or an upstream)", egresses),
+        upstream=reference("an upstream", tunnels),
+        list=reference("a list", _declared(lists)),
+        policy=reference("a policy", _declared(policies)),
     )
 
 
-def _names(entries: dict[Any, Any]) -> frozenset[str]:
-    return frozenset(key for key in entries if isinstance(key, str))
+def _declared(entries: Any) -> Optional[frozenset[str]]:
+    """Return the names in a list of mappings or in a mapping; None if it is neither."""
+    if entries is None:
+        return frozenset()
+    if isinstance(entries, list):  # of upstreams
+        entries = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    elif not isinstance(entries, dict):
+        return None
+    return frozenset(name for name in entries if isinstance(name, str))
 
 
-def read_lists(report: Report, entries: dict[Any, Any]) -> tuple[List, ...]:
+def read_lists(report: Report, entries: Any) -> tuple[List, ...]:
     """Return the lists, each entry in it once."""
     lists = []
     for path, key, value in _named(report, "splitway_lists", entries):
@@ -58,7 +65,7 @@ def read_lists(report: Report, entries: dict[Any, Any]) -> tuple[List, ...]:
     return tuple(lists)
 
 
-def read_policies(report: Report, entries: dict[Any, Any], known: Words) -> tuple[tuple[str, Policy], ...]:
+def read_policies(report: Report, entries: Any, known: Words) -> tuple[tuple[str, Policy], ...]:
     """Return the policies by name."""
     policies = []
     for path, key, value in _named(report, "splitway_policies", entries):
@@ -68,11 +75,11 @@ def read_policies(report: Report, entries: dict[Any, Any], known: Words) -> tupl
     return tuple(policies)
 
 
-def _named(report: Report, path: str, entries: dict[Any, Any]) -> list[tuple[str, str, Any]]:
+def _named(report: Report, path: str, entries: Any) -> list[tuple[str, str, Any]]:
     """Return (path, name, value) of a mapping's entries, after their names have been checked."""
     names = Claims(report, "differs only in upper and lower case from")
     named = []
-    for key, value in entries.items():
+    for key, value in as_mapping(report, path, entries).items():
         entry_path = key_path(path, key)
         parsed = parse_value(report, entry_path, key, name)
         if parsed is not None:

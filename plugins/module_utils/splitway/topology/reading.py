@@ -39,11 +39,10 @@ def parse_list(report: Report, path: str, value: Any, parse: Parse[T]) -> list[O
     entries: list[Optional[T]] = []
     for index, item in enumerate(as_list(report, path, value)):
         try:
-            entries.append(parse(item))
+            entries.append(None if item is BROKEN else parse(item))
         except TopologyError as error:
             entries.append(None)
-            if item is not BROKEN:
-                report.add(f"{path}[{index}]", error)
+            report.add(f"{path}[{index}]", error)
     return entries
 
 

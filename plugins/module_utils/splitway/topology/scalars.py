@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from .errors import TopologyError, shown, suggestion
 from .model import BLOCK, DIRECT
@@ -69,12 +69,15 @@ def choice(what: str, options: tuple[str, ...]) -> Callable[[Any], str]:
     return parse
 
 
-def reference(what: str, known: frozenset[str]) -> Callable[[Any], str]:
-    """Return the parser of a word that must be the name of something in the topology."""
+def reference(what: str, known: Optional[frozenset[str]]) -> Callable[[Any], str]:
+    """Return the parser of a word that must be the name of something in the topology.
+
+    Where the names could not be read (None), which was reported, every word will do.
+    """
 
     def parse(value: Any) -> str:
         word = text(value, what)
-        if word not in known:
+        if known is not None and word not in known:
             raise TopologyError(f"{shown(word)} is not {what}{suggestion(word, known)}")
         return word
 

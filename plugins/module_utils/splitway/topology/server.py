@@ -32,13 +32,15 @@ def read_server(report: Report, value: Any) -> Optional[Server]:
     listen_port = fields.get_or("listen_port", port, 51820)
     addresses = fields.require_entries("addresses", server_address)
     _check_overlaps(report, f"{path}.addresses", addresses)
+    # With one of them wrong nothing can be said about the clients': none is better than some.
+    right: tuple[Interface, ...] = () if None in addresses else good(addresses)
     return Server(
         interface=fields.get_or("interface", server_interface, "wg0"),
         listen_port=listen_port,
-        addresses=good(addresses),
+        addresses=right,
         private_key=fields.get("private_key", wireguard_key),
         endpoint=fields.get("endpoint", lambda written: endpoint(written, listen_port)),
-        mtu=fields.get("mtu", mtu_parser(v6=any(entry.version == 6 for entry in good(addresses)))),
+        mtu=fields.get("mtu", mtu_parser(v6=any(entry.version == 6 for entry in right))),
         nat=fields.get_or("nat", boolean, default=True),
     )
 

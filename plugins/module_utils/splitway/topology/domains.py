@@ -57,7 +57,7 @@ def _ascii(written: str) -> str:
     try:
         mapped = idna.uts46_remap(written, std3_rules=False, transitional=False)
         return ".".join(label if label.isascii() else idna.alabel(label).decode() for label in mapped.split("."))
-    except (idna.IDNAError, UnicodeError):
+    except UnicodeError:  # idna's errors are UnicodeErrors, too
         raise TopologyError(f"{shown(written)} is not a domain name") from None
 
 

@@ -416,3 +416,9 @@ def test_a_key_in_the_wrong_place_is_not_shown() -> None:
 def test_the_error_survives_a_process_boundary() -> None:
     error = TopologyError("a: b", "c: d")
     assert pickle.loads(pickle.dumps(error)).errors == ("a: b", "c: d")  # noqa: S301
+
+
+def test_secrets_are_in_no_representation() -> None:
+    shown = repr(parse(changed()))
+    secrets = [key(seed) for seed in ("server", "us", "us shared", "bob", "bob shared")]
+    assert not any(secret in shown for secret in secrets)

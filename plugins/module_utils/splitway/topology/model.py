@@ -7,7 +7,7 @@ Disabled upstreams stay (their egress must not leak), disabled clients and rules
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Optional, Union
 
@@ -37,7 +37,7 @@ class Server:
     interface: str
     listen_port: int
     addresses: tuple[Interface, ...]
-    private_key: Optional[str] = None  # None: made on the gateway once
+    private_key: Optional[str] = field(default=None, repr=False)  # None: made on the gateway once
     endpoint: Optional[Endpoint] = None  # what client configurations say; the port defaults to listen_port
     mtu: Optional[int] = None
     nat: bool = True
@@ -52,8 +52,8 @@ class Upstream:
     public_key: str
     allowed_ips: tuple[Network, ...]
     addresses: tuple[Interface, ...] = ()
-    private_key: Optional[str] = None  # None: made on the gateway once
-    preshared_key: Optional[str] = None
+    private_key: Optional[str] = field(default=None, repr=False)  # None: made on the gateway once
+    preshared_key: Optional[str] = field(default=None, repr=False)
     mtu: int = 1420
     persistent_keepalive: int = 25
     enabled: bool = True
@@ -95,8 +95,8 @@ class Client:
     addresses: tuple[Address, ...]
     policy: Union[str, Policy]
     public_key: Optional[str] = None  # always there with a private_key; None: the key pair is made on the gateway
-    private_key: Optional[str] = None
-    preshared_key: Optional[str] = None
+    private_key: Optional[str] = field(default=None, repr=False)
+    preshared_key: Optional[str] = field(default=None, repr=False)
     persistent_keepalive: int = 25  # seconds, in its configuration file
 
 

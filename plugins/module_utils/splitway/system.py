@@ -101,7 +101,8 @@ class System:
     def write_file(self, path: Path, text: str, mode: int = 0o600) -> None:
         """Write a file atomically: temporary file, fsync, rename. Missing folders are made 0700."""
         self.commands.append(f"write {path}")
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed(path.parents):  # mkdir's own `parents` would leave those open to all
+            folder.mkdir(mode=0o700, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

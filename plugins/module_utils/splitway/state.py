@@ -28,7 +28,7 @@ class Peer:
     name: str
     public_key: Optional[str]  # None: derived from the key that the host makes for this peer
     allowed_ips: tuple[str, ...]
-    preshared_key: Optional[str] = None
+    preshared_key: Optional[str] = field(default=None, repr=False)
     endpoint: Optional[str] = None  # "host:port" or "[v6]:port"
     persistent_keepalive: int = 0  # seconds, 0 = off
 
@@ -39,7 +39,7 @@ class Device:
 
     name: str  # the word of the topology: the upstream's name, or "server"
     interface: str
-    private_key: Optional[str]  # None: made on the host once and kept there
+    private_key: Optional[str] = field(repr=False)  # None: made on the host once and kept there
     addresses: tuple[str, ...]  # with prefix length
     peers: tuple[Peer, ...]
     listen_port: Optional[int] = None

@@ -7,7 +7,6 @@ import re
 from base64 import b64decode, b64encode
 from typing import Any
 
-from . import x25519
 from .errors import TopologyError
 
 # 32 bytes are 43 characters of base64; the last of them carries four bits, so that two are always zero.
@@ -25,5 +24,9 @@ def wireguard_key(value: Any) -> str:
 
 
 def public_key(private_key: str) -> str:
-    """Return the public key of a private one."""
-    return b64encode(x25519.public(b64decode(private_key))).decode()
+    """Return the public key of a private one. Runs on controllers, where ansible-core brings `cryptography`."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    private = X25519PrivateKey.from_private_bytes(b64decode(private_key))
+    return b64encode(private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()

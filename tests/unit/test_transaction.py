@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway import store as store_module
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway import transaction
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.base import (
+
+from splitway import store as store_module
+from splitway import transaction
+from splitway.reconcile.base import (
     ADD,
     REMOVE,
     Change,
     ReconcileError,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.sections import Reconciler
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import (
+from splitway.reconcile.sections import Reconciler
+from splitway.state import (
     SECTIONS,
     AddressSet,
     Device,
@@ -29,8 +30,8 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state im
     State,
     Table,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store, StoreError
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
+from splitway.store import Store, StoreError
+from splitway.system import System
 
 
 def names_of(section: str, state: State) -> set[str]:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .reconcile.sections import RECONCILERS, move_flows
 from .reconcile.base import Change, ReconcileError, additions, removals
+from .reconcile.sections import RECONCILERS, move_flows
 from .state import SECTIONS, AddressSet, Device, Egress, MarkPolicy, Peer, State, Table
 from .store import DEADLINE, Store, StoreError, Transaction
 from .system import System, SystemFailure

@@ -14,19 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import (
+from splitway.compiler import (
     CompileError,
     compile_state,
     names,
     policies,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import (
+from splitway.state import (
     State,
     from_json,
     mark_of,
     to_json,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.model import (
+from splitway.topology.model import (
     Client,
     Endpoint,
     List,

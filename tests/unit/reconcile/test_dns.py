@@ -12,17 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile import dns
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.base import REMOVE, ReconcileError
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.dns_port import Listener, listeners
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.dns_text import (
+from splitway.reconcile import dns
+from splitway.reconcile.base import REMOVE, ReconcileError
+from splitway.reconcile.dns_port import Listener, listeners
+from splitway.reconcile.dns_text import (
     Paths,
     names_text,
     options_text,
     unit_text,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import Dns
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
+from splitway.state import Dns
+from splitway.system import System
 
 WHERE = Paths(
     Path("/etc/splitway/dnsmasq/dnsmasq.conf"), Path("/etc/splitway/dnsmasq/names.conf"), Path("/run/s-dnsmasq")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, canonical_domain
+from splitway.topology import TopologyError, canonical_domain
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.keys import public_key
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import DELETE, changed, key
+from splitway.topology import TopologyError, parse
+from splitway.topology.keys import public_key
 
 
 def errors_of(variables: Any) -> tuple[str, ...]:

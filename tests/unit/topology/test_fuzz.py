@@ -12,11 +12,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.endpoints import endpoint
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.model import Topology
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.networks import network
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT, changed, key, place
+from splitway.topology import TopologyError, parse
+from splitway.topology.endpoints import endpoint
+from splitway.topology.model import Topology
+from splitway.topology.networks import network
 
 SETTINGS = {
     "splitway_default_policy": "family",

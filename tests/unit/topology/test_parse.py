@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import parse
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.keys import public_key
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.model import (
+from ansible_collections.splitway.gateway.tests.unit.topology.samples import DELETE, RIGHT, changed, key
+from splitway.topology import parse
+from splitway.topology.keys import public_key
+from splitway.topology.model import (
     Client,
     Endpoint,
     List,
@@ -22,7 +23,6 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology
     Topology,
     Upstream,
 )
-from ansible_collections.splitway.gateway.tests.unit.topology.samples import DELETE, RIGHT, changed, key
 
 
 def test_the_example_of_the_documentation() -> None:

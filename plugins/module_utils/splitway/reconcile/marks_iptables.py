@@ -28,7 +28,10 @@ from .marks_model import (
 from .marks_tree import leaf, tree
 
 CLASSIFY = iptables.PREFIX
-DISPATCH, GUARD = f"{CLASSIFY}-DISPATCH", f"{CLASSIFY}-GUARD"
+# Roots of trees: 16 characters at most, for a node's name adds 12, and iptables allows 28.
+DISPATCH, LEAVE = f"{CLASSIFY}-CLIENT", f"{CLASSIFY}-LEAVE"
+GUARD = f"{CLASSIFY}-GUARD"
+ENTER = f"{CLASSIFY}-ENTER"
 FORWARD, DIRECT_GUARD, TUNNELS = f"{CLASSIFY}-FORWARD", f"{CLASSIFY}-DIRECT", f"{CLASSIFY}-TUNNELS"
 NAT = f"{CLASSIFY}-NAT"
 LOOKUPS = {4: "sw4c", 6: "sw6c"}
@@ -60,8 +63,14 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     family, mask, clear = marks.family(version), marks.mask, f"-j MARK --set-xmark 0x0/{marks.mask:#x}"
     bit = classified_bit(mask)
     chains = {
-        "PREROUTING": [f"1 -i {marks.interface} -j {CLASSIFY}"],
+        "PREROUTING": [f"1 -j {ENTER}"],
         "FORWARD": [f"1 -j {FORWARD}"],
+        ENTER: [
+            f"-i {marks.interface} -g {CLASSIFY}",
+            # Source validation of a reply asks for the way back as if from the client, unclassified: the guard's rule
+            # would refuse it, and any rp_filter drop the reply. "direct" leads past the guard, and to the client.
+            f"-m connmark --mark {bit:#x}/{bit:#x} -j MARK --set-xmark {direct_mark(mask):#x}/{mask:#x}",
+        ],
         CLASSIFY: [
             "-m conntrack --ctstate INVALID -j DROP",
             f"-j CONNMARK --restore-mark --nfmask {mask:#x} --ctmask {mask:#x}",
@@ -117,8 +126,8 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
         if egress.interface is not None
     }
     leaves[direct_mark(mask)] = leaf(direct_mark(mask), mask, f"-g {DIRECT_GUARD}")
-    chains = tree(f"{GUARD}-EGRESS", leaves, mask, "-j DROP")
-    chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {GUARD}-EGRESS"]
+    chains = tree(LEAVE, leaves, mask, "-j DROP")
+    chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {LEAVE}"]
     chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP"]
     chains[FORWARD] = [f"-i {marks.interface} -g {GUARD}", f"-i {tunnels} -g {TUNNELS}"]
     chains[TUNNELS] = [

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which flows a change of the rules ends."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from splitway.reconcile import flows
+from splitway.reconcile.conntrack import Flow
+from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
+
+MASK = 0x3FFF
+SETS = (AddressSet("sw4d1", 4, 600), AddressSet("sw4n1", 4, None, ("198.51.100.0/24",)), AddressSet("sw4s", 4, None))
+LEARNED = {"sw4d1": {"192.0.2.1"}}
+
+
+def section(rule_egress: int, default: int, clients: tuple[str, ...] = ("10.8.0.2",), mask: int = MASK) -> Marks:
+    policy = MarkPolicy(1, "", (MarkRule(("sw4d1", "sw4n1"), rule_egress),), default)
+    family = FamilyMarks(dict.fromkeys(clients, 1), (policy,), "sw4s")
+    return Marks("wg0", "wg-up-", mask, (Egress(101, "us", "wg-up-1"),), family, FamilyMarks())
+
+
+def flow(destination: str, mark: int, source: str = "10.8.0.2") -> Flow:
+    return Flow(4, 17, source, destination, 1, 2, mark, f"{source}{destination}".encode())
+
+
+def ended(old: Marks, new: Marks, *some: Flow) -> list[str]:
+    return [change.payload.destination for change in flows.plan(old, SETS, new, SETS, LEARNED, some)]
+
+
+US, EU, HERE = mark_of(101, MASK), mark_of(102, MASK), mark_of(0, MASK)
+
+
+def test_only_a_changed_verdict_ends_a_flow() -> None:
+    old, new = section(101, 0), section(102, 0)
+    some = (flow("192.0.2.1", US), flow("198.51.100.9", US), flow("203.0.113.1", HERE))
+    assert ended(old, old, *some) == []
+    assert ended(old, new, *some) == ["192.0.2.1", "198.51.100.9"]
+
+
+def test_a_flow_whose_address_has_expired_stays_whatever_else_changes() -> None:
+    """203.0.113.1 was learned when the flow began, and is no more; the rules on it have not changed."""
+    assert ended(section(101, 0), section(102, 0), flow("203.0.113.1", US)) == []
+
+
+def test_a_flow_that_is_there_already_stays() -> None:
+    assert ended(section(101, 0), section(102, 0), flow("192.0.2.1", EU), flow("192.0.2.1", 0xAB0000 | EU)) == []
+
+
+def test_clients_that_went_and_came() -> None:
+    with_two = section(101, 0, ("10.8.0.2", "10.8.0.3"))
+    of_three = flow("203.0.113.1", US, "10.8.0.3")
+    assert ended(with_two, section(101, 0), of_three, flow("203.0.113.1", HERE)) == ["203.0.113.1"]
+    assert ended(section(101, 0), with_two, of_three) == ["203.0.113.1"]
+    assert ended(section(101, 0), section(101, 0), of_three) == []  # a stranger's
+
+
+def test_flows_that_are_not_classified_are_left_alone() -> None:
+    assert ended(section(101, 0), section(102, 0), flow("192.0.2.1", 0), flow("192.0.2.1", 0x65)) == []
+
+
+def test_another_mask_moves_all_flows() -> None:
+    old, new = section(101, 0), section(101, 0, mask=0x3FFF0000)
+    assert ended(old, new, flow("192.0.2.1", US), flow("203.0.113.1", HERE)) == ["192.0.2.1", "203.0.113.1"]
+
+
+egresses = st.sampled_from((0, 101, 102))
+
+
+@given(egresses, egresses, egresses, egresses, st.sampled_from((US, EU, HERE)), st.booleans())
+def test_after_the_deletions_no_flow_contradicts_a_changed_rule(
+    a: int, b: int, c: int, d: int, mark: int, listed: bool
+) -> None:
+    old, new = section(a, b), section(c, d)
+    one = flow("192.0.2.1" if listed else "203.0.113.1", mark)
+    was, now = (a, c) if listed else (b, d)
+    assert bool(ended(old, new, one)) == (was != now and mark != mark_of(now, MASK))
+    assert flows.plan(old, SETS, dataclasses.replace(new), SETS, LEARNED, ()) == ()

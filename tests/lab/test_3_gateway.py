@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from labkit.hosts import FILES, host
+from labkit.hosts import CLIENT_FILES, host
 from labkit.playbooks import playbook_succeeds, secrets
 from labkit.ways import settled_ways
 
@@ -39,13 +39,13 @@ def test_a_disabled_upstream_has_no_interface() -> None:
 
 def test_a_disabled_client_is_no_peer() -> None:
     assert len(host("gw").check_output("wg show wg0 peers").splitlines()) == 2
-    assert not (FILES / "clients" / "carol.conf").exists()
+    assert not (CLIENT_FILES / "carol.conf").exists()
 
 
 @pytest.mark.parametrize("name", ["alice", "bob"])
 def test_client_files_are_their_owners_only(name: str) -> None:
     for kind in ("conf", "png", "txt"):
-        assert (FILES / "clients" / f"{name}.{kind}").stat().st_mode & 0o777 == 0o600
+        assert (CLIENT_FILES / f"{name}.{kind}").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_state_is_for_root_only() -> None:

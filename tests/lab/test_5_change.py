@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from labkit.clients import wait_for_names
-from labkit.hosts import FILES, INVENTORY, host
+from labkit.hosts import CLIENT_FILES, INVENTORY, host
 from labkit.playbooks import playbook_succeeds
 from labkit.traffic import watched_traffic
 from labkit.ways import expectations, settled_ways
@@ -41,7 +41,7 @@ def test_a_removed_client_is_gone_and_the_other_stays(converged: None) -> None:
     with watched_traffic():
         playbook_succeeds("site.yml", variables=without("splitway_clients", "bob"))
     assert len(host("gw").check_output("wg show wg0 peers").splitlines()) == 1
-    assert not list((FILES / "clients").glob("bob.*"))
+    assert not list((CLIENT_FILES).glob("bob.*"))
     assert settled_ways("alice", expectations()["alice"]) == expectations()["alice"]
     assert host("bob").run("curl --silent --max-time 3 http://198.51.100.200/").rc != 0
 

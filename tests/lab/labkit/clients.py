@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from labkit.hosts import FILES, LabError, container, host, wait_until
+from labkit.hosts import CLIENT_FILES, LabError, container, host, wait_until
 
 CLIENTS = ("alice", "bob")
 
@@ -32,7 +32,7 @@ def start_client(name: str, configuration: str) -> None:
 def start_clients() -> None:
     """Starts every client's tunnel with the file that the collection wrote for it; waits until names are answered."""
     for name in CLIENTS:
-        start_client(name, (FILES / "clients" / f"{name}.conf").read_text(encoding="utf-8"))
+        start_client(name, (CLIENT_FILES / f"{name}.conf").read_text(encoding="utf-8"))
     for name in CLIENTS:
         wait_for_names(name)
 

@@ -16,6 +16,8 @@ from testinfra.host import Host
 ROOT = Path(__file__).resolve().parents[3]
 INVENTORY = ROOT / "inventories" / "lab"
 FILES = ROOT / ".cache" / "lab"
+# Where site.yml writes the client files of the gateway.
+CLIENT_FILES = FILES / "clients" / "gw"
 # A handshake with a user-space WireGuard whose far end was set anew takes up to 16 s; the rest is the machine's load.
 SECONDS_TO_SETTLE = 40.0
 

@@ -226,6 +226,7 @@ def _batches(system: System, payloads: list[Union[Line, sysctl.Setting]]) -> Non
 
 
 def _batch(system: System, family: int, lines: list[str]) -> None:
+    system.commands += [f"ip -{family} {line}" for line in lines]
     try:
         system.run("ip", f"-{family}", "-batch", "-", input="\n".join(lines) + "\n")
     except SystemFailure as failure:

@@ -87,16 +87,17 @@ def _add(system: System, interface: str, steps: list[Step]) -> None:
     for step in steps:
         if step.kind == "sysctl":
             _sysctl(system, interface, step.value)
+    settings: dict[str, dict[str, Any]] = {
+        "alias": {"ifalias": alias_of(target.owner)},
+        "mtu": {"mtu": target.device.mtu},
+        "up": {"state": "up"},  # the plan has it last
+    }
     with _link(system, interface) as (route, index):
         for step in steps:
-            if step.kind == "alias":
-                route.link("set", index=index, ifalias=alias_of(target.owner))
-            elif step.kind == "address":
-                _address(route, index, *step.value.split(" "))
-            elif step.kind == "mtu":
-                route.link("set", index=index, mtu=target.device.mtu)
-        if "up" in kinds:
-            route.link("set", index=index, state="up")
+            if step.kind == "address":
+                _address(system, route, index, interface, *step.value.split(" "))
+            elif step.kind in settings:
+                _set_link(system, route, index, interface, settings[step.kind])
     if unresolved:
         raise ReconcileError(f"no address was found for {' and '.join(unresolved)}; all else is configured")
 
@@ -110,11 +111,17 @@ def _link(system: System, interface: str) -> Iterator[tuple[Any, int]]:
         yield route, found[0]
 
 
-def _address(route: Any, index: int, old: str, new: str) -> None:
+def _set_link(system: System, route: Any, index: int, interface: str, settings: dict[str, Any]) -> None:
+    system.commands.append(f"ip link set {interface} " + " ".join(f"{key} {value}" for key, value in settings.items()))
+    route.link("set", index=index, **settings)
+
+
+def _address(system: System, route: Any, index: int, interface: str, old: str, new: str) -> None:
     # IPv6 does not take an address twice with different prefixes: the old one goes first.
     for verb, address in (("del", old), ("add", new)):
         if address:
             host, _, length = address.partition("/")
+            system.commands.append(f"ip address {verb} {address} dev {interface}")
             route.addr(verb, index=index, address=host, prefixlen=int(length))
 
 
@@ -135,8 +142,10 @@ def _create(system: System, target: Target) -> None:
         if failure.code != errno.EOPNOTSUPP:
             raise
         _create_in_user_space(system, target)
+    else:
+        system.commands.append(f"ip link add {interface} type wireguard")
     with _link(system, interface) as (route, index):
-        route.link("set", index=index, ifalias=alias_of(target.owner))
+        _set_link(system, route, index, interface, {"ifalias": alias_of(target.owner)})
 
 
 def _create_in_user_space(system: System, target: Target) -> None:
@@ -246,7 +255,7 @@ def _remove(system: System, interface: str, steps: list[Step]) -> None:
         system.set_sysctl(f"net/ipv4/conf/{interface}/promote_secondaries", "1")
         with _link(system, interface) as (route, index):
             for address in addresses:
-                _address(route, index, address, "")
+                _address(system, route, index, interface, address, "")
     for step in steps:
         if step.kind == "remove":
             _remove_device(system, interface, userspace=bool(step.value))
@@ -260,4 +269,5 @@ def _remove_device(system: System, interface: str, userspace: bool) -> None:
             system.units.remove(services.WIREGUARD)
     with system.netlink() as route:
         for index in route.link_lookup(ifname=interface):
+            system.commands.append(f"ip link delete {interface}")
             route.link("del", index=index)

@@ -23,6 +23,7 @@ from .marks_model import (
     Place,
     Ruleset,
     Step,
+    direct_mark,
     egress_numbers,
     unmasqueraded,
 )
@@ -67,7 +68,13 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
     # before 6.13 do not have: each mark's bits are constants in the chain of its egress.
     restore = ", ".join(f"{mark_of(number, mask):#x} : goto egress_{number}" for number in egress_numbers(marks))
     return {
-        "prerouting": [_BASE.format("filter", "prerouting", -150), f'iifname "{marks.interface}" goto classify'],
+        "prerouting": [
+            _BASE.format("filter", "prerouting", -150),
+            f'iifname "{marks.interface}" goto classify',
+            # Source validation of a reply asks for the way back as if from the client, unclassified: the guard's rule
+            # would refuse it, and any rp_filter drop the reply. "direct" leads past the guard, and to the client.
+            f"ct mark & {bit:#x} == {bit:#x} meta mark set meta mark & {_keep(mask)} | {direct_mark(mask):#x}",
+        ],
         "classify": [
             "ct state invalid drop",
             f"ct mark & {mask:#x} vmap {{ {restore} }}",

@@ -16,7 +16,12 @@ from typing import Optional
 from ..system import System
 from .base import CHANGE, REMOVE, Change
 
-_FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
+_FORWARDING = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv6/conf/all/forwarding": "1",
+    # Source validation looks at marks: without it the guard's rule makes any rp_filter drop the clients' replies.
+    "net/ipv4/conf/all/src_valid_mark": "1",
+}
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ import contextlib
 import dataclasses
 import ipaddress
 import random
+import threading
 import time
 from typing import Optional
 
 import pytest
-from namespaces import NamespaceSystem, ReadOnlySystem, run_here
+from namespaces import NamespaceSystem, ReadOnlySystem, run_here, wait_for
 from traffic import (
     BACKENDS,
     BLOCK,
@@ -198,6 +199,49 @@ def test_nothing_leaks_whatever_a_stranger_removes(
         assert lab.way("192.0.2.1", TWO) == "wg-up-1"
 
 
+def test_no_packet_of_a_client_goes_astray_while_rules_change(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """The second client must never use the uplink, in whatever order its policy and its number change."""
+    first = the_marks(backend)
+    always = MarkPolicy(3, "", (), US)
+    direct = MarkPolicy(2, "", (), DIRECT)  # what was the second client's policy becomes another's
+    states = [
+        dataclasses.replace(
+            first,
+            v4=dataclasses.replace(first.v4, clients=v4, policies=chosen),
+            v6=dataclasses.replace(first.v6, clients=v6, policies=chosen),
+        )
+        for v4, v6, chosen in (
+            ({ONE: 2, TWO: 3}, {ONE6: 2, TWO6: 3}, (direct, always)),
+            (
+                {ONE: 3, TWO: 2},
+                {ONE6: 3, TWO6: 2},
+                (dataclasses.replace(always, number=2), dataclasses.replace(direct, number=3)),
+            ),
+            ({TWO: 1}, {TWO6: 1}, (dataclasses.replace(always, number=1),)),
+        )
+    ]
+    ended = threading.Event()
+    sent: list[int] = []
+
+    def send() -> None:
+        while not ended.is_set():
+            sent.extend(lab.send([(TWO, "192.0.2.1"), (TWO6, "2001:db8:9::1")]))
+
+    sender = threading.Thread(target=send)
+    with captured(lab.exits["uplink"], "uplink") as leaked, captured(lab.exits["wg-up-1"], "wg-up-1") as arrived:
+        sender.start()
+        for section in (*states, *states, None, *states):
+            # The uplink's tunnel stays; only classification changes, from nothing and back, too.
+            bring(system, backend, the_sets(), section)
+            if section is not None:
+                seen = len(sent)
+                wait_for(lambda seen=seen: len(sent) > seen + 20, "packets under these rules")
+        ended.set()
+        sender.join()
+    assert leaked == []
+    assert len(arrived) > 100
+
+
 def test_new_connections_from_a_tunnel_are_refused(system: NamespaceSystem, lab: Lab, backend: str) -> None:
     bring(system, backend, the_sets(), the_marks(backend))
     lab.exits["wg-up-1"].run("ip", "route", "add", "10.8.0.0/16", "via", "10.91.0.1")
@@ -358,6 +402,7 @@ def test_what_is_not_ours_stays_and_nothing_of_ours_does(system: NamespaceSystem
 def test_the_backend_of_a_live_host_is_switched(system: NamespaceSystem, lab: Lab, backend: str) -> None:
     other = BACKENDS[1 - BACKENDS.index(backend)]
     bring(system, other, the_sets(), the_marks(other))
+    learn(other, "sw4d1", "192.0.2.7", timeout=300)
     with contextlib.closing(lab.open("192.0.2.1", TWO)) as connection:
         assert connection.recv(100) == b"wg-up-1"
         with captured(lab.exits["uplink"], "uplink") as packets:
@@ -370,6 +415,7 @@ def test_the_backend_of_a_live_host_is_switched(system: NamespaceSystem, lab: La
     assert sets.plan(the_sets(), sets.read(system, the_sets(), backend)) == ()
     assert lab.way("198.51.100.1", TWO) == "wg-up-2"
     assert lab.way("2001:db8:1::1", ONE6) == "wg-up-1"
+    assert lab.way("192.0.2.7", ONE) == "wg-up-1"  # learned by the other backend
     if backend == "ipset":
         assert "splitway" not in run_here("nft", "list", "tables")
     else:

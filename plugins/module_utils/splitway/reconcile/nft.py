@@ -30,6 +30,16 @@ def read_sets(system: System, members: bool) -> list[dict[str, Any]]:
     return [item for item in objects_of(listing, "set") if item["table"] == TABLE.split()[1]]
 
 
+def users(system: System, name: str) -> tuple[str, ...]:
+    """Return the chains that name a set, each as a block that `nft -f` reads back. Raises ReconcileError."""
+    try:
+        text = system.read("nft", "-t", "list", "table", *TABLE.split())
+    except SystemFailure as error:
+        raise ReconcileError(str(error)) from error
+    chains = re.findall(r"^\tchain \S+ \{\n.*?^\t\}\n", text, re.MULTILINE | re.DOTALL)
+    return tuple(chain for chain in chains if re.search(rf"@{name}\b", chain))
+
+
 def _list(system: System, *arguments: str) -> list[dict[str, Any]]:
     if not system.has("nft"):
         return []

@@ -9,9 +9,9 @@ import socket
 from ..compiler.verdict import network_index
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def interval_elements(networks: tuple[str, ...]) -> str:
-    """Return the elements, ascending and disjoint: nft refuses overlapping ones. Cached for one run's policies."""
+    """Return the elements, ascending and disjoint: nft refuses overlapping ones. Cached: many policies share them."""
     version, width = (socket.AF_INET6, 16) if ":" in networks[0] else (socket.AF_INET, 4)
     index = network_index(networks)
 

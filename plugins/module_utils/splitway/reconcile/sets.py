@@ -19,7 +19,9 @@ from .sets_model import IPSET, NFTABLES, Current, KernelSet, Step
 
 def read(system: System, desired: tuple[AddressSet, ...], backend: str) -> Current:
     """Return our sets in the kernel, of both backends. Raises ReconcileError when a tool fails."""
-    table = sets_nftables.read(system, learned(desired) if backend == NFTABLES else ())
+    # With the backend ipset, what nftables has learned is taken over.
+    wanted = learned(desired) if backend == NFTABLES else None
+    table = sets_nftables.read_members(system) if wanted is None else sets_nftables.read(system, wanted)
     empty_table = not table and len(nft.read_table(system)) == 1
     return Current(backend, {IPSET: sets_ipset.read(system), NFTABLES: table}, empty_table)
 
@@ -39,7 +41,7 @@ def plan(desired: tuple[AddressSet, ...], current: Current) -> tuple[Change, ...
     """Return the changes that make the kernel's sets the desired ones."""
     wanted = {item.name: item for item in (desired if current.backend == IPSET else learned(desired))}
     kernel = current.kernel[current.backend]
-    changes = [change for item in wanted.values() for change in _plan_set(item, kernel, current.backend)]
+    changes = [change for item in wanted.values() for change in _plan_set(item, kernel, current)]
     changes += [
         Change(REMOVE, f"set {name} ({backend})", kernel_set.header, "", Step(backend, name))
         for backend, found in current.kernel.items()
@@ -51,14 +53,14 @@ def plan(desired: tuple[AddressSet, ...], current: Current) -> tuple[Change, ...
     return tuple(changes)
 
 
-def _plan_set(item: AddressSet, kernel: Mapping[str, KernelSet], backend: str) -> list[Change]:
+def _plan_set(item: AddressSet, kernel: Mapping[str, KernelSet], current: Current) -> list[Change]:
+    backend = current.backend
     header = sets_ipset.header(item) if backend == IPSET else sets_nftables.header(item)
     static = () if item.timeout is not None else sets_ipset.entries(item)
     found = kernel.get(item.name)
     what = f"set {item.name} ({backend}{', ' + item.comment if item.comment else ''})"
     if found is None:
-        seed = kernel.get(item.seed_from or "") if item.timeout is not None else None
-        start = seed.members if seed else static
+        start = static if item.timeout is None else _seed(item, current)
         step = Step(backend, item.name, item, header, add=start)
         return [Change(ADD, what, "", "\n".join((header, *start)), step)]
     if found.header != header:
@@ -70,6 +72,15 @@ def _plan_set(item: AddressSet, kernel: Mapping[str, KernelSet], backend: str) -
         return []
     step = Step(backend, item.name, item, header, add=missing, remove=surplus)
     return [Change(CHANGE, what, "\n".join(surplus), "\n".join(missing), step)]
+
+
+def _seed(item: AddressSet, current: Current) -> tuple[str, ...]:
+    """Return what a new learned set starts with: itself in the other backend, else the set that it continues."""
+    for name in (item.name, item.seed_from or ""):
+        for found in current.kernel.values():
+            if name in found and found[name].timeout is not None:
+                return found[name].members
+    return ()
 
 
 def _difference(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

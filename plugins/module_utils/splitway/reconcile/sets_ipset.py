@@ -83,11 +83,12 @@ def _number(line: str, word: str) -> Optional[int]:
 
 
 def write(system: System, steps: list[Step]) -> None:
-    """Carry out the steps in one `ipset restore`. Raises ReconcileError that names the set."""
-    lines: list[str] = []
-    for step in steps:
-        lines += _lines(step)
-    restore(system, lines)
+    """Carry out the steps in one `ipset restore`, or two if learned sets are made anew.
+
+    Raises ReconcileError that names the set.
+    """
+    restore(system, [line for step in steps for line in _lines(step)])
+    restore(system, [line for step in steps if step.rebuild for line in _rest(system, step)])
 
 
 def restore(system: System, lines: list[str]) -> None:
@@ -116,7 +117,18 @@ def _lines(step: Step) -> list[str]:
     other = f"{step.name}t"
     copy = [f"create {other} {create_options(step.header)}", f"flush {other}"]
     copy += [f"add {other} {member}" for member in step.add]
-    return [*copy, f"swap {other} {step.name}", f"destroy {other}"]
+    return [*copy, f"swap {other} {step.name}"]
+
+
+def _rest(system: System, step: Step) -> list[str]:
+    """Return the lines that add what was learned between plan and swap, and that end the old set."""
+    other = f"{step.name}t"
+    old = parse(run_read(system, "ipset", "save", other))[other]
+    copied = {member.split(" ")[0] for member in step.add}
+    late = [
+        member for member in old.members if step.desired and step.desired.timeout and member.split(" ")[0] not in copied
+    ]
+    return [*(f"add {step.name} {member}" for member in late), f"destroy {other}"]
 
 
 def create_options(text: str) -> str:

@@ -66,33 +66,33 @@ def write(system: System, steps: list[Step]) -> None:
     """Carry out the steps in one transaction. Raises ReconcileError that names the set."""
     if not steps:
         return
-    listing = nft.read_table(system) if any(step.rebuild for step in steps) else []
     lines: list[str] = []
+    rules: dict[str, str] = {}  # of the chains that name a set which is made anew
+    fresh = read_members(system) if any(step.rebuild for step in steps) else {}
     for step in steps:
-        lines += _lines(step, listing)
-    nft.run(system, lines)
+        if step.rebuild:
+            rules.update((block.split()[1], block) for block in nft.users(system, step.name))
+        lines += _lines(step, fresh)
+    # A set cannot be changed, nor deleted while a rule names it. The chains that do are emptied, and get the same
+    # rules back, as nft itself lists them, in the same transaction: no packet meets an empty chain.
+    flushes = [f"flush chain {nft.TABLE} {chain}" for chain in rules]
+    nft.run(system, [*flushes, *lines, *(f"table {nft.TABLE} {{\n{block}}}" for block in rules.values())])
     if any(step.desired is None for step in steps):
         nft.drop_empty_table(system)
 
 
-def _lines(step: Step, listing: list[dict[str, Any]]) -> list[str]:
+def _lines(step: Step, fresh: dict[str, KernelSet]) -> list[str]:
     if step.desired is None:
         return [f"delete set {nft.TABLE} {step.name}"] if step.name else []
     lines = [f"add set {nft.TABLE} {step.name} {{ {step.header} }}"]
+    members = step.add
     if step.rebuild:
-        # A set cannot be changed, nor deleted while a rule names it. The chains that do are emptied in the
-        # same transaction: their clients' new flows stay unclassified, which the guards refuse, until
-        # marks.py finds the chains empty and fills them again.
-        lines = [*_flush_users(step.name, listing), f"delete set {nft.TABLE} {step.name}", *lines]
-    if step.add:
-        elements = ", ".join(_element(member, step.desired.timeout or 0) for member in step.add)
+        lines.insert(0, f"delete set {nft.TABLE} {step.name}")
+        members = fresh[step.name].members if step.name in fresh else members  # what was learned since the plan, too
+    if members:
+        elements = ", ".join(_element(member, step.desired.timeout or 0) for member in members)
         lines.append(f"add element {nft.TABLE} {step.name} {{ {elements} }}")
     return lines
-
-
-def _flush_users(name: str, listing: list[dict[str, Any]]) -> list[str]:
-    users = {rule["chain"] for rule in nft.objects_of(listing, "rule") if f"'@{name}'" in str(rule["expr"])}
-    return [f"flush chain {nft.TABLE} {chain}" for chain in sorted(users)]
 
 
 def _element(member: str, timeout: int) -> str:

@@ -140,6 +140,9 @@ def test_a_mark_that_somebody_left_does_not_classify(system: NamespaceSystem, la
     run_here("nft", "add chain inet stranger before { type filter hook prerouting priority -170; }")
     run_here("nft", "add rule inet stranger before iifname wg0 meta mark set 0x2 ct mark set 0x1")
     assert lab.marks(system, [(NOBODY, "192.0.2.1"), (NOBODY6, "2001:db8::1")]) == [None, None]
+    if backend == "ipset":
+        run_here("ipset", "add", "sw4c", NOBODY, "skbmark", f"{mark_of(US, MASK):#x}/{MASK:#x}")
+        assert lab.marks(system, [(NOBODY, "192.0.2.1")]) == [None]
     assert lab.marks(system, [(TWO, "192.0.2.1")]) == [mark_of(US, MASK)]
 
 

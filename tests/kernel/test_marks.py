@@ -257,6 +257,15 @@ def test_new_connections_from_a_tunnel_are_refused(system: NamespaceSystem, lab:
     assert packets == []
 
 
+def test_replies_pass_source_validation(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """The guard rule meets the reverse look-up of a reply, too: rp_filter would drop all of them."""
+    for key, value in (("all/src_valid_mark", "1"), ("wg-up-1/rp_filter", "2"), ("uplink/rp_filter", "2")):
+        system.set_sysctl(f"net/ipv4/conf/{key}", value)
+    bring(system, backend, the_sets(), the_marks(backend))
+    assert lab.way("192.0.2.1", TWO) == "wg-up-1"
+    assert lab.way("192.0.2.1", ONE) == "uplink"
+
+
 def test_segments_are_clamped_both_ways(system: NamespaceSystem, lab: Lab, backend: str) -> None:
     bring(system, backend, the_sets(), the_marks(backend))
     for host in (lab.exits["wg-up-1"], None):

@@ -72,7 +72,7 @@ kernel: prepared ## reconcilers against the real kernel, in network namespaces (
 
 .PHONY: molecule
 molecule: lab-machine ## SCENARIO=default (ipset) or nftables: the whole collection on real hosts, judged by real traffic
-	PYTEST_ADDOPTS="--junitxml=$(results)/molecule-$(SCENARIO).xml" molecule --no-command-borders test --scenario-name $(SCENARIO)
+	PYTEST_ADDOPTS="--junitxml=$(results)/molecule-$(SCENARIO).xml" molecule test --no-command-borders --scenario-name $(SCENARIO)
 
 .PHONY: molecule-default molecule-nftables
 molecule-default molecule-nftables:

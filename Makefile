@@ -97,3 +97,8 @@ test: prepared ## lint, unit, kernel and both Molecule scenarios
 .PHONY: test-all
 test-all: prepared ## the same and the demo
 	$(call run_tiers,$(tiers) demo)
+
+.PHONY: bench
+bench: prepared ## times of the engine and of site.yml at size, printed
+	tests/prepare-machine kernel
+	.venv/bin/python tests/bench/engine.py

@@ -8,10 +8,12 @@ into the kernel. Addresses and networks are canonical strings here (``ipaddress`
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import typing
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, Callable, Optional, TypeVar, Union, cast
 
 SCHEMA = 1
 
@@ -196,18 +198,16 @@ def classified_bit(mask: int) -> int:
     return classified << shift
 
 
-def section_from_data(section: str, data: Any) -> Any:
-    """Return one section of a State read from plain data. Raises ValueError that names the field."""
-    return _read(typing.get_type_hints(State)[section], data, section)
-
-
 T = TypeVar("T")
+Reader = Callable[[Any, str], Any]  # plain data and where it stands → the value
 
 
 def to_data(value: Any) -> Any:
     """Return plain dicts, lists and scalars of a state, a section or a part of one."""
+    if isinstance(value, (str, int)) or value is None:
+        return value
     if dataclasses.is_dataclass(value):
-        return {f.name: to_data(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {name: to_data(getattr(value, name)) for name in _field_names(cast(Any, type(value)))}
     if isinstance(value, (tuple, list)):
         return [to_data(item) for item in value]
     if isinstance(value, dict):
@@ -215,46 +215,91 @@ def to_data(value: Any) -> Any:
     return value
 
 
+@functools.cache
+def _field_names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
 def from_data(kind: type[T], data: Any) -> T:
     """Return the dataclass `kind` read from plain data. Raises ValueError that names the field."""
-    return typing.cast(T, _read(kind, data, kind.__name__))
+    return cast(T, _reader(cast(Any, kind))(data, kind.__name__))
 
 
-def _read(kind: Any, data: Any, where: str) -> Any:
-    origin = typing.get_origin(kind)
-    arguments = typing.get_args(kind)
+def section_from_data(section: str, data: Any) -> Any:
+    """Return one section of a State read from plain data. Raises ValueError that names the field."""
+    return _reader(_hints(State)[section])(data, section)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+@functools.cache
+def _reader(kind: Any) -> Reader:
+    """Return how values of a type are read; made once a type, since a state has ten thousands of values."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Union:  # Optional[X]
-        return None if data is None else _read(arguments[0], data, where)
+        inner = _reader(arguments[0])
+        return lambda data, where: None if data is None else inner(data, where)
     if origin is tuple:
+        return _tuple_reader(arguments[0])
+    if origin is dict:
+        return _dict_reader(arguments[1])
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(kind)
+    return _scalar_reader(kind)
+
+
+def _scalar_reader(kind: Any) -> Reader:
+    def read(data: Any, where: str) -> Any:
+        if not isinstance(data, kind):
+            raise ValueError(f"{where}: {kind.__name__} was expected")
+        return data
+
+    return read
+
+
+def _tuple_reader(kind: Any) -> Reader:
+    inner = _reader(kind)
+
+    def read(data: Any, where: str) -> Any:
         if not isinstance(data, (list, tuple)):
             raise ValueError(f"{where}: a list was expected")
-        if arguments[0] is str:
-            return tuple(map(str, data))
-        return tuple(_read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
-    if origin is dict:
+        return tuple([inner(item, where) for item in data])
+
+    return read
+
+
+def _dict_reader(kind: Any) -> Reader:
+    inner = _reader(kind)
+
+    def read(data: Any, where: str) -> Any:
         if not isinstance(data, dict):
             raise ValueError(f"{where}: a mapping was expected")
-        return {str(key): _read(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
-    if dataclasses.is_dataclass(kind):
-        return _read_dataclass(kind, data, where)
-    if not isinstance(data, kind):
-        raise ValueError(f"{where}: {kind.__name__} was expected")
-    return data
+        return {str(key): inner(item, where) for key, item in data.items()}
+
+    return read
 
 
-def _read_dataclass(kind: Any, data: Any, where: str) -> Any:
-    if not isinstance(data, dict):
-        raise ValueError(f"{where}: a mapping was expected")
-    hints = typing.get_type_hints(kind)
-    unknown = set(data) - set(hints)
-    if unknown:
-        raise ValueError(f"{where}: unknown field {sorted(unknown)[0]!r}")
+def _dataclass_reader(kind: Any) -> Reader:
+    readers = {name: _reader(hint) for name, hint in _hints(kind).items()}
     # Module arguments leave out what is None.
-    values = {key: None for key, hint in hints.items() if typing.get_origin(hint) is Union}
-    try:
-        return kind(**{**values, **{key: _read(hints[key], item, f"{where}.{key}") for key, item in data.items()}})
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from error
+    absent = {name: None for name, hint in _hints(kind).items() if typing.get_origin(hint) is Union}
+
+    def read(data: Any, where: str) -> Any:
+        if not isinstance(data, dict):
+            raise ValueError(f"{where}: a mapping was expected")
+        try:
+            return kind(**{**absent, **{key: readers[key](item, key) for key, item in data.items()}})
+        except KeyError as error:
+            raise ValueError(f"{where}: unknown field {error}") from error
+        except ValueError as error:
+            raise ValueError(f"{where}.{error}") from error
+        except TypeError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+    return read
 
 
 def to_json(state: State) -> str:
@@ -262,9 +307,12 @@ def to_json(state: State) -> str:
     return json.dumps(to_data(state), separators=(",", ":"), sort_keys=True)
 
 
-def from_json(text: str) -> State:
-    """Return the state read from JSON text. Raises ValueError if it is damaged or of another schema."""
+def from_json(text: str, sections: Collection[str] = SECTIONS) -> State:
+    """Return the state read from JSON text, of its sections only these.
+
+    Raises ValueError if it is damaged or of another schema.
+    """
     data = json.loads(text)
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"not a state of schema {SCHEMA}")
-    return from_data(State, data)
+    return from_data(State, {key: item for key, item in data.items() if key in sections or key not in SECTIONS})

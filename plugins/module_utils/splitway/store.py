@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,13 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def generation(self) -> State:
-        """Return the published generation; the empty state on a host that has none."""
+    def generation(self, sections: Collection[str] = SECTIONS) -> State:
+        """Return the published generation, of its sections these; the empty state on a host that has none."""
         text = self.system.read_file(self._generation)
         if text is None:
             return State()
         try:
-            return from_json(text)
+            return from_json(text, sections)
         except ValueError as error:
             raise StoreError(f"{self._generation} is damaged ({error}); remove it to start from nothing") from error
 
@@ -124,10 +124,10 @@ class Store:
         text = json.dumps({"backend": backend, "value": to_data(value)})
         self.system.write_file(self._staged_file(section), text)
 
-    def staged(self) -> State:
-        """Return the generation with the staged sections in place."""
-        state = self.generation()
-        for section in SECTIONS:
+    def staged(self, sections: Collection[str] = SECTIONS) -> State:
+        """Return the generation with the staged sections in place, of all sections these."""
+        state = self.generation(sections)
+        for section in sections:
             text = self.system.read_file(self._staged_file(section))
             if text is not None:
                 data = json.loads(text)

@@ -68,7 +68,7 @@ def bring(
         if transaction is None:
             _end_abandoned(store, None)
         store.require(transaction)
-        before = store.staged()
+        before = store.staged(_needed(section, purge))
         target = _target(before, section, desired, backend, purge)
         reconciler = RECONCILERS[section]
         changes = reconciler.plan(target, reconciler.read(store.system, target))
@@ -77,18 +77,21 @@ def bring(
         if transaction is not None:
             store.stage(section, getattr(target, section), target.backend)
             if section == "marks":  # the sets that these chains name are staged already
-                move_flows(store.system, store.generation(), target)
+                move_flows(store.system, store.generation(_VERDICT), target)
         else:
             if purge:
                 reconciler.apply(store.system, removals(changes))
-            move_flows(store.system, before, target)
-            store.publish(target)
+            if section in _VERDICT:
+                move_flows(store.system, before, target)
+            store.publish(
+                dataclasses.replace(store.generation(), **{section: getattr(target, section)}, backend=target.backend)
+            )
         return Outcome(wanted)
 
 
 def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> Outcome:
     """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
-    target = _target(store.staged(), section, desired, backend, purge)
+    target = _target(store.staged(_needed(section, purge)), section, desired, backend, purge)
     reconciler = RECONCILERS[section]
     changes = reconciler.plan(target, reconciler.read(store.system, target))
     return Outcome(changes if purge else additions(changes))
@@ -168,6 +171,16 @@ def _each(
                 raise
             failures.append(error)
     return done
+
+
+_VERDICT = ("sets", "marks")  # the sections that decide which way a flow goes
+
+
+def _needed(section: str, purge: bool) -> tuple[str, ...]:
+    """Return the sections of what is staged that bringing this one needs: none to be joined, fewer to be read."""
+    if section in _VERDICT:
+        return _VERDICT
+    return () if purge else (section,)
 
 
 def _target(before: State, section: str, desired: Any, backend: Optional[str], purge: bool) -> State:

@@ -186,7 +186,7 @@ def write(system: System, steps: list[Step]) -> None:
     sets_ipset.restore(system, made + _withheld(entries, bool(chains)))
     iptables.write(system, chains)
     sets_ipset.restore(system, [line for step in entries for line in _entry_lines(step)])
-    sets_ipset.restore(system, [f"destroy {LOOKUPS[step.family]}" for step in lookups if not step.wanted])
+    sets_ipset.destroy(system, [LOOKUPS[step.family] for step in lookups if not step.wanted])
 
 
 def _make_lookup(step: LookupStep) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import socket
+import time
 from typing import Optional
 
 from ..state import AddressSet
@@ -13,6 +14,10 @@ from .base import ReconcileError
 from .sets_model import LEARNED_SIZE, OWNED, KernelSet, Step
 
 STATIC_SIZE = 1048576  # an upper bound only: a set takes memory for what it holds
+
+
+# nf_tables frees a deleted rule in a work queue, after iptables-restore has returned: until then its set is in use.
+_ATTEMPTS = 10
 
 
 def header(item: AddressSet) -> str:
@@ -87,8 +92,10 @@ def write(system: System, steps: list[Step]) -> None:
 
     Raises ReconcileError that names the set.
     """
-    restore(system, [line for step in steps for line in _lines(step)])
-    restore(system, [line for step in steps if step.rebuild for line in _rest(system, step)])
+    wanted = [step for step in steps if step.desired is not None]
+    restore(system, [line for step in wanted for line in _lines(step)])
+    restore(system, [line for step in wanted if step.rebuild for line in _rest(system, step)])
+    destroy(system, [step.name for step in steps if step.desired is None])
 
 
 def restore(system: System, lines: list[str]) -> None:
@@ -105,9 +112,21 @@ def restore(system: System, lines: list[str]) -> None:
         raise ReconcileError(f"ipset {line}: {reason}") from error
 
 
+def destroy(system: System, names: list[str]) -> None:
+    """Destroy sets. Raises ReconcileError that names the first that a rule still uses."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return restore(system, [f"destroy {name}" for name in names])
+        except ReconcileError as error:
+            match = re.match(r"ipset destroy (\S+): .*in use", str(error))
+            if match is None or attempt == _ATTEMPTS - 1:
+                raise
+            names = names[names.index(match.group(1)) :]
+            time.sleep(0.1)
+    return None
+
+
 def _lines(step: Step) -> list[str]:
-    if step.desired is None:
-        return [f"destroy {step.name}"]
     if not step.rebuild:
         create = [f"create {step.name} {create_options(step.header)}"]
         added = [f"add {step.name} {member}" for member in step.add]

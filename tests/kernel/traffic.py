@@ -17,6 +17,7 @@ import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here
 
 from splitway.reconcile import flows, marks, sets
+from splitway.reconcile.base import Change, additions, removals
 from splitway.reconcile.conntrack import Flow
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
 
@@ -190,14 +191,15 @@ def the_marks(backend: str, networks: Optional[dict[str, tuple[str, ...]]] = Non
 
 
 def bring(system: NamespaceSystem, backend: str, wanted: tuple[AddressSet, ...], section: Optional[Marks]) -> list[str]:
-    """Bring both sections in as a transaction does; return what was changed."""
-    changes = sets.plan(wanted, sets.read(system, wanted, backend))
-    sets.apply(system, tuple(change for change in changes if change.action != "remove"))
-    rules = marks.plan(section, marks.read(system, section, backend))
-    marks.apply(system, rules)
-    left = sets.plan(wanted, sets.read(system, wanted, backend))
-    sets.apply(system, left)
-    return [f"{change.action} {change.what}" for change in (*changes, *rules)]
+    """Bring both sections in as a transaction does, removals last and in reverse; return what was changed."""
+    done: list[Change] = []
+    for choose, order in ((additions, (sets, marks)), (removals, (marks, sets))):
+        for reconciler in order:
+            desired = wanted if reconciler is sets else section
+            changes = choose(reconciler.plan(desired, reconciler.read(system, desired, backend)))
+            reconciler.apply(system, changes)
+            done += changes
+    return [f"{change.action} {change.what}" for change in done]
 
 
 def learn(backend: str, name: str, *addresses: str, timeout: Optional[int] = None) -> None:

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitway.compiler.verdict import holder, network_index, verdict
-from splitway.reconcile import iptables, marks, marks_iptables, marks_nftables
-from splitway.reconcile.base import REMOVE, Change, additions, removals
+from splitway.reconcile import iptables, marks, marks_iptables, marks_nftables, sets
+from splitway.reconcile.base import ADD, REMOVE, Change, ReconcileError, additions, removals
 from splitway.reconcile.marks_model import ChainStep, ClientsStep, LookupStep, Place, Ruleset
 from splitway.reconcile.marks_tree import leaf, tree
-from splitway.state import Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
+from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
+from splitway.system import System, SystemFailure
 
 BACKENDS = ("ipset", "nftables")
 RENDER = {"ipset": marks_iptables.render, "nftables": marks_nftables.render}
@@ -192,6 +193,29 @@ def test_the_tree_finds_every_number_and_no_other(numbers: set[int], other: int,
         assert compared <= 64
     expected = f"LEAF{other}" if other in numbers else "none"
     assert walk(chains, "T", mark_of(other, mask))[0] == expected
+
+
+class Bare(System):
+    """A host on which nothing is installed yet."""
+
+    def has(self, program: str) -> bool:
+        return False
+
+    def run(self, *argv: str, input: Optional[str] = None, timeout: float = 120) -> str:
+        raise SystemFailure(f"{argv[0]} is not installed")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_host_without_tools_reads_as_empty_and_is_a_clear_error_in_a_real_run(backend: str) -> None:
+    host, wanted = Bare(), section(FamilyMarks({"10.8.0.2": 1}, (MarkPolicy(1, "", (), 0),), "sw4s"))
+    changes = marks.plan(wanted, marks.read(host, wanted, backend))
+    assert {change.action for change in changes} == {ADD}
+    with pytest.raises(ReconcileError, match="is not installed"):
+        marks.apply(host, changes)
+    learned = (AddressSet("sw4d1", 4, 600),)
+    of_sets = sets.plan(learned, sets.read(host, learned, backend))
+    with pytest.raises(ReconcileError, match="is not installed"):
+        sets.apply(host, of_sets)
 
 
 SAVED = """\

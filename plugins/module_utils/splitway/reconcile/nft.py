@@ -46,7 +46,7 @@ def _list(system: System, *arguments: str) -> list[dict[str, Any]]:
     try:
         text = system.read("nft", *arguments)
     except SystemFailure as error:
-        if re.search("No such file or directory|not supported|cache initialization failed", str(error)):
+        if re.search("No such file or directory|not supported", str(error)):
             return []
         raise ReconcileError(str(error)) from error
     objects: list[dict[str, Any]] = json.loads(text)["nftables"]

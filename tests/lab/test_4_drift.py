@@ -17,7 +17,7 @@ DRIFT = {
     "ip rule add lookup default pref 32767; ip -6 rule flush; ip -6 rule add lookup main pref 32766",
     "a table emptied": "ip route flush table 101; ip -6 route flush table 101",
     "the ruleset flushed": "nft flush ruleset",
-    "a peer removed": "wg set wg0 peer $(wg show wg0 peers | head -n 1) remove",
+    "the clients' addresses taken away": "ip address flush dev wg0",
 }
 """Fault by fault: what a person or another program does by hand, and what is repaired."""
 
@@ -32,7 +32,8 @@ def assert_repaired() -> None:
 @pytest.mark.parametrize("fault", DRIFT)
 def test_a_fault_leaks_nothing_and_is_repaired(fault: str, clients: None) -> None:
     with watched_traffic():
-        host("gw").run(DRIFT[fault])
+        # From the tap: not every gateway has nft.
+        host("tap").check_output(DRIFT[fault])
         assert playbook("verify.yml").status != 0, "verify.yml did not notice"
         playbook_succeeds("site.yml")
-        assert_repaired()
+    assert_repaired()

@@ -15,7 +15,7 @@ from labkit.snapshots import difference, snapshot
 @pytest.fixture(scope="module")
 def after(clients: None) -> dict[str, list[str]]:
     """The gateway after teardown.yml, with a stranger's objects beside ours."""
-    host("gw").check_output("nft add table inet stranger && ip rule add pref 7777 fwmark 0x40000 lookup main")
+    host("tap").check_output("nft add table inet stranger && ip rule add pref 7777 fwmark 0x40000 lookup main")
     playbook_succeeds("teardown.yml")
     return snapshot()
 

@@ -17,7 +17,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils._client_files imp
     keys_wanted,
     result,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_folder import Keys
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files.folder import Keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .splitway import client_folder
-from .splitway.client_files import ClientFile, ClientFileError, check, text
-from .splitway.client_folder import Keys
+from .splitway.client_files import ClientFile, ClientFileError, check, folder, text
+from .splitway.client_files.folder import Keys
 from .splitway.reconcile.base import Change, ReconcileError
 from .splitway.system import System, SystemFailure
 
@@ -74,10 +73,10 @@ def bring(
         if private is None and not check_mode:
             raise ClientFileError(f'client "{client.name}": the gateway made no key for it; bring up the server first')
         texts[client.name] = text(client, private or NOT_YET, server or NOT_YET)
-    current = client_folder.read(system, directory, clients)
-    changes = client_folder.plan(texts, current, qr=parameters["qr"], purge=parameters["purge"])
+    current = folder.read(system, directory, clients)
+    changes = folder.plan(texts, current, qr=parameters["qr"], purge=parameters["purge"])
     if not check_mode:
-        client_folder.apply(system, changes)
+        folder.apply(system, changes)
     return changes
 
 

@@ -172,10 +172,6 @@ options:
     description: Static networks by the name of their set, where the chains hold them (backend C(nftables)).
     type: dict
     default: {}
-  nat:
-    description: Whether clients that leave directly are masqueraded.
-    type: bool
-    default: true
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -269,7 +265,6 @@ OPTIONS = {
     "v4": FAMILY,
     "v6": FAMILY,
     "networks": {"type": "dict", "default": {}},
-    "nat": {"type": "bool", "default": True},
 }
 
 

@@ -159,7 +159,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils._client_files imp
     keys_wanted,
     result,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_folder import gateway_keys
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files.folder import gateway_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 
 

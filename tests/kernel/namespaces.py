@@ -295,7 +295,7 @@ class ReadOnlySystem(NamespaceSystem):
         System.__init__(self, like.configuration, like.runtime)
         self.plain_units = _ReadOnlyUnits(self, like.plain_units.folder)
 
-    run = netlink = write_file = remove_file = set_sysctl = _refuse
+    run = netlink = netfilter = write_file = remove_file = set_sysctl = _refuse
 
 
 class _ReadOnlyUnits(PlainUnits):

@@ -15,7 +15,7 @@ from namespaces import Namespace, NamespaceSystem, Network, ReadOnlySystem, run_
 
 from splitway.reconcile import dns
 from splitway.reconcile.base import Change, ReconcileError
-from splitway.reconcile.dns_text import UNIT
+from splitway.reconcile.dns.text import UNIT
 from splitway.state import Dns
 
 GATEWAY = ("10.8.0.1", "fdcc::1")

@@ -300,13 +300,15 @@ def test_nat_is_masquerading_unless_told_otherwise(system: NamespaceSystem, lab:
             run_here("conntrack", "-F")
         return seen
 
-    section = the_marks(backend)
-    bring(system, backend, the_sets(), section)
+    def bring_with_plain(number: int) -> None:
+        egresses = tuple(dataclasses.replace(egress, nat=egress.number != number) for egress in EGRESSES)
+        bring(system, backend, the_sets(), dataclasses.replace(the_marks(backend), egresses=egresses))
+
+    bring(system, backend, the_sets(), the_marks(backend))
     assert sources() == ["10.91.0.1", "10.90.0.1"]
-    bring(system, backend, the_sets(), dataclasses.replace(section, nat=False))
+    bring_with_plain(DIRECT)
     assert sources() == ["10.91.0.1", ONE]
-    routed = tuple(dataclasses.replace(egress, nat=egress.number != US) for egress in EGRESSES)
-    bring(system, backend, the_sets(), dataclasses.replace(section, egresses=routed))
+    bring_with_plain(US)
     assert sources() == [TWO, "10.90.0.1"]
 
 

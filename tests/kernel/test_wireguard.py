@@ -12,15 +12,15 @@ import socket
 import pytest
 from namespaces import NamespaceSystem, Network, ReadOnlySystem, run_here, wait_for
 
-from splitway.reconcile import services, wireguard, wireguard_keys
+from splitway.reconcile import services, wireguard
 from splitway.reconcile.base import ADD, CHANGE, REMOVE, Change, ReconcileError, additions, removals
-from splitway.reconcile.wireguard import SERVER, UPSTREAMS
-from splitway.reconcile.wireguard_live import unit_of
+from splitway.reconcile.wireguard import SERVER, UPSTREAMS, keypairs
+from splitway.reconcile.wireguard.live import unit_of
 from splitway.state import Device, Peer
 
 
 def private() -> str:
-    return wireguard_keys.canonical(base64.b64encode(secrets.token_bytes(32)).decode(), "a test's key")
+    return keypairs.canonical(base64.b64encode(secrets.token_bytes(32)).decode(), "a test's key")
 
 
 def public() -> str:
@@ -185,13 +185,13 @@ def test_keys_are_made_once_and_kept(system: NamespaceSystem) -> None:
     own = run_here("wg", "show", "wg0", "private-key").strip()
     files = list((system.configuration / "keys").rglob("*.key"))
     assert [path.stat().st_mode & 0o777 for path in files] == [0o600, 0o600]
-    clients_key = wireguard_keys.client_private_key(system, "a/b ü")
+    clients_key = keypairs.client_private_key(system, "a/b ü")
     assert clients_key is not None
-    assert set(allowed()) == {wireguard_keys.public_of(system, clients_key)}
+    assert set(allowed()) == {keypairs.public_of(system, clients_key)}
     bring(system)
     bring(system, device)
     assert run_here("wg", "show", "wg0", "private-key").strip() == own
-    (wireguard_keys.client_path(system, "a/b ü").with_suffix(".pub")).unlink()
+    (keypairs.client_path(system, "a/b ü").with_suffix(".pub")).unlink()
     assert plan(system, device) == (), "the public key follows from the private one"
 
 
@@ -317,14 +317,14 @@ def test_a_tunnel_made_from_nothing_carries_packets(system: NamespaceSystem, net
         "wg-up-1",
         our_key,
         ("10.64.0.2/32",),
-        (Peer("us", wireguard_keys.public_of(system, far_key), ("0.0.0.0/0",), SHARED, "10.90.0.2:51820", 25),),
+        (Peer("us", keypairs.public_of(system, far_key), ("0.0.0.0/0",), SHARED, "10.90.0.2:51820", 25),),
     )
     theirs = Device(
         "server",
         "wg-exit",  # wireguard-go's sockets are named for the interface, in one folder for both hosts
         far_key,
         ("10.64.0.1/24",),
-        (Peer("gateway", wireguard_keys.public_of(system, our_key), ("10.64.0.2/32",), SHARED),),
+        (Peer("gateway", keypairs.public_of(system, our_key), ("10.64.0.2/32",), SHARED),),
         listen_port=51820,
     )
     with far.entered():

@@ -18,7 +18,7 @@ from namespaces import Namespace, NamespaceSystem, Network, run_here
 
 from splitway.reconcile import flows, marks, sets
 from splitway.reconcile.base import Change, additions, removals
-from splitway.reconcile.conntrack import Flow
+from splitway.reconcile.flows.conntrack import Flow
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
 
 MASK, BIT = 0x3FFF, 0x2000

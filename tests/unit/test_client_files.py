@@ -20,7 +20,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_f
     client_files,
     text,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_folder import Keys, gateway_keys
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files.folder import Keys, gateway_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System, SystemFailure
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.model import (
     Client,

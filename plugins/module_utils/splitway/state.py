@@ -144,7 +144,6 @@ class Marks:
     v6: FamilyMarks
     # Static networks by set name, where the backend keeps them in the chains (nftables).
     networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    nat: bool = True  # masquerade clients that leave directly
 
     def family(self, version: int) -> FamilyMarks:
         return self.v4 if version == 4 else self.v6

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 CONFIGURATION = Path("/etc/splitway")
 RUNTIME = Path("/run/splitway")
+
+NETLINK_NETFILTER = 12  # linux/netlink.h
 
 
 class SystemFailure(Exception):
@@ -83,6 +86,14 @@ class System:
                 failure = SystemFailure(f"the kernel refused: {error.args[1]}")
                 failure.code = error.code
                 raise failure from error
+
+    @contextmanager
+    def netfilter(self) -> Iterator[socket.socket]:
+        """Yield a netlink socket to the kernel's netfilter (connection tracking)."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as channel:
+            channel.settimeout(30)
+            channel.bind((0, 0))
+            yield channel
 
     def read_file(self, path: Path) -> Optional[str]:
         """Return a file's text, None when it does not exist."""

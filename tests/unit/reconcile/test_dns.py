@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from splitway.reconcile import dns
 from splitway.reconcile.base import REMOVE, ReconcileError
-from splitway.reconcile.dns_port import Listener, listeners
-from splitway.reconcile.dns_text import (
+from splitway.reconcile.dns.port import Listener, listeners
+from splitway.reconcile.dns.text import (
     Paths,
     names_text,
     options_text,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitway.reconcile import flows
-from splitway.reconcile.conntrack import Flow
+from splitway.reconcile.flows.conntrack import Flow
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
 
 MASK = 0x3FFF

@@ -13,10 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitway.compiler.verdict import holder, network_index, verdict
-from splitway.reconcile import iptables, marks, marks_iptables, marks_nftables, sets
+from splitway.reconcile import marks, sets
 from splitway.reconcile.base import ADD, REMOVE, Change, ReconcileError, additions, removals
-from splitway.reconcile.marks_model import ChainStep, ClientsStep, LookupStep, Place, Ruleset
-from splitway.reconcile.marks_tree import leaf, tree
+from splitway.reconcile.marks import iptables as marks_iptables
+from splitway.reconcile.marks import iptables_io as iptables
+from splitway.reconcile.marks import nftables as marks_nftables
+from splitway.reconcile.marks.model import ChainStep, ClientsStep, LookupStep, Place, Ruleset
+from splitway.reconcile.marks.tree import leaf, tree
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
 from splitway.system import System, SystemFailure
 

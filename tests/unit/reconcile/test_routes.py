@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.reconcile import routes, routes_live, sysctl
+from splitway.reconcile import routes
 from splitway.reconcile.base import (
     REMOVE,
     Change,
@@ -18,7 +18,9 @@ from splitway.reconcile.base import (
     additions,
     removals,
 )
-from splitway.reconcile.routes_live import (
+from splitway.reconcile.routes import live as routes_live
+from splitway.reconcile.routes import sysctl
+from splitway.reconcile.routes.live import (
     FLOOR_METRIC,
     PROTOCOL,
     Current,

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.reconcile import sets, sets_ipset, sets_nftables
+from splitway.reconcile import sets
 from splitway.reconcile.base import ADD, CHANGE, REMOVE, Change
-from splitway.reconcile.sets_model import Current, KernelSet, Step
+from splitway.reconcile.sets import ipset as sets_ipset
+from splitway.reconcile.sets import nftables as sets_nftables
+from splitway.reconcile.sets.model import Current, KernelSet, Step
 from splitway.state import AddressSet
 
 SAVED = """\

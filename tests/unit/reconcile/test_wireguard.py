@@ -12,12 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.reconcile import (
-    services,
-    wireguard,
-    wireguard_apply,
-    wireguard_keys,
-)
+from splitway.reconcile import services, wireguard
 from splitway.reconcile.base import (
     REMOVE,
     Change,
@@ -25,7 +20,8 @@ from splitway.reconcile.base import (
     additions,
     removals,
 )
-from splitway.reconcile.wireguard_live import (
+from splitway.reconcile.wireguard import keypairs, write
+from splitway.reconcile.wireguard.live import (
     Current,
     Live,
     LivePeer,
@@ -36,7 +32,7 @@ from splitway.system import System
 
 
 def key(number: int) -> str:
-    return wireguard_keys.canonical(base64.b64encode(bytes([number]) * 32).decode(), "a test's key")
+    return keypairs.canonical(base64.b64encode(bytes([number]) * 32).decode(), "a test's key")
 
 
 DEFAULTS = {"rp_filter": "0", "disable_ipv6": "0"}
@@ -58,7 +54,7 @@ def simulate(current: Current, changes: tuple[Change, ...]) -> Current:
     return dataclasses.replace(current, devices=devices)
 
 
-def _step(live: Live, step: wireguard_apply.Step) -> Live:
+def _step(live: Live, step: write.Step) -> Live:
     target, value = step.target, step.value
     if step.kind == "remove-peer":
         return dataclasses.replace(live, peers={k: p for k, p in live.peers.items() if k != value})
@@ -82,11 +78,11 @@ def _step(live: Live, step: wireguard_apply.Step) -> Live:
     return dataclasses.replace(live, **new_values[step.kind])
 
 
-def _configured(live: Live, target: wireguard_apply.Target) -> Live:
+def _configured(live: Live, target: write.Target) -> Live:
     """Play `wg syncconf` by its manual: peers that are not named go, an address belongs to the last who claims it."""
     keys = {name: known or key(200) for name, known in target.keys.items()}
-    endpoints, _ = wireguard_apply._endpoints(target)
-    text = wireguard_apply.configuration(target, target.private_key or key(201), keys, endpoints)
+    endpoints, _ = write._endpoints(target)
+    text = write.configuration(target, target.private_key or key(201), keys, endpoints)
     peers: dict[str, dict[str, list[str]]] = {}
     interface: dict[str, list[str]] = {}
     section = interface
@@ -105,7 +101,7 @@ def _configured(live: Live, target: wireguard_apply.Target) -> Live:
         before = live.peers[k].endpoint if k in live.peers else None
         found[k] = LivePeer(
             k,
-            None if preshared == wireguard_keys.NONE else preshared,
+            None if preshared == keypairs.NONE else preshared,
             fields.get("Endpoint", [before])[0],
             tuple(address for address in fields.get("AllowedIPs", []) if owner[address] == k),
             0 if keepalive == "off" else int(keepalive),
@@ -215,8 +211,8 @@ def test_a_key_that_is_none_is_named_without_being_shown() -> None:
 def test_a_private_key_with_free_bits_set_equals_what_the_kernel_keeps() -> None:
     free = base64.b64encode(b"\xff" * 32).decode()
     kept = base64.b64encode(b"\xf8" + b"\xff" * 30 + b"\x7f").decode()
-    assert wireguard_keys.canonical(free, "it") == kept
-    assert wireguard_keys.canonical(kept, "it") == kept
+    assert keypairs.canonical(free, "it") == kept
+    assert keypairs.canonical(kept, "it") == kept
 
 
 def refuse(*what: object, **_: object) -> NoReturn:

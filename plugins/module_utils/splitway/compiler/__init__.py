@@ -52,7 +52,6 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             v4=compile_family(4, topology, flattened, matching, policies, egresses),
             v6=compile_family(6, topology, flattened, matching, policies, egresses),
             networks=networks,
-            nat=topology.server.nat,
         ),
     )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import functools
 import socket
 
-from ..compiler.verdict import network_index
+from ...compiler.verdict import network_index
 
 
 @functools.lru_cache(maxsize=4096)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from ..system import System
-from .base import CHANGE, REMOVE, Change
+from ...system import System
+from ..base import CHANGE, REMOVE, Change
 
 _FORWARDING = {
     "net/ipv4/ip_forward": "1",

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from .client_files import ClientFile, ClientFileError
-from .reconcile.base import ADD, CHANGE, REMOVE, Change
-from .reconcile.wireguard_keys import client_private_key, interface_path, stored_public
-from .system import System, SystemFailure
+from ..reconcile.base import ADD, CHANGE, REMOVE, Change
+from ..reconcile.wireguard.keypairs import client_private_key, interface_path, stored_public
+from ..system import System, SystemFailure
+from . import ClientFile, ClientFileError
 
 MANIFEST = ".splitway.json"
 PICTURE, DRAWING, CONFIGURATION = ".png", ".txt", ".conf"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Union
 
-from ..state import DIRECT, Marks, mark_of, number_field
+from ...state import DIRECT, Marks, mark_of, number_field
 
 
 class Place(NamedTuple):
@@ -92,7 +92,4 @@ def egress_numbers(marks: Marks) -> tuple[int, ...]:
 
 def unmasqueraded(marks: Marks) -> tuple[int, ...]:
     """Return the marks of the egresses that keep the clients' addresses."""
-    numbers = {egress.number for egress in marks.egresses if not egress.nat}
-    if not marks.nat:
-        numbers.add(DIRECT)
-    return tuple(mark_of(number, marks.mask) for number in sorted(numbers))
+    return tuple(sorted(mark_of(egress.number, marks.mask) for egress in marks.egresses if not egress.nat))

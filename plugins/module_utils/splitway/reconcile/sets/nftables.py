@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from typing import Any, Union
 
-from ..state import AddressSet
-from ..system import System
-from . import nft
-from .sets_model import LEARNED_SIZE, OWNED, KernelSet, Step
+from ...state import AddressSet
+from ...system import System
+from .. import nft
+from .model import LEARNED_SIZE, OWNED, KernelSet, Step
 
 _TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..system import System
-from .dns_text import CANARY
+from ...system import System
+from .text import CANARY
 
 PORT = 53
 

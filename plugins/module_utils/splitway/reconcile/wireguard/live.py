@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from ..state import Device
-from ..system import System
-from . import services, wireguard_keys
+from ...state import Device
+from ...system import System
+from .. import services
+from . import keypairs
 
 SERVER, UPSTREAMS = "server", "upstreams"
 """The two roles: the interface that clients reach, and the tunnels out of the gateway."""
@@ -129,7 +130,7 @@ def _made_keys(system: System, desired: tuple[Device, ...]) -> dict[str, str]:
     found = {}
     for device in desired:
         if device.private_key is None:
-            key = wireguard_keys.stored(system, wireguard_keys.interface_path(system, device.interface))
+            key = keypairs.stored(system, keypairs.interface_path(system, device.interface))
             if key is not None:
                 found[device.interface] = key
     return found
@@ -138,7 +139,7 @@ def _made_keys(system: System, desired: tuple[Device, ...]) -> dict[str, str]:
 def _made_clients(system: System, desired: tuple[Device, ...]) -> dict[str, str]:
     found = {}
     for peer in (peer for device in desired for peer in device.peers if peer.public_key is None):
-        key = wireguard_keys.stored_public(system, wireguard_keys.client_path(system, peer.name))
+        key = keypairs.stored_public(system, keypairs.client_path(system, peer.name))
         if key is not None:
             found[peer.name] = key
     return found

@@ -3,7 +3,7 @@
 
 The desired section is a tuple of Devices (the server: none or one). What is ours carries the alias
 ``splitway:server`` or ``splitway:upstream:NAME``; an interface without it is never touched. A private
-key or a peer's public key that is None is made on the host once and kept there (wireguard_keys.py).
+key or a peer's public key that is None is made on the host once and kept there (keypairs.py).
 
 An upstream whose endpoint's name cannot be resolved keeps the address that it has; if it has none,
 everything else is applied all the same, then apply raises ReconcileError that names the upstream.
@@ -15,11 +15,12 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Optional
 
-from ..state import Device, Peer
-from . import services, wireguard_keys
-from .base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from .wireguard_apply import Step, Target, apply
-from .wireguard_live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
+from ...state import Device, Peer
+from .. import services
+from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
+from . import keypairs
+from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
+from .write import Step, Target, apply
 
 __all__ = ["SERVER", "UPSTREAMS", "Current", "apply", "plan", "read"]
 
@@ -51,7 +52,7 @@ def _check(device: Device, current: Current) -> None:
     for peer in device.peers:
         for key, what in ((peer.public_key, "public"), (peer.preshared_key, "preshared")):
             if key is not None:
-                wireguard_keys.check(key, f"{device.interface}: the {what} key of the peer {peer.name}")
+                keypairs.check(key, f"{device.interface}: the {what} key of the peer {peer.name}")
 
 
 def _target(device: Device, current: Current) -> Target:
@@ -59,7 +60,7 @@ def _target(device: Device, current: Current) -> Target:
     if private is None:
         private = current.keys.get(device.interface)
     else:
-        private = wireguard_keys.canonical(private, f"the private key of {device.interface}")
+        private = keypairs.canonical(private, f"the private key of {device.interface}")
     keys = {peer.name: peer.public_key or current.clients.get(peer.name) for peer in device.peers}
     return Target(
         device=device,

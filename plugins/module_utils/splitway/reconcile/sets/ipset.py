@@ -8,10 +8,10 @@ import socket
 import time
 from typing import Optional
 
-from ..state import AddressSet
-from ..system import System, SystemFailure
-from .base import ReconcileError
-from .sets_model import LEARNED_SIZE, OWNED, KernelSet, Step
+from ...state import AddressSet
+from ...system import System, SystemFailure
+from ..base import ReconcileError
+from .model import LEARNED_SIZE, OWNED, KernelSet, Step
 
 STATIC_SIZE = 1048576  # an upper bound only: a set takes memory for what it holds
 

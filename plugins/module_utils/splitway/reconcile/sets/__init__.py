@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..state import AddressSet
-from ..system import System
-from . import nft, sets_ipset, sets_nftables
-from .base import ADD, CHANGE, REMOVE, Change
-from .sets_model import IPSET, NFTABLES, Current, KernelSet, Step
+from ...state import AddressSet
+from ...system import System
+from .. import nft
+from ..base import ADD, CHANGE, REMOVE, Change
+from . import ipset, nftables
+from .model import IPSET, NFTABLES, Current, KernelSet, Step
 
 
 def read(system: System, desired: tuple[AddressSet, ...], backend: str) -> Current:
     """Return our sets in the kernel, of both backends. Raises ReconcileError when a tool fails."""
     # With the backend ipset, what nftables has learned is taken over.
     wanted = learned(desired) if backend == NFTABLES else None
-    table = sets_nftables.read_members(system) if wanted is None else sets_nftables.read(system, wanted)
+    table = nftables.read_members(system) if wanted is None else nftables.read(system, wanted)
     empty_table = not table and len(nft.read_table(system)) == 1
-    return Current(backend, {IPSET: sets_ipset.read(system), NFTABLES: table}, empty_table)
+    return Current(backend, {IPSET: ipset.read(system), NFTABLES: table}, empty_table)
 
 
 def learned(desired: tuple[AddressSet, ...]) -> tuple[AddressSet, ...]:
@@ -33,7 +34,7 @@ def learned(desired: tuple[AddressSet, ...]) -> tuple[AddressSet, ...]:
 
 def members(system: System, backend: str) -> dict[str, set[str]]:
     """Return the addresses of each learned set as they are now."""
-    found = sets_ipset.read(system) if backend == IPSET else sets_nftables.read_members(system)
+    found = ipset.read(system) if backend == IPSET else nftables.read_members(system)
     return {name: set(kernel.remaining()) for name, kernel in found.items() if kernel.timeout is not None}
 
 
@@ -55,8 +56,8 @@ def plan(desired: tuple[AddressSet, ...], current: Current) -> tuple[Change, ...
 
 def _plan_set(item: AddressSet, kernel: Mapping[str, KernelSet], current: Current) -> list[Change]:
     backend = current.backend
-    header = sets_ipset.header(item) if backend == IPSET else sets_nftables.header(item)
-    static = () if item.timeout is not None else sets_ipset.entries(item)
+    header = ipset.header(item) if backend == IPSET else nftables.header(item)
+    static = () if item.timeout is not None else ipset.entries(item)
     found = kernel.get(item.name)
     what = f"set {item.name} ({backend}{', ' + item.comment if item.comment else ''})"
     if found is None:
@@ -93,5 +94,5 @@ def _difference(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[tuple[
 def apply(system: System, changes: tuple[Change, ...]) -> None:
     """Carry out the changes. Raises ReconcileError that names the set."""
     steps = [change.payload for change in changes]
-    sets_ipset.write(system, [step for step in steps if step.backend == IPSET])
-    sets_nftables.write(system, [step for step in steps if step.backend == NFTABLES])
+    ipset.write(system, [step for step in steps if step.backend == IPSET])
+    nftables.write(system, [step for step in steps if step.backend == NFTABLES])

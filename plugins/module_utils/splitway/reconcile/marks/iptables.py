@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from ..state import DIRECT, FAMILIES, FamilyMarks, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
-from ..system import System
-from . import iptables, sets_ipset
-from .marks_model import (
+from ...state import DIRECT, FAMILIES, FamilyMarks, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
+from ...system import System
+from ..sets import ipset
+from . import iptables_io
+from .model import (
     ChainStep,
     ClientsStep,
     Line,
@@ -25,9 +26,9 @@ from .marks_model import (
     policy_mark,
     unmasqueraded,
 )
-from .marks_tree import leaf, tree
+from .tree import leaf, tree
 
-CLASSIFY = iptables.PREFIX
+CLASSIFY = iptables_io.PREFIX
 # Roots of trees: 16 characters at most, for a node's name adds 12, and iptables allows 28.
 DISPATCH, LEAVE = f"{CLASSIFY}-CLIENT", f"{CLASSIFY}-LEAVE"
 GUARD = f"{CLASSIFY}-GUARD"
@@ -56,7 +57,7 @@ def render(marks: Marks) -> Ruleset:
 
 
 def _kind(version: int) -> str:
-    return f"hash:ip family {'inet' if version == 4 else 'inet6'} maxelem {sets_ipset.STATIC_SIZE} skbinfo"
+    return f"hash:ip family {'inet' if version == 4 else 'inet6'} maxelem {ipset.STATIC_SIZE} skbinfo"
 
 
 def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
@@ -151,7 +152,7 @@ def read(system: System) -> Ruleset:
     """Return our chains and entries as they are; nothing on a host without the tools. Raises ReconcileError."""
     chains: dict[Place, tuple[Line, ...]] = {}
     for version in FAMILIES:
-        chains.update(iptables.read(system, version))
+        chains.update(iptables_io.read(system, version))
     lookups, clients = {}, {}
     for version, (kind, entries) in _read_lookups(system).items():
         lookups[version], clients[version] = kind, entries
@@ -161,14 +162,14 @@ def read(system: System) -> Ruleset:
 def _read_lookups(system: System) -> dict[int, tuple[str, dict[str, str]]]:
     if not system.has("ipset"):
         return {}
-    there = sets_ipset.run_read(system, "ipset", "list", "-n").split()
+    there = ipset.run_read(system, "ipset", "list", "-n").split()
     found = {}
     for version, name in LOOKUPS.items():
         if name in there:
-            head, *lines = sets_ipset.run_read(system, "ipset", "save", name).splitlines()
+            head, *lines = ipset.run_read(system, "ipset", "save", name).splitlines()
             entries = (line.split(" ", 3)[2:] for line in lines)
             found[version] = (
-                sets_ipset.header_of(head.split(" ", 2)[2]),
+                ipset.header_of(head.split(" ", 2)[2]),
                 {entry[0]: entry[1].replace("skbmark ", "") if len(entry) > 1 else "(none)" for entry in entries},
             )
     return found
@@ -183,14 +184,14 @@ def write(system: System, steps: list[Step]) -> None:
     lookups = [step for step in steps if isinstance(step, LookupStep)]
     entries = [step for step in steps if isinstance(step, ClientsStep)]
     made = [line for step in lookups if step.wanted for line in _make_lookup(step)]
-    sets_ipset.restore(system, made + _withheld(entries, bool(chains)))
-    iptables.write(system, chains)
-    sets_ipset.restore(system, [line for step in entries for line in _entry_lines(step)])
-    sets_ipset.destroy(system, [LOOKUPS[step.family] for step in lookups if not step.wanted])
+    ipset.restore(system, made + _withheld(entries, bool(chains)))
+    iptables_io.write(system, chains)
+    ipset.restore(system, [line for step in entries for line in _entry_lines(step)])
+    ipset.destroy(system, [LOOKUPS[step.family] for step in lookups if not step.wanted])
 
 
 def _make_lookup(step: LookupStep) -> list[str]:
-    name, options = LOOKUPS[step.family], sets_ipset.create_options(step.wanted)
+    name, options = LOOKUPS[step.family], ipset.create_options(step.wanted)
     if not step.found:
         return [f"create {name} {options}"]
     return [f"create {name}t {options}", f"swap {name}t {name}", f"destroy {name}t"]

@@ -12,10 +12,9 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..system import System, SystemFailure
+from ...system import System, SystemFailure
 
-# linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h
-_NETLINK_NETFILTER = 12
+# linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h
 _CTNETLINK = 1 << 8
 _GET, _DELETE = _CTNETLINK | 1, _CTNETLINK | 2
 _REQUEST, _ACK, _DUMP, _INTERRUPTED = 0x1, 0x4, 0x300, 0x10
@@ -49,10 +48,9 @@ def dump(system: System, mark: int = 0, mask: int = 0) -> tuple[Flow, ...]:
 
     Empty where the kernel has no connection tracking.
     """
-    del system  # the socket acts on the namespace of the process, as the programs do
     selection = _attribute(_MARK, struct.pack(">I", mark)) + _attribute(_MARK_MASK, struct.pack(">I", mask))
     try:
-        with _open() as channel:
+        with system.netfilter() as channel:
             flows, complete = _dump(channel, selection if mask else b"")
             for _ in range(4):
                 if complete:
@@ -70,18 +68,11 @@ def delete(system: System, flows: Iterable[Flow]) -> None:
     todo = tuple(flows)
     system.commands.append(f"delete {len(todo)} flows")
     try:
-        with _open() as channel:
+        with system.netfilter() as channel:
             for start in range(0, len(todo), _BATCH):
                 _delete(channel, todo[start : start + _BATCH])
     except OSError as error:
         raise SystemFailure(f"deleting flows: {error.strerror}") from error
-
-
-def _open() -> socket.socket:
-    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-    channel.settimeout(30)
-    channel.bind((0, 0))
-    return channel
 
 
 def _dump(channel: socket.socket, selection: bytes) -> tuple[tuple[Flow, ...], bool]:

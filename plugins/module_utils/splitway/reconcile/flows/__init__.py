@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Callable, Optional
 
-from ..compiler.verdict import decide, holder
-from ..state import AddressSet, Marks, classified_bit, mark_of
-from ..system import System
+from ...compiler.verdict import decide, holder
+from ...state import AddressSet, Marks, classified_bit, mark_of
+from ...system import System
+from ..base import REMOVE, Change
 from . import conntrack
-from .base import REMOVE, Change
 from .conntrack import Flow
 
 Learned = Mapping[str, Collection[str]]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from .topology.model import Topology
+from ..topology.model import Topology
 
 EVERYTHING = ("0.0.0.0/0", "::/0")
 """Both families, whatever the client's own are: IPv6 that is not routed into the tunnel goes around it."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..state import FAMILIES, Routes, Rule
-from ..system import System
+from ...state import FAMILIES, Routes, Rule
+from ...system import System
 from . import sysctl
 from .sysctl import Parameters
 

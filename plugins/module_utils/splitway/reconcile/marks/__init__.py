@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from ..state import Marks
-from ..system import System
-from . import marks_iptables, marks_nftables
-from .base import ADD, CHANGE, REMOVE, Change, additions, removals
-from .marks_model import ChainStep, ClientsStep, Line, LookupStep, Ruleset, Step
-from .sets_model import IPSET, NFTABLES
+from ...state import Marks
+from ...system import System
+from ..base import ADD, CHANGE, REMOVE, Change, additions, removals
+from ..sets.model import IPSET, NFTABLES
+from . import iptables, nftables
+from .model import ChainStep, ClientsStep, Line, LookupStep, Ruleset, Step
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Current:
 def read(system: System, desired: Optional[Marks], backend: str) -> Current:
     """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
     del desired  # what is ours is known by its name
-    return Current(backend, {IPSET: marks_iptables.read(system), NFTABLES: marks_nftables.read(system)})
+    return Current(backend, {IPSET: iptables.read(system), NFTABLES: nftables.read(system)})
 
 
 def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
@@ -41,7 +41,7 @@ def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
     for backend, found in current.rulesets.items():
         wanted = Ruleset()
         if desired is not None and backend == current.backend:
-            wanted = (marks_iptables if backend == IPSET else marks_nftables).render(desired)
+            wanted = (iptables if backend == IPSET else nftables).render(desired)
         changes += _lookups(backend, wanted, found)
         changes += _chains(backend, wanted, found)
         changes += _clients(backend, wanted, found)
@@ -96,7 +96,7 @@ def _change(backend: str, what: str, before: str, after: str, step: Step, new: b
 def apply(system: System, changes: tuple[Change, ...]) -> None:
     """Carry out the changes, additions first. Raises ReconcileError that names the rule or the entry."""
     for part in (additions(changes), removals(changes)):
-        for backend, tool in ((IPSET, marks_iptables), (NFTABLES, marks_nftables)):
+        for backend, tool in ((IPSET, iptables), (NFTABLES, nftables)):
             steps = [change.payload[1] for change in part if change.payload[0] == backend]
             if steps:
                 tool.write(system, steps)

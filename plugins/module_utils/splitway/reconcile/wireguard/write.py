@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..state import Device, Peer
-from ..system import System, SystemFailure
-from . import services, wireguard_keys
-from .base import REMOVE, Change, ReconcileError
-from .wireguard_live import Live, alias_of, record_folder, resolve, unit_of
+from ...state import Device, Peer
+from ...system import System, SystemFailure
+from .. import services
+from ..base import REMOVE, Change, ReconcileError
+from . import keypairs
+from .live import Live, alias_of, record_folder, resolve, unit_of
 
 _PEERS_A_COMMAND = 1000  # 51 bytes each: far below the kernel's limit for arguments
 
@@ -170,9 +171,9 @@ def _configure(system: System, target: Target) -> list[str]:
     device = target.device
     private = target.private_key
     if private is None:
-        private, _ = wireguard_keys.make(system, wireguard_keys.interface_path(system, device.interface))
+        private, _ = keypairs.make(system, keypairs.interface_path(system, device.interface))
     missing = [name for name, key in target.keys.items() if key is None]
-    keys = {name: key for name, key in target.keys.items() if key} | wireguard_keys.make_clients(system, missing)
+    keys = {name: key for name, key in target.keys.items() if key} | keypairs.make_clients(system, missing)
     endpoints, unresolved = _endpoints(target)
     text = configuration(target, private, keys, endpoints)
     try:
@@ -227,7 +228,7 @@ def _peer_lines(
     lines = [
         "[Peer]",
         f"PublicKey = {key}",
-        f"PresharedKey = {preshared or wireguard_keys.NONE}",
+        f"PresharedKey = {preshared or keypairs.NONE}",
         f"PersistentKeepalive = {keepalive or 'off'}",
     ]
     lines += [f"AllowedIPs = {network}" for network in allowed]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..state import Dns
-from ..system import System, SystemFailure
-from .base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from .dns_port import Listener, answers, describe, listeners
-from .dns_text import UNIT, Paths, names_text, options_text, paths, unit_text
+from ...state import Dns
+from ...system import System, SystemFailure
+from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
+from .port import Listener, answers, describe, listeners
+from .text import UNIT, Paths, names_text, options_text, paths, unit_text
 
 PATIENCE = 5.0  # seconds that a started dnsmasq has until it answers
 SHOWN = 100  # lines of a difference that a Change shows

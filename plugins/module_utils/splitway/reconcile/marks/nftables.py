@@ -11,11 +11,11 @@ import hashlib
 import json
 from typing import Any
 
-from ..state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
-from ..system import System
-from . import nft
-from .base import ReconcileError
-from .marks_model import (
+from ...state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
+from ...system import System
+from .. import nft
+from ..base import ReconcileError
+from .model import (
     ChainStep,
     ClientsStep,
     Line,
@@ -27,7 +27,7 @@ from .marks_model import (
     egress_numbers,
     unmasqueraded,
 )
-from .nft_networks import interval_elements
+from .networks import interval_elements
 
 LOOKUPS = {4: "clients4", 6: "clients6"}
 _IP = {4: "ip", 6: "ip6"}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from ..system import System, SystemFailure
-from .base import ReconcileError
-from .marks_model import ChainStep, Line, Place
+from ...system import System, SystemFailure
+from ..base import ReconcileError
+from .model import ChainStep, Line, Place
 
 PREFIX = "SPLITWAY"
 _SAVE = {4: "iptables-save", 6: "ip6tables-save"}

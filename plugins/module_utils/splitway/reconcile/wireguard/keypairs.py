@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Optional
 from urllib.parse import quote
 
-from ..system import System
-from .base import ReconcileError
+from ...system import System
+from ..base import ReconcileError
 
 NONE = base64.b64encode(bytes(32)).decode()  # to wg: no preshared key
 

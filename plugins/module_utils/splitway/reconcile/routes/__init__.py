@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Union
 
-from ..state import Routes, Rule
-from ..system import System, SystemFailure
+from ...state import Routes, Rule
+from ...system import System, SystemFailure
+from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import sysctl
-from .base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from .routes_live import FLOOR_METRIC, PROTOCOL, V6_METRIC, Current, LiveRule, Route, read
+from .live import FLOOR_METRIC, PROTOCOL, V6_METRIC, Current, LiveRule, Route, read
 
 __all__ = ["Current", "apply", "plan", "read"]
 

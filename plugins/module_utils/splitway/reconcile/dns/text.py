@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..state import Dns
-from ..system import System
-from .base import ReconcileError
+from ...state import Dns
+from ...system import System
+from ..base import ReconcileError
 
 UNIT = "splitway-dnsmasq.service"
 

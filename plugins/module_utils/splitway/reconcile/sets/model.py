@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from ..state import AddressSet
+from ...state import AddressSet
 
 IPSET, NFTABLES = "ipset", "nftables"
 

@@ -41,13 +41,20 @@ FORBIDDEN = (
 )
 # The addresses of example.org: everybody may reach them directly.
 ALLOWED = ("198.51.100.42", "198.51.100.43", "2001:db8:ff::42", "2001:db8:ff::43")
-# An address from inside a tunnel must not be seen on the wire, whoever it talks to.
-INSIDE = (
-    "net 10.8.0.0/24 or net 10.64.0.0/16 or net 10.65.0.0/16"
-    " or net fdcc:ad94:bacf:61a4::/64 or net fd64::/16 or net fd65::/16"
+# Nobody inside a tunnel may be seen as a sender on the wire, whoever it talks to.
+INSIDE = " or ".join(
+    f"src net {network}"
+    for network in (
+        "10.8.0.0/24",
+        "10.64.0.0/16",
+        "10.65.0.0/16",
+        "fdcc:ad94:bacf:61a4::/64",
+        "fd64::/16",
+        "fd65::/16",
+    )
 )
-# The gateway's own word, not a client's packet: to a late answer out of a tunnel whose flow conntrack no longer has, the
-# kernel says that it knows of no such connection.
+# The gateway's own word, not a client's packet: to a late answer out of a tunnel whose flow conntrack has forgotten, its
+# kernel says that there is no such connection.
 OWN_RESET = re.compile(r" IP6? (10\.6[45]\.0\.[23]|fd6[45]::2)\.\d+ > \S+ Flags \[R\.?\],")
 CAPTURE = "/tmp/wire.pcap"
 

@@ -119,10 +119,15 @@ class Store:
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
         self.open(current.id)
 
-    def stage(self, section: str, value: Any, backend: str) -> None:
-        """Keep a section of the open transaction for its commit."""
-        text = json.dumps({"backend": backend, "value": to_data(value)})
+    def stage(self, section: str, value: Any, backend: str, removals: bool) -> None:
+        """Keep a section of the open transaction for its commit, and whether that has something to remove."""
+        text = json.dumps({"backend": backend, "value": to_data(value), "removals": removals})
         self.system.write_file(self._staged_file(section), text)
+
+    def removals(self) -> bool:
+        """Return whether a staged section left something for the commit to remove."""
+        texts = (self.system.read_file(self._staged_file(section)) for section in SECTIONS)
+        return any(json.loads(text)["removals"] for text in texts if text is not None)
 
     def staged(self, sections: Collection[str] = SECTIONS) -> State:
         """Return the generation with the staged sections in place, of all sections these."""

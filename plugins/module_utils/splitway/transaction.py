@@ -75,7 +75,7 @@ def bring(
         wanted = changes if purge else additions(changes)
         reconciler.apply(store.system, additions(changes))
         if transaction is not None:
-            store.stage(section, getattr(target, section), target.backend)
+            store.stage(section, getattr(target, section), target.backend, bool(removals(wanted)))
             if section == "marks":  # the sets that these chains name are staged already
                 move_flows(store.system, store.generation(_VERDICT), target)
         else:
@@ -102,7 +102,7 @@ def commit(store: Store, identifier: str, numbers: dict[str, int]) -> Outcome:
     with store.lock():
         store.require(identifier)
         state = dataclasses.replace(store.staged(), numbers=numbers)
-        changes = _each(store.system, state, reversed(SECTIONS), removals)
+        changes = _each(store.system, state, reversed(SECTIONS), removals) if store.removals() else ()
         store.publish(state)
         store.close()
         return Outcome(changes)

@@ -25,6 +25,10 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         numbers = arguments.pop("numbers", None)
         variables = {f"splitway_{name}": value for name, value in arguments.items() if value is not None}
+        # A variable of ours that no option takes may be a slip; its name is enough to tell.
+        for name in task_vars or {}:
+            if name.startswith("splitway_"):
+                variables.setdefault(name, None)
         try:
             topology = parse(variables)
             state = compile_state(topology, numbers or {})

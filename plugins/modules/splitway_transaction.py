@@ -10,6 +10,8 @@ short_description: Begin, commit or roll back a change of a gateway
 version_added: 0.1.0
 description:
   - C(begin) takes the gateway's one lock; the other modules of this collection then work as steps of the transaction.
+  - C(rehearse) plans all sections of O(desired) and fails with everything on the host that is in the way, before
+    anything is changed.
   - C(commit) removes what is no longer wanted, in reverse order, and publishes the new generation in
     C(/etc/splitway/state.json).
   - C(rollback) applies the last published generation again. On a host that has none, what was made is removed.
@@ -18,11 +20,14 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [begin, commit, rollback, absent]
+    choices: [begin, rehearse, commit, rollback, absent]
     required: true
   transaction:
     description: The id of the transaction. C(begin) makes one when it is left out.
     type: str
+  desired:
+    description: For C(rehearse), the compiled state as M(splitway.gateway.splitway_compile) returns it.
+    type: dict
   numbers:
     description: For C(commit), the allocation of numbers that the generation was compiled with.
     type: dict
@@ -80,8 +85,8 @@ import uuid
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import result
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State
+from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, result, without_none
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, from_data
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import (
@@ -89,13 +94,27 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transact
     begin,
     commit,
     drift,
+    rehearse,
     remove_all,
     roll_back,
 )
 
+DESIRED = {
+    "schema": {"type": "int", "required": True},
+    "backend": {"type": "str", "required": True},
+    "numbers": {"type": "dict", "required": True},
+    "server": {"type": "dict", "options": DEVICE},
+    "upstreams": {"type": "list", "elements": "dict", "options": DEVICE},
+    "routes": {"type": "dict"},
+    "sets": {"type": "list", "elements": "dict"},
+    "dns": {"type": "dict"},
+    "marks": {"type": "dict"},
+}
+
 OPTIONS = {
-    "state": {"type": "str", "choices": ["begin", "commit", "rollback", "absent"], "required": True},
+    "state": {"type": "str", "choices": ["begin", "rehearse", "commit", "rollback", "absent"], "required": True},
     "transaction": {"type": "str"},
+    "desired": {"type": "dict", "options": DESIRED},
     "numbers": {"type": "dict", "default": {}},
     "deadline": {"type": "int", "default": int(DEADLINE)},
     "wait": {"type": "int", "default": 0},
@@ -106,32 +125,51 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         OPTIONS,
-        required_if=[("state", "commit", ["transaction"]), ("state", "rollback", ["transaction"])],
+        required_if=[
+            ("state", "rehearse", ["desired"]),
+            ("state", "commit", ["transaction"]),
+            ("state", "rollback", ["transaction"]),
+        ],
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**_answer(module, Store(System())))
-    except FAILURES as error:
+        module.exit_json(**STATES[module.params["state"]](module, Store(System())))
+    except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
 
 
-def _answer(module: AnsibleModule, store: Store) -> dict:
-    parameters = module.params
-    identifier = parameters["transaction"] or uuid.uuid4().hex[:16]
-    if parameters["state"] == "begin":
-        if not module.check_mode:
-            begin(store, identifier, parameters["deadline"], parameters["wait"])
-        return {"changed": False, "id": identifier, "numbers": store.generation().numbers}
-    if parameters["state"] == "absent":
-        if module.check_mode:
-            planned = drift(store.system, State())
-            return result(module, tuple(change for changes in planned.values() for change in changes))
-        return result(module, remove_all(store).changes)
+def _begin(module: AnsibleModule, store: Store) -> dict:
+    identifier = module.params["transaction"] or uuid.uuid4().hex[:16]
+    if not module.check_mode:
+        begin(store, identifier, module.params["deadline"], module.params["wait"])
+    return {"changed": False, "id": identifier, "numbers": store.generation(()).numbers}
+
+
+def _rehearse(module: AnsibleModule, store: Store) -> dict:
+    rehearse(store, from_data(State, without_none(module.params["desired"])))
+    return {"changed": False}
+
+
+def _commit(module: AnsibleModule, store: Store) -> dict:
     if module.check_mode:
         return result(module, ())
-    if parameters["state"] == "commit":
-        return result(module, commit(store, identifier, parameters["numbers"]).changes)
-    return result(module, roll_back(store, identifier).changes)
+    return result(module, commit(store, module.params["transaction"], module.params["numbers"]).changes)
+
+
+def _roll_back(module: AnsibleModule, store: Store) -> dict:
+    if module.check_mode:
+        return result(module, ())
+    return result(module, roll_back(store, module.params["transaction"]).changes)
+
+
+def _remove(module: AnsibleModule, store: Store) -> dict:
+    if module.check_mode:
+        planned = drift(store.system, State())
+        return result(module, tuple(change for changes in planned.values() for change in changes))
+    return result(module, remove_all(store).changes)
+
+
+STATES = {"begin": _begin, "rehearse": _rehearse, "commit": _commit, "rollback": _roll_back, "absent": _remove}
 
 
 if __name__ == "__main__":

@@ -56,6 +56,22 @@ def _end_abandoned(store: Store, identifier: Optional[str]) -> None:
         store.close()
 
 
+def rehearse(store: Store, state: State) -> None:
+    """Plan every section of a state and apply nothing.
+
+    Raises ReconcileError with everything on the host that is in the way, before anything is changed.
+    """
+    obstacles = []
+    for section in SECTIONS:
+        reconciler = RECONCILERS[section]
+        try:
+            reconciler.plan(state, reconciler.read(store.system, state))
+        except FAILURES as error:
+            obstacles.append(str(error))
+    if obstacles:
+        raise ReconcileError("\n".join(obstacles))
+
+
 def bring(
     store: Store, section: str, desired: Any, *, backend: Optional[str], transaction: Optional[str], purge: bool
 ) -> Outcome:

@@ -41,7 +41,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             interface=topology.server.interface,
             servers=topology.dns.servers,
             lines=tuple(matching.lines),
-            max_ttl=min(topology.dns.max_ttl, topology.retention),
+            max_ttl=topology.dns.max_ttl,
             cache_size=topology.dns.cache_size,
         ),
         marks=Marks(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
@@ -26,6 +27,7 @@ class Matching:
     public: dict[int, list[list[str]]] = field(default_factory=dict)  # family → bundle → set names
     special: dict[int, list[list[str]]] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
+    common: dict[tuple[int, str], str] = field(default_factory=dict)  # family, "s" or "m" → set name
 
 
 def compile_matching(topology: Topology, flattened: Flattened, numbers: Mapping[str, int]) -> Matching:
@@ -107,16 +109,29 @@ def _static(matching: Matching, index: int, number: int, bundle: Bundle, network
             ("p", split.special, matching.special),
         ):
             if members:
-                name = f"sw{family}{letter}{number}"
+                name = _static_name(f"sw{family}{letter}{number}", members)
                 matching.sets.append(AddressSet(name, family, None, members, comment=bundle.comment))
                 names[family][index].append(name)
 
 
+def _static_name(stem: str, members: tuple[str, ...]) -> str:
+    """Return the name of a static set: other networks, another name.
+
+    So a run never changes a set that chains look at. The new set is made beside the old one, the chains
+    go over in one step, and no packet is ever judged by half of a change.
+    """
+    return f"{stem}_{hashlib.sha256(' '.join(members).encode()).hexdigest()[:6]}"
+
+
 def _special_sets(matching: Matching, special: Mapping[int, tuple[object, ...]]) -> None:
     for family in FAMILIES:
-        ranges = tuple(map(str, special[family]))
-        matching.sets.append(AddressSet(f"sw{family}s", family, None, ranges, comment="special ranges"))
-        matching.sets.append(AddressSet(f"sw{family}m", family, None, METADATA[family], comment="cloud metadata"))
+        for letter, members, comment in (
+            ("s", tuple(map(str, special[family])), "special ranges"),
+            ("m", METADATA[family], "cloud metadata"),
+        ):
+            name = _static_name(f"sw{family}{letter}", members)
+            matching.sets.append(AddressSet(name, family, None, members, comment=comment))
+            matching.common[family, letter] = name
 
 
 def number_policies(topology: Topology, flattened: Flattened, numbers: Mapping[str, int]) -> dict[str, int]:
@@ -144,18 +159,14 @@ def compile_family(
         for address in client.addresses
         if address.version == family
     }
-    chains = (
-        _policy(policy, policies[policy.keys[0]], matching.public[family], matching.special[family], egresses, family)
-        for policy in flattened.policies
-    )
-    return FamilyMarks(clients, tuple(sorted(chains, key=lambda chain: chain.number)), f"sw{family}s")
+    chains = (_policy(policy, policies[policy.keys[0]], matching, egresses, family) for policy in flattened.policies)
+    return FamilyMarks(clients, tuple(sorted(chains, key=lambda chain: chain.number)), matching.common[family, "s"])
 
 
 def _policy(
     policy: FlatPolicy,
     number: int,
-    public: Sequence[Sequence[str]],
-    special: Sequence[Sequence[str]],
+    matching: Matching,
     egresses: Mapping[str, int],
     family: int,
 ) -> MarkPolicy:
@@ -164,11 +175,11 @@ def _policy(
             MarkRule(tuple(sets_of[index]), egresses[egress]) for index, egress in policy.rules if sets_of[index]
         )
 
-    metadata = MarkRule((f"sw{family}m",), egresses[BLOCK])
+    metadata = MarkRule((matching.common[family, "m"],), egresses[BLOCK])
     return MarkPolicy(
         number=number,
         name=first_owner(policy.keys),
-        rules=rules(public),
+        rules=rules(matching.public[family]),
         default=egresses[policy.default],
-        special=(*rules(special), metadata),
+        special=(*rules(matching.special[family]), metadata),
     )

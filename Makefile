@@ -99,6 +99,7 @@ test-all: prepared ## the same and the demo
 	$(call run_tiers,$(tiers) demo)
 
 .PHONY: bench
-bench: prepared ## times of the engine and of site.yml at size, printed
+bench: prepared ## times of the engine at size; with the lab up, of site.yml as well
 	tests/prepare-machine kernel
 	.venv/bin/python tests/bench/engine.py
+	if docker exec splitway-lab-gw wg show wg0 >/dev/null 2>&1; then .venv/bin/python tests/bench/site.py; fi

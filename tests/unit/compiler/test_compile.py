@@ -216,6 +216,24 @@ def test_two_clients_with_the_same_rules_share_a_set_until_one_is_edited():
     assert learned == {"sw4d1": None, "sw6d1": None, "sw4d2": "sw4d1", "sw6d2": "sw6d1"}
 
 
+def test_a_private_lists_addresses_go_where_its_names_go():
+    def sets_of(state):
+        """Return name → its learned set."""
+        return {text.split("/")[1]: text.split("/")[2].split(",")[0] for text in state.dns.lines}
+
+    def compiled(numbers, *rules):
+        policy = Policy(tuple(Rule(egress, domain=name) for name, egress in rules))
+        return compile_state(topology({}, {"alice": policy}, upstreams=("us", "eu")), numbers)
+
+    first = compiled({}, ("a.com", "us"), ("b.com", "eu"))
+    swapped = compiled(first.numbers, ("a.com", "eu"), ("b.com", "us"))
+    assert sets_of(swapped) == sets_of(first)
+    more = compiled(first.numbers, ("new.com", "block"), ("c.com", "us"), ("a.com", "us"), ("b.com", "eu"))
+    assert sets_of(more)["a.com"] == sets_of(first)["a.com"]
+    others = compiled(first.numbers, ("c.com", "us"), ("b.com", "eu"))
+    assert sets_of(others)["c.com"] not in sets_of(first).values()  # what was learned for a.com is none of its
+
+
 def test_a_disabled_upstream_keeps_a_table_with_its_floor_only():
     state = compile_state(topology({}, {"alice": Policy((), "off")}), {})
     table = next(entry for entry in state.routes.tables if entry.egress == "off")

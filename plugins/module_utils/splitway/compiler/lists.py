@@ -7,6 +7,7 @@ same egress form one private list; private lists and policies with the same cont
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Union
@@ -18,7 +19,7 @@ Content = tuple[frozenset[str], frozenset[Network]]
 
 @dataclass
 class Bundle:
-    """One list as the compiler sees it: its content and the keys under which it keeps its number."""
+    """One list as the compiler sees it: its content and the keys under which it keeps its number, the best first."""
 
     keys: list[str]
     domains: tuple[str, ...]
@@ -56,11 +57,11 @@ class _Collector:
     def policy(self, owner: str, policy: Policy) -> int:
         """Return the index of the owner's policy, adding it or the owner."""
         rules = []
-        for occurrence, part in _parts(policy.rules):
+        for part in _parts(policy.rules):
             if isinstance(part, Rule):
                 rules.append((self._named(str(part.list)), part.egress))
             else:
-                rules.append((self._private(f"{owner}/{part[0].egress}/{occurrence}", part), part[0].egress))
+                rules.append((self._private(f"{owner}/{part[0].egress}", part), part[0].egress))
         content = (tuple(rules), policy.default)
         if content not in self.by_content:
             self.by_content[content] = len(self.policies)
@@ -76,38 +77,43 @@ class _Collector:
             self.bundles.append(Bundle([f"set:list/{name}"], entry.domains, entry.networks, f"list {name}"))
         return self.named[name]
 
-    def _private(self, key: str, rules: list[Rule]) -> int:
+    def _private(self, owner: str, rules: list[Rule]) -> int:
+        """Return the index of a private list; `owner` is the policy's and the rules' egress.
+
+        The same names keep their set, with the addresses learned for them, whoever owns them and wherever
+        they lead: else they would go the default's way until each was asked for again. Other names keep
+        the set of any of them under the same egress.
+        """
         domains = tuple(rule.domain for rule in rules if rule.domain is not None)
         networks = tuple(rule.network for rule in rules if rule.network is not None)
         content = (frozenset(domains), frozenset(networks))
         if content not in self.private:
             self.private[content] = len(self.bundles)
-            self.bundles.append(Bundle([], domains, networks, f"rules {key}"))
+            self.bundles.append(Bundle([_content_key(content)], domains, networks, f"rules {owner}"))
         index = self.private[content]
-        self.bundles[index].keys.append(f"set:{key}")
+        self.bundles[index].keys.extend(f"set:{owner}/{domain}" for domain in domains)
         return index
 
 
-def _parts(rules: tuple[Rule, ...]) -> Iterator[tuple[int, Union[Rule, list[Rule]]]]:
-    """Yield list rules as they are and runs of other rules with one egress, counted by egress."""
-    occurrences: dict[str, int] = {}
+def _content_key(content: Content) -> str:
+    """Return the key under which a private list keeps its number as long as its content is the same."""
+    words = (*sorted(content[0]), *sorted(map(str, content[1])))
+    return f"set:rules/{hashlib.sha256(' '.join(words).encode()).hexdigest()[:16]}"
+
+
+def _parts(rules: tuple[Rule, ...]) -> Iterator[Union[Rule, list[Rule]]]:
+    """Yield list rules as they are, and runs of other rules with one egress."""
     run: list[Rule] = []
-
-    def finished() -> Iterator[tuple[int, list[Rule]]]:
-        if run:
-            occurrence = occurrences.get(run[0].egress, 0)
-            occurrences[run[0].egress] = occurrence + 1
-            yield occurrence, run
-
     for rule in rules:
         if run and (rule.list is not None or rule.egress != run[0].egress):
-            yield from finished()
+            yield run
             run = []
         if rule.list is not None:
-            yield 0, rule
+            yield rule
         else:
             run.append(rule)
-    yield from finished()
+    if run:
+        yield run
 
 
 def flatten(topology: Topology) -> Flattened:

@@ -26,9 +26,10 @@ def allocate(
 ) -> list[Numbered]:
     """Return a number for each group of keys (no key is in two groups).
 
-    A group that had a number keeps it. When groups that shared one now differ, the one with most of
-    the old keys keeps it and the others get new numbers. A number that any key of `numbers` still
-    holds is not given to another, so that no number changes its meaning within one run.
+    A group that had a number keeps it. When groups that shared one now differ, the one whose first key
+    had it keeps it, else the one with most of the old keys, and the others get new numbers. A number that
+    any key of `numbers` still holds is not given to another, so that no number changes its meaning within
+    one run.
 
     Raises CompileError, with `limit` as its text, when the candidates are used up.
     """
@@ -40,14 +41,16 @@ def allocate(
 
 def _keepers(groups: Sequence[Sequence[str]], numbers: Mapping[str, int]) -> dict[int, int]:
     """Return group index → the number it keeps."""
-    claims: dict[int, tuple[int, int]] = {}  # number → (keys that hold it, group index)
+    claims: dict[int, tuple[int, int]] = {}  # number → (weight of the keys that hold it, group index)
     for index, keys in enumerate(groups):
         held = Counter(numbers[key] for key in keys if key in numbers)
-        for number, count in held.items():
-            if number not in claims or count > claims[number][0]:
-                claims[number] = (count, index)
+        if keys and keys[0] in numbers:
+            held[numbers[keys[0]]] += len(numbers)  # more than all other keys together
+        for number, weight in held.items():
+            if number not in claims or weight > claims[number][0]:
+                claims[number] = (weight, index)
     kept: dict[int, int] = {}
-    for number, (_count, index) in sorted(claims.items()):
+    for number, (_weight, index) in sorted(claims.items(), key=lambda claim: (-claim[1][0], claim[0])):
         kept.setdefault(index, number)
     return kept
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ def run(store: Store, wanted: State, identifier: str = "run") -> None:
 def steps(store: Store, wanted: State, identifier: str = "run") -> None:
     for section in SECTIONS:
         value = getattr(wanted, section)
-        transaction.bring(store, section, value, backend=wanted.backend, transaction=identifier, purge=True)
+        backend = wanted.backend if section in ("sets", "marks") else None  # the other modules know of none
+        transaction.bring(store, section, value, backend=backend, transaction=identifier, purge=True)
 
 
 def test_additions_go_in_order_and_removals_wait_for_the_commit_in_reverse(kernel: Kernel, store: Store) -> None:
@@ -131,6 +133,12 @@ def test_additions_go_in_order_and_removals_wait_for_the_commit_in_reverse(kerne
     ]
     assert store.generation() == state(upstream="wg-up-2", list_="sw4d2", client="bob")
     assert store.transaction() is None
+
+
+def test_the_backend_is_that_of_the_sections_that_have_one(kernel: Kernel, store: Store) -> None:
+    wanted = dataclasses.replace(state(), backend="nftables")
+    run(store, wanted)
+    assert store.generation() == wanted
 
 
 def test_a_second_run_changes_nothing(kernel: Kernel, store: Store) -> None:

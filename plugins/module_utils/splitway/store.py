@@ -119,7 +119,7 @@ class Store:
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
         self.open(current.id)
 
-    def stage(self, section: str, value: Any, backend: str, removals: bool) -> None:
+    def stage(self, section: str, value: Any, backend: Optional[str], removals: bool) -> None:
         """Keep a section of the open transaction for its commit, and whether that has something to remove."""
         text = json.dumps({"backend": backend, "value": to_data(value), "removals": removals})
         self.system.write_file(self._staged_file(section), text)
@@ -137,7 +137,8 @@ class Store:
             if text is not None:
                 data = json.loads(text)
                 value = section_from_data(section, data["value"])
-                state = dataclasses.replace(state, backend=data["backend"], **{section: value})
+                # Most sections have no backend of their own: they must not put back the last generation's.
+                state = dataclasses.replace(state, backend=data["backend"] or state.backend, **{section: value})
         return state
 
     def _staged_file(self, section: str) -> Path:

@@ -91,7 +91,7 @@ def bring(
         wanted = changes if purge else additions(changes)
         reconciler.apply(store.system, additions(changes))
         if transaction is not None:
-            store.stage(section, getattr(target, section), target.backend, bool(removals(wanted)))
+            store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
             if section == "marks":  # the sets that these chains name are staged already
                 move_flows(store.system, store.generation(_VERDICT), target)
         else:

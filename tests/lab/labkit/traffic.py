@@ -53,8 +53,8 @@ INSIDE = " or ".join(
         "fd65::/16",
     )
 )
-# The gateway's own word, not a client's packet: to a late answer out of a tunnel whose flow conntrack has forgotten, its
-# kernel says that there is no such connection.
+# The gateway's own word, not a client's packet: to a late answer out of a tunnel, whose flow conntrack has forgotten,
+# its kernel says that there is no such connection.
 OWN_RESET = re.compile(r" IP6? (10\.6[45]\.0\.[23]|fd6[45]::2)\.\d+ > \S+ Flags \[R\.?\],")
 CAPTURE = "/tmp/wire.pcap"
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from namespaces import NamespaceSystem
-from traffic import BACKENDS, CLIENTS, Lab, lab, learn
+from traffic import BACKENDS, CLIENTS, Lab, forget, lab, learn
 
 from splitway.compiler import compile_state
+from splitway.reconcile import flows, sets
 from splitway.state import State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, commit
+from splitway.transaction import begin, bring, commit, roll_back
 
 __all__ = ["lab"]
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -89,3 +90,35 @@ def test_a_name_goes_on_when_its_policy_or_upstream_gets_another_name(
     assert {entry.name for entry in state.sets if entry.timeout} == {
         entry.name for entry in gateway.store.generation().sets if entry.timeout
     }
+
+
+def ways_of_flows(system: NamespaceSystem) -> dict[str, int]:
+    """Return destination → mark of each flow of the first client."""
+    return {flow.destination: flow.mark for flow in flows.read(system) if flow.source == CLIENTS[4][0]}
+
+
+@both
+def test_a_flow_begun_in_a_run_that_is_rolled_back_ends(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    gateway = with_films(system, lab, backend)
+    changed = topology(backend, policies={"family": {"rules": rules(films="eu", bank="direct")}})
+    steps = gateway.steps(changed)
+    assert [next(steps), next(steps)] == list(SECTIONS)
+    assert lab.way("192.0.2.1") == "wg-up-2"
+    assert lab.way("192.0.2.77") == "uplink"
+    roll_back(gateway.store, "run")
+    assert list(ways_of_flows(system)) == ["192.0.2.77"]
+    assert lab.way("192.0.2.1") == "wg-up-1"
+
+
+@both
+def test_a_flow_of_an_upstream_that_is_gone_never_leaves_by_its_successor(
+    system: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    """The address of its name had expired, so that neither the old nor the new rules said a word about it."""
+    gateway = with_films(system, lab, backend)
+    (learned,) = (name for name, members in sets.members(system, backend).items() if "192.0.2.1" in members)
+    forget(backend, learned, "192.0.2.1")
+    gone = topology(backend, policies={"family": {"rules": rules(films="eu")}})
+    del gone["splitway_upstreams"][0]
+    gateway.run(gone)
+    assert "192.0.2.1" not in ways_of_flows(system)

@@ -52,7 +52,7 @@ def _end_abandoned(store: Store, identifier: Optional[str]) -> None:
     """Roll back a transaction of another run whose time is up; call with the lock held."""
     current = store.transaction()
     if current is not None and current.id != identifier and current.expired(time.time()):
-        restore(store.system, store.generation())
+        restore(store.system, store.staged(_VERDICT), store.generation())
         store.close()
 
 
@@ -131,7 +131,7 @@ def roll_back(store: Store, identifier: str) -> Outcome:
         if current is None:
             return Outcome(())
         store.require(identifier)
-        outcome = Outcome(restore(store.system, store.generation()))
+        outcome = Outcome(restore(store.system, store.staged(_VERDICT), store.generation()))
         store.close()
         return outcome
 
@@ -141,18 +141,23 @@ def remove_all(store: Store) -> Outcome:
     with store.lock():
         _end_abandoned(store, None)
         store.require(None)
-        changes = restore(store.system, State())
+        changes = restore(store.system, State(), State())
         store.publish(State())
         return Outcome(changes)
 
 
-def restore(system: System, state: State) -> tuple[Change, ...]:
+def restore(system: System, left: State, state: State) -> tuple[Change, ...]:
     """Bring a whole state into the kernel: additions in order, then removals in reverse.
 
+    Flows that began by the rules of `left` and take another way by those of the state are ended in between.
     Every section is tried; the first failure is raised when all have been.
     """
     failures: list[Exception] = []
     changes = _each(system, state, SECTIONS, additions, failures)
+    try:
+        move_flows(system, left, state)
+    except FAILURES as error:
+        failures.append(error)
     changes += _each(system, state, reversed(SECTIONS), removals, failures)
     if failures:
         raise failures[0]

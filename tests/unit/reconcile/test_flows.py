@@ -15,12 +15,13 @@ from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule
 MASK = 0x3FFF
 SETS = (AddressSet("sw4d1", 4, 600), AddressSet("sw4n1", 4, None, ("198.51.100.0/24",)), AddressSet("sw4s", 4, None))
 LEARNED = {"sw4d1": {"192.0.2.1"}}
+EGRESSES = (Egress(0, "direct"), Egress(101, "us", "wg-up-1"), Egress(102, "eu", "wg-up-2"))
 
 
 def section(rule_egress: int, default: int, clients: tuple[str, ...] = ("10.8.0.2",), mask: int = MASK) -> Marks:
     policy = MarkPolicy(1, "", (MarkRule(("sw4d1", "sw4n1"), rule_egress),), default)
     family = FamilyMarks(dict.fromkeys(clients, 1), (policy,), "sw4s")
-    return Marks("wg0", "wg-up-", mask, (Egress(101, "us", "wg-up-1"),), family, FamilyMarks())
+    return Marks("wg0", "wg-up-", mask, EGRESSES, family, FamilyMarks())
 
 
 def flow(destination: str, mark: int, source: str = "10.8.0.2") -> Flow:
@@ -44,6 +45,12 @@ def test_only_a_changed_verdict_ends_a_flow() -> None:
 def test_a_flow_whose_address_has_expired_stays_whatever_else_changes() -> None:
     """203.0.113.1 was learned when the flow began, and is no more; the rules on it have not changed."""
     assert ended(section(101, 0), section(102, 0), flow("203.0.113.1", US)) == []
+
+
+def test_a_flow_ends_with_its_egress() -> None:
+    """Its address has expired, too; else the next upstream with the number 101 would inherit it."""
+    gone = dataclasses.replace(section(102, 0), egresses=(EGRESSES[0], EGRESSES[2]))
+    assert ended(section(101, 0), gone, flow("203.0.113.1", US), flow("203.0.113.1", HERE)) == ["203.0.113.1"]
 
 
 def test_a_flow_that_is_there_already_stays() -> None:

@@ -62,7 +62,7 @@ RECONCILERS: dict[str, Reconciler] = {
 
 def move_flows(system: System, old: State, new: State) -> None:
     """Delete the connections of clients whose way differs between two states, and no others."""
-    if (old.marks, old.sets) == (new.marks, new.sets):
+    if new.marks is None or (old.marks, old.sets) == (new.marks, new.sets):
         return
     found = flows.read(system, new.marks)
     if not found:

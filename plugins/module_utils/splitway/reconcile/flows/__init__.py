@@ -3,7 +3,8 @@
 
 A flow keeps the egress of its first packet in its conntrack mark. Here each flow of a client is judged by the
 old and by the new rules with the addresses that are learned *now*. So the expiry of an entry, in the kernel or
-between two runs, never moves a flow; a change of the rules does. What is deleted begins anew by its next packet.
+between two runs, never moves a flow; a change of the rules does. A flow whose egress is no more ends in any case:
+the next egress with its number must not inherit it. What is deleted begins anew by its next packet.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def plan(
     learned: Learned,
     flows: Iterable[Flow],
 ) -> tuple[Change, ...]:
-    """Return a removal for each classified flow of a client whose verdict has changed.
+    """Return a removal for each classified flow of a client whose verdict has changed, or whose egress is gone.
 
     `learned`: addresses by set name as they are now, the old sets' included, where they still are.
     With no old rules (None) a flow must have the mark of its new verdict. With no new ones nothing
@@ -47,15 +48,16 @@ def plan(
         return ()
     before, after = judge_by(old, old_sets, learned), judge_by(new, new_sets, learned)
     masks = [marks.mask for marks in (old, new) if marks is not None]
-    return tuple(_changes(before, after, masks, flows))
+    ways = {mark_of(egress.number, new.mask) for egress in new.egresses}
+    return tuple(_changes(before, after, masks, ways, flows))
 
 
-def _changes(before: Judge, after: Judge, masks: list[int], flows: Iterable[Flow]) -> Iterator[Change]:
+def _changes(before: Judge, after: Judge, masks: list[int], ways: set[int], flows: Iterable[Flow]) -> Iterator[Change]:
     for flow in flows:
         if not any(flow.mark & classified_bit(mask) for mask in masks):
             continue
-        was, now = before(flow), after(flow)
-        if was != now and now != flow.mark & masks[-1]:
+        was, now, mark = before(flow), after(flow), flow.mark & masks[-1]
+        if now != mark and (was != now or (now is not None and mark not in ways)):
             yield Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow)
 
 

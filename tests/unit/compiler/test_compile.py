@@ -27,6 +27,7 @@ from splitway.state import (
     mark_of,
     to_json,
 )
+from splitway.store import digest
 from splitway.topology.model import (
     Client,
     Endpoint,
@@ -191,6 +192,8 @@ def test_numbers_are_stable(before, after):
     for key in old.numbers.keys() & new.numbers.keys():
         if key.startswith(("egress:", "set:list/")):
             assert new.numbers[key] == old.numbers[key]
+    again = compile_state(after, new.numbers)
+    assert digest(again) == digest(new)
     for entry in new.sets:
         if entry.seed_from is not None:  # only a set that is new takes another's addresses along
             assert entry.name not in {known.name for known in old.sets}
@@ -230,8 +233,18 @@ def test_a_private_lists_addresses_go_where_its_names_go():
     assert sets_of(swapped) == sets_of(first)
     more = compiled(first.numbers, ("new.com", "block"), ("c.com", "us"), ("a.com", "us"), ("b.com", "eu"))
     assert sets_of(more)["a.com"] == sets_of(first)["a.com"]
+    together = compiled(first.numbers, ("a.com", "eu"), ("b.com", "eu"), ("c.com", "eu"))
+    assert sets_of(together) == {**sets_of(first), "c.com": sets_of(first)["a.com"]}
     others = compiled(first.numbers, ("c.com", "us"), ("b.com", "eu"))
     assert sets_of(others)["c.com"] not in sets_of(first).values()  # what was learned for a.com is none of its
+
+
+def test_a_list_keeps_its_set_under_another_name():
+    def compiled(numbers, name):
+        return compile_state(topology({name: (("a.com",), ())}, {"alice": Policy((Rule("us", list=name),))}), numbers)
+
+    first = compiled({"set:list/gone": 1}, "films")
+    assert compiled(first.numbers, "cinema").dns == first.dns
 
 
 def test_a_disabled_upstream_keeps_a_table_with_its_floor_only():

@@ -20,7 +20,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
 
     Raises CompileError when the topology exceeds what marks, tables or sets can number.
     """
-    flattened = flatten(topology)
+    flattened = flatten(topology, numbers)
     egresses = number_egresses(topology, numbers)
     used = used_egresses(flattened)
     matching = compile_matching(topology, flattened, numbers)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from ..topology.model import List, Network, Policy, Rule, Topology
+from .numbers import MOVED
 
 Content = tuple[frozenset[str], frozenset[Network]]
 
@@ -46,10 +47,13 @@ class Flattened:
 
 
 class _Collector:
-    def __init__(self, lists: Mapping[str, List]) -> None:
+    def __init__(self, lists: Mapping[str, List], numbers: Mapping[str, int]) -> None:
         self.lists = lists
+        self.held = _held(numbers)
         self.bundles: list[Bundle] = []
         self.named: dict[str, int] = {}
+        self.contents: set[str] = set()  # keys of named lists' content
+        self.moving: set[str] = set()  # keys of private lists' names, whatever their egress
         self.private: dict[Content, int] = {}
         self.policies: list[FlatPolicy] = []
         self.by_content: dict[tuple[tuple[tuple[int, str], ...], str], int] = {}
@@ -60,8 +64,9 @@ class _Collector:
         for part in _parts(policy.rules):
             if isinstance(part, Rule):
                 rules.append((self._named(str(part.list)), part.egress))
-            else:
-                rules.append((self._private(f"{owner}/{part[0].egress}", part), part[0].egress))
+                continue
+            egress = part[0].egress
+            rules.extend((self._private(owner, egress, names), egress) for names in self._by_set(owner, part))
         content = (tuple(rules), policy.default)
         if content not in self.by_content:
             self.by_content[content] = len(self.policies)
@@ -74,25 +79,62 @@ class _Collector:
         if name not in self.named:
             self.named[name] = len(self.bundles)
             entry = self.lists[name]
-            self.bundles.append(Bundle([f"set:list/{name}"], entry.domains, entry.networks, f"list {name}"))
+            keys = [f"set:list/{name}"]
+            content = _content_key((frozenset(entry.domains), frozenset(entry.networks)))
+            if content not in self.contents:  # a list of another name keeps the addresses, too
+                self.contents.add(content)
+                keys.append(content.replace("rules", "names", 1))
+            self.bundles.append(Bundle(keys, entry.domains, entry.networks, f"list {name}"))
         return self.named[name]
 
-    def _private(self, owner: str, rules: list[Rule]) -> int:
-        """Return the index of a private list; `owner` is the policy's and the rules' egress.
+    def _by_set(self, owner: str, rules: list[Rule]) -> list[list[Rule]]:
+        """Return the rules of a run by the set that their names have already; new ones go with the lowest.
+
+        Names that come together from two sets stay in two: in one, what the other has learned would be lost.
+        """
+        found: dict[int, list[Rule]] = {}
+        new = []
+        for rule in rules:
+            by_egress = self.held.get((owner, rule.domain or ""))
+            if by_egress:
+                found.setdefault(by_egress.get(rule.egress, min(by_egress.values())), []).append(rule)
+            else:
+                new.append(rule)
+        if not found:
+            return [rules]
+        found[min(found)] += new
+        return sorted(found.values(), key=lambda names: min(rule.domain or "" for rule in names))
+
+    def _private(self, owner: str, egress: str, rules: list[Rule]) -> int:
+        """Return the index of a private list.
 
         The same names keep their set, with the addresses learned for them, whoever owns them and wherever
-        they lead: else they would go the default's way until each was asked for again. Other names keep
-        the set of any of them under the same egress.
+        they lead: else they would go the default's way until each was asked for again. Of a list that was
+        divided the names that lead where they led keep the set; the others leave it when they are asked for.
         """
         domains = tuple(rule.domain for rule in rules if rule.domain is not None)
         networks = tuple(rule.network for rule in rules if rule.network is not None)
         content = (frozenset(domains), frozenset(networks))
         if content not in self.private:
             self.private[content] = len(self.bundles)
-            self.bundles.append(Bundle([_content_key(content)], domains, networks, f"rules {owner}"))
+            self.bundles.append(Bundle([_content_key(content)], domains, networks, f"rules {owner}/{egress}"))
         index = self.private[content]
-        self.bundles[index].keys.extend(f"set:{owner}/{domain}" for domain in domains)
+        self.bundles[index].keys.extend(f"set:{owner}/{egress}/{domain}" for domain in domains)
+        moving = [f"set:{owner}/{MOVED}/{domain}" for domain in domains]
+        self.bundles[index].keys.extend(key for key in moving if key not in self.moving)
+        self.moving.update(moving)
         return index
+
+
+def _held(numbers: Mapping[str, int]) -> dict[tuple[str, str], dict[str, int]]:
+    """Return (owner, domain) → egress → the number of the set that the domain has."""
+    held: dict[tuple[str, str], dict[str, int]] = {}
+    for key, number in numbers.items():
+        if key.startswith(("set:policy/", "set:client/")):
+            owner, egress, domain = key.partition(":")[2].rsplit("/", 2)
+            if egress != MOVED:
+                held.setdefault((owner, domain), {})[egress] = number
+    return held
 
 
 def _content_key(content: Content) -> str:
@@ -116,9 +158,9 @@ def _parts(rules: tuple[Rule, ...]) -> Iterator[Union[Rule, list[Rule]]]:
         yield run
 
 
-def flatten(topology: Topology) -> Flattened:
+def flatten(topology: Topology, numbers: Mapping[str, int]) -> Flattened:
     """Return the bundles and policies that the topology's clients use; what nobody uses is left out."""
-    collector = _Collector({entry.name: entry for entry in topology.lists})
+    collector = _Collector({entry.name: entry for entry in topology.lists}, numbers)
     policies = dict(topology.policies)
     named: dict[str, int] = {}
     policy_of: dict[str, int] = {}

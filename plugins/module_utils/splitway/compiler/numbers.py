@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+MOVED = "*"
+"""In place of an egress in a key: it keeps a number that nobody else claims, and takes no part of a shared one."""
+
 
 class CompileError(ValueError):
     """The topology asks for more than a gateway can hold; the message names the limit."""
@@ -68,5 +71,5 @@ def _number(
     number = next(free, None)
     if number is None:
         raise CompileError(limit)
-    held = sorted(numbers[key] for key in keys if key in numbers)
+    held = sorted(numbers[key] for key in keys if key in numbers and f"/{MOVED}/" not in key)
     return Numbered(number, held[0] if held else None)

@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
             state = compile_state(topology, numbers or {})
         except (TopologyError, CompileError) as error:
             raise AnsibleActionFail(str(error)) from error
-        result.update(changed=False, digest=digest(state))
+        result.update(changed=False, digest=digest(state), client_folder=to_data(topology.client_files))
         if numbers is not None:
             result.update(state=to_data(state), client_files=to_data(client_files(topology)))
         return result

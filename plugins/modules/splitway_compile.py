@@ -52,6 +52,9 @@ options:
   rule_priority:
     description: The first of the five priorities of our ip rules.
     type: int
+  client_files:
+    description: Where clients' configuration files are written.
+    type: dict
   numbers:
     description: The numbers that the gateway uses already, as M(splitway.gateway.splitway_transaction) returns them.
     type: dict
@@ -98,4 +101,8 @@ client_files:
   returned: when O(numbers)
   type: list
   elements: dict
+client_folder:
+  description: Where they are written, O(client_files) with its defaults.
+  returned: success
+  type: dict
 """

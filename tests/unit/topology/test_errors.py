@@ -25,6 +25,7 @@ SERVER = "splitway_server"
 US = "splitway_upstreams[0]"
 GOOGLE = "splitway_lists.google"
 RULES = "splitway_policies.family.rules"
+FILES = "splitway_client_files"
 ALICE, BOB = "splitway_clients[0]", "splitway_clients[1]"
 NAME_RULE = "(letters, digits, '-', '_' and '.', at most 63; the first no '-' or '.')"
 INTERFACE_RULE = "(letters, digits, '-', '_', '.' and '=', at most 15)"
@@ -51,6 +52,7 @@ LOOP.append(LOOP)
     [
         # The shape
         (SERVER, DELETE, "splitway_server: is required"),
+        (SERVER, {}, "splitway_server.addresses: is required"),
         (SERVER, "wg0", 'splitway_server: "wg0" is not a mapping'),
         (f"{SERVER}.adresses", [], 'splitway_server.adresses: unknown key; did you mean "addresses"?'),
         (f"{SERVER}.colour", "red", "splitway_server.colour: unknown key"),
@@ -227,7 +229,7 @@ LOOP.append(LOOP)
         (
             f"{SERVER}.addresses[2]",
             "1.2.3.4/0",
-            f'{SERVER}.addresses[2]: "1.2.3.4/0" is too wide: it would take much of the Internet for clients',
+            f'{SERVER}.addresses[2]: "1.2.3.4/0" is too wide: much of the Internet would be in it',
         ),
         (
             f"{US}.addresses[0]",
@@ -337,6 +339,32 @@ LOOP.append(LOOP)
         ),
         ("splitway_table_base", 254, "splitway_table_base: 254 is one of the kernel's own tables (253-255)"),
         ("splitway_rule_priority", 32721, "splitway_rule_priority: 32721 is not a priority (1-32720)"),
+        # Client files
+        (FILES, "/srv/vpn", 'splitway_client_files: "/srv/vpn" is not a mapping'),
+        (FILES, {"dir": "/srv/vpn"}, "splitway_client_files.dir: unknown key"),
+        (
+            FILES,
+            {"destination": "controler"},
+            (
+                'splitway_client_files.destination: "controler" is not a destination (gateway or controller); '
+                'did you mean "controller"?'
+            ),
+        ),
+        (FILES, {"qr": "png"}, 'splitway_client_files.qr: "png" is not a boolean (true or false)'),
+        (FILES, {"directory": " "}, 'splitway_client_files.directory: " " is not a path'),
+        (
+            FILES,
+            {"directory": "vpn"},
+            'splitway_client_files.directory: "vpn" is not a path on the gateway: it begins with / or ~/',
+        ),
+        (
+            FILES,
+            {"directory": "/etc/vpn/../"},
+            (
+                'splitway_client_files.directory: "/etc/vpn/../" would be closed to all but root: '
+                "choose a folder further down"
+            ),
+        ),
     ],
 )
 def test_message(path: str, value: Any, error: str) -> None:

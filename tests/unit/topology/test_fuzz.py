@@ -24,6 +24,7 @@ SETTINGS = {
     "splitway_mark_mask": "0x3fff",
     "splitway_table_base": 100,
     "splitway_rule_priority": 5000,
+    "splitway_client_files": {"destination": "gateway", "directory": "/srv/vpn", "qr": True},
 }
 
 
@@ -36,7 +37,11 @@ def paths(value: Any, path: str) -> Iterator[str]:
 
 
 POSITIONS = [path for name, value in {**RIGHT, **SETTINGS}.items() for path in paths(value, name)]
-MAPPINGS = [path for path in POSITIONS if re.search(r"(server|dns|lists|policies|\[\d+\]|google\]|family\])$", path)]
+MAPPINGS = [
+    path
+    for path in POSITIONS
+    if re.search(r"(server|dns|client_files|lists|policies|\[\d+\]|google\]|family\])$", path)
+]
 
 WORDS = "us block family google domain ip proxy *.a.com bücher.de 10.8.0.7 10.8.0.0/24 :: fd64::2/128 12h on xn--"
 TRAPS = "[::1]:5 a.com:99999 0xfffffffff wg0 wg-up-1 {{x}} \ud800 １.１ 1.1.1.1#53 # / fe80::1%lo/64 ::ffff:1.2.3.4"

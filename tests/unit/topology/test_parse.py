@@ -14,6 +14,7 @@ from splitway.topology import parse
 from splitway.topology.keys import public_key
 from splitway.topology.model import (
     Client,
+    ClientFolder,
     Endpoint,
     List,
     Names,
@@ -102,6 +103,18 @@ def test_nothing_where_something_could_be() -> None:
     empty = parse(changed(("splitway_lists.google", None), ("splitway_policies.family", {"rules": None})))
     assert empty.lists == (List("google"),)
     assert empty.policies == (("family", Policy()),)
+
+
+@pytest.mark.parametrize(
+    ("written", "folder"),
+    [
+        ({"destination": None, "directory": None, "qr": None}, ClientFolder("gateway", None, True)),
+        ({"directory": "~/vpn", "qr": "no"}, ClientFolder("gateway", "~/vpn", False)),
+        ({"destination": "controller", "directory": "vpn"}, ClientFolder("controller", "vpn")),
+    ],
+)
+def test_the_folder_of_client_files(written: Any, folder: ClientFolder) -> None:
+    assert parse(changed(("splitway_client_files", written))).client_files == folder
 
 
 def own_policy(**client: Any) -> Any:

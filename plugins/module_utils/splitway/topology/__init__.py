@@ -3,6 +3,7 @@
 
 from .domains import canonical_domain
 from .errors import TopologyError
+from .exit_node import parse_exit
 from .parse import parse
 
-__all__ = ["TopologyError", "canonical_domain", "parse"]
+__all__ = ["TopologyError", "canonical_domain", "parse", "parse_exit"]

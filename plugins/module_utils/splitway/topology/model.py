@@ -110,6 +110,15 @@ class Names:
 
 
 @dataclass(frozen=True)
+class ClientFolder:
+    """Where clients' configuration files are written."""
+
+    destination: str = "gateway"  # gateway | controller
+    directory: Optional[str] = None  # None: the place that the role clients has for them
+    qr: bool = True
+
+
+@dataclass(frozen=True)
 class Topology:
     """One gateway's topology."""
 
@@ -124,3 +133,26 @@ class Topology:
     mark_mask: int = 0x3FFF  # contiguous bits; the highest says "classified"
     table_base: int = 100  # table of `block`; upstreams follow
     rule_priority: int = 5000  # the first of our ip rules' five priorities
+    client_files: ClientFolder = ClientFolder()
+
+
+@dataclass(frozen=True)
+class ExitGateway:
+    """A gateway as its exit knows it: the peer at the other end of the upstream."""
+
+    name: str
+    public_key: str
+    addresses: tuple[Network, ...]  # of the upstream, and networks behind it
+    preshared_key: Optional[str] = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class ExitNode:
+    """The far end of upstreams."""
+
+    addresses: tuple[Interface, ...]
+    interface: str = "wg-exit"
+    listen_port: int = 51820
+    private_key: Optional[str] = field(default=None, repr=False)  # None: made on the exit once
+    mtu: int = 1420
+    gateways: tuple[ExitGateway, ...] = ()

@@ -13,7 +13,7 @@ from .scalars import text
 
 _PREFIX = re.compile(r"[0-9]{1,3}")
 _MAPPED = 0xFFFF  # ::ffff:0:0/96, without the 32 bits of the IPv4 address
-_WIDEST_SERVER_NETWORK = {4: 8, 6: 16}  # prefix lengths; wider ones are slips that would swallow the Internet
+_WIDEST_NETWORK = {4: 8, 6: 16}  # prefix lengths of peers; wider ones are slips that would swallow the Internet
 
 
 def address(value: Any) -> Address:
@@ -60,20 +60,37 @@ def interface(value: Any) -> Interface:
 
 
 def server_address(value: Any) -> Interface:
-    """Return an address of the server's interface; its network is where clients live."""
+    """Return an address of an interface that peers connect to, the server's or an exit's; they live in its network."""
     found = interface(value)
     written = shown(value)
     if "/" not in written:
         length = 24 if found.version == 4 else 64
         raise TopologyError(f"{written} has no prefix length: write it like {found.ip}/{length}")
-    if found.network.prefixlen < _WIDEST_SERVER_NETWORK[found.version]:
-        raise TopologyError(f"{written} is too wide: it would take much of the Internet for clients")
+    if found.network.prefixlen < _WIDEST_NETWORK[found.version]:
+        raise TopologyError(f"{written} is too wide: much of the Internet would be in it")
     if found.ip.is_link_local:
-        raise TopologyError(f"{written} is link-local: packets of its clients cannot be forwarded")
+        raise TopologyError(f"{written} is link-local: its packets cannot be forwarded")
     problem = not_a_host(found.ip, found.network)
     if problem:
         raise TopologyError(f"{written} {problem}")
     return found
+
+
+def peer_network(value: Any) -> Network:
+    """Return what an exit reaches through a gateway: the address of its upstream, or a network behind it."""
+    what = "an address or a network"
+    written = text(value, what)
+    found, length = _split(written, what)
+    if length is not None and length < _WIDEST_NETWORK[found.version]:
+        raise TopologyError(f"{shown(written)} is too wide: much of the Internet would be in it")
+    _usable(_not_mapped(found, written), written)
+    if found.is_link_local:
+        raise TopologyError(f"{shown(written)} is link-local: its packets cannot be forwarded")
+    try:
+        return network(value)
+    except TopologyError as error:  # host bits: it may be copied from the upstream, where that is right
+        meant = f"{found}/{found.max_prefixlen}"
+        raise TopologyError(f"{error} Or {meant}, the gateway's address alone?") from None
 
 
 def not_a_host(candidate: Address, of: Network) -> Optional[str]:

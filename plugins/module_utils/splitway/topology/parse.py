@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, Optional, TypeVar
 
+from .client_folder import read_client_folder
 from .clients import read_clients
 from .endpoints import resolver
-from .errors import Report, TopologyError, shown
+from .errors import Report, TopologyError
 from .model import Names, Server, Topology
 from .plain import plain
 from .policies import read_lists, read_policies, words
-from .reading import Fields, Parse, good, parse_value
+from .reading import Fields, Parse, check_slips, good, parse_value
 from .scalars import choice, duration, mark_mask, number
 from .server import read_server
 from .upstreams import read_upstreams
@@ -31,6 +31,7 @@ VARIABLES = (
     "splitway_mark_mask",
     "splitway_table_base",
     "splitway_rule_priority",
+    "splitway_client_files",
 )
 DNS_KEYS = ("servers", "max_ttl", "cache_size")
 BACKENDS = ("ipset", "nftables")
@@ -41,8 +42,6 @@ LONGEST_MAX_TTL = 86400  # seconds
 LONGEST_RETENTION = 2_000_000  # seconds; an ipset entry lives 2,147,483 at most, and max_ttl comes on top
 T = TypeVar("T")
 
-NEARLY = 0.93  # how alike an unknown splitway_… variable and a known one are before it is taken for a slip
-
 
 def parse(variables: Mapping[str, Any]) -> Topology:
     """Return the topology that an operator's variables describe; other variables than `splitway_…` are not looked at.
@@ -52,7 +51,7 @@ def parse(variables: Mapping[str, Any]) -> Topology:
     report = Report()
     if not isinstance(variables, Mapping):
         raise TopologyError("the variables of a topology are not a mapping")
-    _check_slips(report, variables)
+    check_slips(report, variables, VARIABLES)
     values = {key: plain(variables[key], key, report) for key in VARIABLES if key in variables}
 
     known = words(*(values.get(f"splitway_{kind}") for kind in ("upstreams", "lists", "policies")))
@@ -79,21 +78,13 @@ def parse(variables: Mapping[str, Any]) -> Topology:
         rule_priority=_read(
             report, values, "splitway_rule_priority", number("a priority", 1, LAST_PRIORITY), Topology.rule_priority
         ),
+        client_files=read_client_folder(report, values.get("splitway_client_files")),
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:
         report.add("splitway_dns.max_ttl", f"{dns.max_ttl} is longer than splitway_retention ({topology.retention} s)")
     report.finish()
     return topology
-
-
-def _check_slips(report: Report, variables: Mapping[Any, Any]) -> None:
-    """Report `splitway_client` and the like: a gateway without its clients is not what was meant."""
-    for key in variables:
-        if isinstance(key, str) and key.startswith("splitway_") and key not in VARIABLES:
-            near = difflib.get_close_matches(key, VARIABLES, n=1, cutoff=NEARLY)
-            if near:
-                report.add(shown(key).strip('"'), f"unknown variable; did you mean {near[0]}?")
 
 
 def _read(report: Report, values: dict[str, Any], key: str, parse_one: Parse[T], default: T) -> T:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from .errors import Report, TopologyError, shown, suggestion
@@ -12,6 +13,17 @@ from .plain import BROKEN, key_path
 T = TypeVar("T")
 Parse = Callable[[Any], T]
 """Returns the canonical value, or raises TopologyError with the value and what is wrong with it, without a path."""
+
+NEARLY = 0.93  # how alike an unknown splitway_… variable and a known one are before it is taken for a slip
+
+
+def check_slips(report: Report, variables: Mapping[Any, Any], known: tuple[str, ...]) -> None:
+    """Report `splitway_client` and the like: a gateway without its clients is not what was meant."""
+    for key in variables:
+        if isinstance(key, str) and key.startswith("splitway_") and key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=NEARLY)
+            if near:
+                report.add(shown(key).strip('"'), f"unknown variable; did you mean {near[0]}?")
 
 
 def parse_value(report: Report, path: str, value: Any, parse: Parse[T]) -> Optional[T]:

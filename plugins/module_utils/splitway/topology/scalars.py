@@ -114,6 +114,14 @@ def server_interface(value: Any) -> str:
     return word
 
 
+def exit_interface(value: Any) -> str:
+    """Return the name of an exit's interface, which is part of the name of its systemd unit, too."""
+    word = server_interface(value)
+    if "=" in word:
+        raise TopologyError(f"{shown(word)} is of no use for an exit: systemd takes no '=' in a unit's name")
+    return word
+
+
 def duration(low: int, high: int) -> Callable[[Any], int]:
     """Return the parser of a time: seconds, or a number with s, m, h or d."""
 

@@ -27,11 +27,11 @@ def read_server(report: Report, value: Any) -> Optional[Server]:
         report.add(path, "is required")
         return None
     fields = Fields(report, path, value, KEYS)
-    if not fields.values:
-        return None
+    if not isinstance(value, dict):
+        return None  # said already
     listen_port = fields.get_or("listen_port", port, 51820)
     addresses = fields.require_entries("addresses", server_address)
-    _check_overlaps(report, f"{path}.addresses", addresses)
+    check_overlaps(report, f"{path}.addresses", addresses)
     # With one of them wrong nothing can be said about the clients': none is better than some.
     right: tuple[Interface, ...] = () if None in addresses else good(addresses)
     return Server(
@@ -50,7 +50,8 @@ def mtu_parser(*, v6: bool) -> Callable[[Any], int]:
     return number("an MTU" if not v6 else "an MTU for IPv6", LEAST_MTU[6 if v6 else 4], LARGEST_MTU)
 
 
-def _check_overlaps(report: Report, path: str, addresses: list[Optional[Interface]]) -> None:
+def check_overlaps(report: Report, path: str, addresses: list[Optional[Interface]]) -> None:
+    """Report each address of an interface whose network overlaps that of one before it."""
     for index, entry in enumerate(addresses):
         for other in addresses[:index]:
             if entry and other and entry.version == other.version and entry.network.overlaps(other.network):

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks an exit's variables on the controller."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse_exit
+
+
+class ActionModule(ActionBase):
+    """See the module documentation of the same name."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = {f"splitway_{name}": value for name, value in self._task.args.items()}
+        # A variable of ours that no option takes may be a slip; its name is enough to tell.
+        for name in task_vars or {}:
+            if name.startswith("splitway_"):
+                variables.setdefault(name, None)
+        try:
+            parse_exit(variables)
+        except TopologyError as error:
+            raise AnsibleActionFail(str(error)) from error
+        result.update(changed=False)
+        return result

@@ -1,0 +1,102 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of this name, which runs on the controller only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: splitway_check_exit
+short_description: Check the variables of an exit
+version_added: 0.1.0
+description:
+  - Runs on the controller; no host is touched.
+  - Reports all errors together, each with its path and value. Keys are never shown, and nothing is returned.
+options:
+  exit:
+    description: The exit, C(splitway_exit) in the topology reference.
+    type: dict
+    required: true
+    suboptions:
+      interface:
+        description: The name of its interface.
+        type: str
+        default: wg-exit
+      listen_port:
+        description: The UDP port at which gateways reach it.
+        type: int
+        default: 51820
+      addresses:
+        description: Its addresses in the tunnel, with prefix length.
+        type: list
+        elements: str
+        required: true
+      private_key:
+        description: Its private key. Left out, one is made on the host once and never leaves it.
+        type: str
+      mtu:
+        description: The tunnel's MTU in bytes, from 1280 with IPv6.
+        type: int
+        default: 1420
+      gateways:
+        description: The gateways that may use it.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: The gateway's name, a comment in the configuration.
+            type: str
+            required: true
+          public_key:
+            description: The public key of the gateway's upstream.
+            type: str
+            required: true
+          preshared_key:
+            description: The key that both share.
+            type: str
+          addresses:
+            description:
+              - The addresses of the gateway's upstream.
+              - Networks behind it, too, if the gateway does not masquerade them.
+            type: list
+            elements: str
+            required: true
+  state:
+    description: Whether the exit is wanted, C(splitway_state).
+    type: str
+    choices: [present, absent]
+    default: present
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in either mode.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: A pure function of its options.
+  action:
+    support: full
+    description: Runs on the controller.
+  platform:
+    support: full
+    platforms: all
+    description: Needs no host.
+author:
+  - splitway contributors (@splitway)
+"""
+
+EXAMPLES = r"""
+- name: Check the exit
+  splitway.gateway.splitway_check_exit:
+    exit:
+      addresses: [10.64.0.1/24, "fd64::1/64"]
+      gateways:
+        - name: home
+          public_key: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
+          addresses: [10.64.0.2/32, "fd64::2/128"]
+"""
+
+RETURN = r"""
+"""

@@ -7,6 +7,7 @@ The oracle knows rules only. The compiled side knows lines, sets and chains only
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import time
 
@@ -206,6 +207,18 @@ def test_upstreams_keep_their_numbers_when_others_come_and_go():
     second = compile_state(topology({}, clients, upstreams=("jp", "us")), first.numbers)
     assert (second.numbers["egress:us"], second.numbers["egress:jp"]) == (101, 104)  # 102 and 103 still name others
     assert [device.interface for device in second.upstreams] == ["wg-up-4", "wg-up-1"]
+
+
+def test_with_another_base_an_upstream_keeps_its_interface_and_no_number_gets_another_meaning():
+    """A tunnel that became another upstream's would carry the first one's packets until its table changes."""
+    wanted = topology({}, {"alice": Policy((), "us")}, upstreams=("us", "eu"))
+    first = compile_state(wanted, {})
+    far = compile_state(dataclasses.replace(wanted, table_base=150), first.numbers)
+    assert [device.interface for device in far.upstreams] == [device.interface for device in first.upstreams]
+    assert not {table.number for table in far.routes.tables} & {table.number for table in first.routes.tables}
+    for base in (98, 99, 101, 102):
+        with pytest.raises(CompileError, match=f"{base} is too near to 100.*: choose one below 97 or above 103"):
+            compile_state(dataclasses.replace(wanted, table_base=base), first.numbers)
 
 
 def test_two_clients_with_the_same_rules_share_a_set_until_one_is_edited():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..state import AddressSet, Device, Dns, Marks, Peer, State
 from ..topology.model import Topology
-from .egress import TUNNELS, compile_egresses, compile_routes, compile_tunnels, number_egresses
+from .egress import BASE, TUNNELS, compile_egresses, compile_routes, compile_tunnels, number_egresses
 from .lists import flatten, used_egresses
 from .numbers import CompileError
 from .policies import Matching, compile_family, compile_matching, number_policies
@@ -29,6 +29,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     return State(
         backend=topology.backend,
         numbers={
+            BASE: topology.table_base,
             **{f"egress:{upstream.name}": egresses[upstream.name] for upstream in topology.upstreams},
             **matching.numbers,
             **policies,

@@ -10,15 +10,17 @@ from ..topology import model
 from .numbers import CompileError, allocate
 
 TUNNELS = "wg-up-"
+BASE = f"egress:{model.BLOCK}"
 RESERVED_TABLES = frozenset((253, 254, 255))  # default, main, local
 
 
 def number_egresses(topology: model.Topology, numbers: Mapping[str, int]) -> dict[str, int]:
-    """Return egress name → number. `block` has the base itself, upstream N the base plus N."""
+    """Return egress name → number. `block` has the base itself, upstream N the base plus N.
+
+    With another base each upstream keeps its N, and so its interface.
+    """
     base = topology.table_base
     _shift, classified = number_field(topology.mark_mask)
-    candidates = (number for number in range(base + 1, classified) if number not in RESERVED_TABLES)
-    held = {key: number for key, number in numbers.items() if key.startswith("egress:") and number > base}
     names = [upstream.name for upstream in topology.upstreams]
     limit = (
         f"splitway_upstreams: {len(names)} upstreams do not fit between splitway_table_base {base} "
@@ -26,12 +28,34 @@ def number_egresses(topology: model.Topology, numbers: Mapping[str, int]) -> dic
     )
     if base >= classified:
         raise CompileError(limit)
-    numbered = allocate([[f"egress:{name}"] for name in names], held, candidates, limit)
+    held, before = _moved(numbers, base)
+    held = {key: number for key, number in held.items() if number < classified and number not in RESERVED_TABLES}
+    unused = (number for number in range(base + 1, classified) if number not in {*RESERVED_TABLES, *before})
+    numbered = allocate([[f"egress:{name}"] for name in names], held, unused, limit)
     return {
         model.DIRECT: DIRECT,
         model.BLOCK: base,
         **{name: entry.number for name, entry in zip(names, numbered)},
     }
+
+
+def _moved(numbers: Mapping[str, int], base: int) -> tuple[dict[str, int], frozenset[int]]:
+    """Return key → number of the upstreams by this base, and the numbers by the base before if it was another.
+
+    Raises CompileError when a number would change its meaning, while tables and flows still have the old one.
+    """
+    held = {key: number for key, number in numbers.items() if key.startswith("egress:")}
+    old = held.pop(BASE, base)
+    if old == base:
+        return held, frozenset()
+    before = frozenset((old, *held.values()))
+    after = {key: number - old + base for key, number in held.items()}
+    if before & {base, *after.values()}:
+        raise CompileError(
+            f"splitway_table_base: {base} is too near to {old}, which this gateway has: "
+            f"choose one below {2 * old - max(before)} or above {max(before)}"
+        )
+    return after, before
 
 
 def interface_of(number: int, base: int) -> str:

@@ -233,6 +233,10 @@ class PlainUnits(Units):
         self.stop(name)
         self.start(name)
 
+    def reload(self, name: str) -> None:
+        for process in self.pids(name):
+            os.kill(process, signal.SIGHUP)
+
     def stop(self, name: str) -> None:
         self.system.commands.append(f"stop {name}")
         self.kill(name, signal.SIGTERM)
@@ -299,4 +303,4 @@ class ReadOnlySystem(NamespaceSystem):
 
 
 class _ReadOnlyUnits(PlainUnits):
-    start = stop = restart = kill = _refuse
+    start = stop = restart = reload = kill = _refuse

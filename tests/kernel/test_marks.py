@@ -255,6 +255,18 @@ def test_new_connections_from_a_tunnel_are_refused(system: NamespaceSystem, lab:
     with captured(lab.exits["uplink"], "uplink") as packets:
         assert not lab.exits["wg-up-1"].succeeds("ping", "-c1", "-W1", "10.90.0.2")
     assert packets == []
+    assert not lab.exits["wg-up-1"].succeeds("ping", "-c1", "-W1", "10.91.0.1")  # the gateway itself
+
+
+def test_a_reply_that_finds_no_way_to_its_client_stays(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """Without wg0's addresses the default route is all that is left: back where it came from."""
+    bring(system, backend, the_sets(), the_marks(backend))
+    connection = lab.open("192.0.2.1")
+    assert connection.recv(100) == b"uplink"
+    run_here("ip", "address", "flush", "dev", "wg0")
+    with captured(lab.exits["uplink"], "uplink") as packets:
+        connection.sendall(b"anybody there?")  # the exit repeats it
+    assert [packet for packet in packets if packet[16:20] == ipaddress.ip_address(ONE).packed] == []
 
 
 def test_replies_pass_source_validation(system: NamespaceSystem, lab: Lab, backend: str) -> None:

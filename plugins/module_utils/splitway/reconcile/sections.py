@@ -26,6 +26,12 @@ def _server(state: State) -> tuple[Any, ...]:
     return () if state.server is None else (state.server,)
 
 
+def _apply_sets(system: System, changes: tuple[Change, ...]) -> None:
+    sets.apply(system, changes)
+    if sets.makes_learned(changes):
+        dns.forget(system)
+
+
 RECONCILERS: dict[str, Reconciler] = {
     "upstreams": Reconciler(
         lambda system, state: wireguard.read(system, state.upstreams, wireguard.UPSTREAMS),
@@ -40,7 +46,7 @@ RECONCILERS: dict[str, Reconciler] = {
     "sets": Reconciler(
         lambda system, state: sets.read(system, state.sets, state.backend),
         lambda state, current: sets.plan(state.sets, current),
-        sets.apply,
+        _apply_sets,
     ),
     "dns": Reconciler(
         lambda system, state: dns.read(system, state.dns),

@@ -76,6 +76,11 @@ class Units:
         """Stop a unit if it runs, and start it. Raises SystemFailure."""
         self._systemctl("restart", name)
 
+    def reload(self, name: str) -> None:
+        """Let a unit that runs read its configuration again; nothing when it does not run."""
+        if self.active(name):
+            self._systemctl("reload", name)
+
     def stop(self, name: str) -> None:
         """Stop a unit; nothing when it does not run."""
         if self.active(name):

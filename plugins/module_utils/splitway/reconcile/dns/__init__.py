@@ -264,6 +264,11 @@ def _wait(system: System, interface: str) -> None:
         raise ReconcileError("it ended at once")
 
 
+def forget(system: System) -> None:
+    """Empty the cache: an answer that comes out of it adds nothing to a set that was made anew."""
+    system.units.reload(UNIT)
+
+
 def _remove(system: System) -> None:
     where = paths(system)
     system.units.stop(UNIT)

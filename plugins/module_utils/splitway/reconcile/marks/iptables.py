@@ -34,8 +34,10 @@ DISPATCH, LEAVE = f"{CLASSIFY}-CLIENT", f"{CLASSIFY}-LEAVE"
 GUARD = f"{CLASSIFY}-GUARD"
 ENTER = f"{CLASSIFY}-ENTER"
 FORWARD, DIRECT_GUARD, TUNNELS = f"{CLASSIFY}-FORWARD", f"{CLASSIFY}-DIRECT", f"{CLASSIFY}-TUNNELS"
+INPUT = f"{CLASSIFY}-INPUT"
 NAT = f"{CLASSIFY}-NAT"
 LOOKUPS = {4: "sw4c", 6: "sw6c"}
+_STRAY = "-m conntrack --ctstate INVALID,NEW -j DROP"
 _CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
@@ -65,6 +67,7 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     bit = classified_bit(mask)
     chains = {
         "PREROUTING": [f"1 -j {ENTER}"],
+        "INPUT": [f"1 -i {marks.tunnels}+ -j {INPUT}"],
         "FORWARD": [f"1 -j {FORWARD}"],
         ENTER: [
             f"-i {marks.interface} -g {CLASSIFY}",
@@ -130,12 +133,17 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
     chains = tree(LEAVE, leaves, mask, "-j DROP")
     chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {LEAVE}"]
     chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP"]
-    chains[FORWARD] = [f"-i {marks.interface} -g {GUARD}", f"-i {tunnels} -g {TUNNELS}"]
-    chains[TUNNELS] = [
-        f"! -o {marks.interface} -j DROP",
-        "-m conntrack ! --ctstate RELATED,ESTABLISHED -j DROP",
-        _CLAMP,
+    bit = classified_bit(mask)
+    chains[FORWARD] = [
+        f"-i {marks.interface} -g {GUARD}",
+        f"-i {tunnels} -g {TUNNELS}",
+        # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
+        f"! -o {marks.interface} -m mark --mark {bit:#x}/{bit:#x} -j DROP",
     ]
+    chains[TUNNELS] = [f"! -o {marks.interface} -j DROP", _STRAY, _CLAMP]
+    # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
+    # its tunnel's address, to what belongs to no connection any more.
+    chains[INPUT] = [_STRAY]
     return chains
 
 

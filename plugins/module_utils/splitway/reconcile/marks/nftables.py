@@ -33,6 +33,7 @@ LOOKUPS = {4: "clients4", 6: "clients6"}
 _IP = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
 _CLAMP = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
+_STRAY = "ct state invalid,new drop"
 _BASE = "type {} hook {} priority {}; policy accept;"
 
 
@@ -140,7 +141,7 @@ def _match(marks: Marks, version: int, name: str, target: str, chains: dict[str,
 
 def _guard(marks: Marks) -> dict[str, list[str]]:
     """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
-    tunnels = f'"{marks.tunnels}*"'
+    tunnels, bit = f'"{marks.tunnels}*"', classified_bit(marks.mask)
     rules = {egress.number: f'oifname != "{egress.interface}" drop' for egress in marks.egresses if egress.interface}
     rules[DIRECT] = f"oifname {tunnels} drop"
     chains = {f"leave_{number}": [rule] for number, rule in rules.items()}
@@ -149,13 +150,14 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
         _BASE.format("filter", "forward", -150),
         f'iifname "{marks.interface}" goto from_clients',
         f"iifname {tunnels} goto from_tunnels",
+        # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
+        f'oifname != "{marks.interface}" meta mark & {bit:#x} == {bit:#x} drop',
     ]
     chains["from_clients"] = [f"oifname {tunnels} {_CLAMP}", f"meta mark & {marks.mask:#x} vmap {{ {pairs} }}", "drop"]
-    chains["from_tunnels"] = [
-        f'oifname != "{marks.interface}" drop',
-        "ct state & (established|related) == 0 drop",
-        _CLAMP,
-    ]
+    chains["from_tunnels"] = [f'oifname != "{marks.interface}" drop', _STRAY, _CLAMP]
+    # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
+    # its tunnel's address, to what belongs to no connection any more.
+    chains["input"] = [_BASE.format("filter", "input", -150), f"iifname {tunnels} {_STRAY}"]
     return chains
 
 

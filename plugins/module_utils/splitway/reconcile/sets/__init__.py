@@ -91,6 +91,11 @@ def _difference(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[tuple[
     return tuple(sorted(here - there)), tuple(sorted(there - here))
 
 
+def makes_learned(changes: tuple[Change, ...]) -> bool:
+    """Return whether a change makes a learned set that dnsmasq will have to fill."""
+    return any(change.action == ADD and change.payload.desired.timeout is not None for change in changes)
+
+
 def apply(system: System, changes: tuple[Change, ...]) -> None:
     """Carry out the changes. Raises ReconcileError that names the set."""
     steps = [change.payload for change in changes]

@@ -99,6 +99,17 @@ class Lab:
                     ports.append(int(sender.getsockname()[1]))
         return ports
 
+    def send_from(self, host: Namespace, destination: str) -> None:
+        """Send one IPv4 datagram from a host."""
+        with host.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"x", (destination, 9))
+
+    def reaches(self, host: Namespace, destination: str, port: int) -> bool:
+        """Return whether a new IPv4 connection from a host is answered within half a second."""
+        with host.entered(), socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
+            connection.settimeout(0.5)
+            return connection.connect_ex((destination, port)) == 0
+
     def marks(self, system: NamespaceSystem, pairs: list[tuple[str, str]]) -> list[Optional[int]]:
         """Send a datagram for each pair; return the flows' marks, None for what was let through nowhere."""
         ports = self.send(pairs)

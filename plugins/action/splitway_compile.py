@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import to_data
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import to_data, without_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse
 
@@ -36,5 +36,9 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         result.update(changed=False, digest=digest(state), client_folder=to_data(topology.client_files))
         if numbers is not None:
-            result.update(state=to_data(state), client_files=to_data(client_files(topology)))
+            result.update(
+                state=to_data(state),
+                outline=to_data(without_keys(state)),
+                client_files=to_data(client_files(topology)),
+            )
         return result

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel sets of a gateway."""
 
@@ -11,7 +12,7 @@ version_added: 0.1.0
 description:
   - Keeps the sets that dnsmasq fills and the static members of the others; whole lists a call, only the
     difference is written.
-  - Learned addresses are never lost by a run: a set whose parameters change takes its addresses along.
+  - Learned addresses are never lost by a run. A set whose parameters change takes its addresses along.
 options:
   sets:
     description: All sets.

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Documentation of the action plugin of this name, which runs on the controller only."""
 
@@ -94,6 +95,10 @@ digest:
   type: str
 state:
   description: The sections, each in the form that its module takes.
+  returned: when O(numbers)
+  type: dict
+outline:
+  description: The same without private and preshared keys.
   returned: when O(numbers)
   type: dict
 client_files:

@@ -1,4 +1,5 @@
 #!/usr/bin/python
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The transaction around the steps of a run."""
 
@@ -26,7 +27,7 @@ options:
     description: The id of the transaction. C(begin) makes one when it is left out.
     type: str
   desired:
-    description: For C(rehearse), the compiled state as M(splitway.gateway.splitway_compile) returns it.
+    description: For C(rehearse), the compiled state without keys, RV(splitway.gateway.splitway_compile#module:outline).
     type: dict
   numbers:
     description: For C(commit), the allocation of numbers that the generation was compiled with.
@@ -85,7 +86,7 @@ import uuid
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, result, without_none
+from ansible_collections.splitway.gateway.plugins.module_utils._module import result, without_none
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, from_data
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
@@ -99,22 +100,10 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transact
     roll_back,
 )
 
-DESIRED = {
-    "schema": {"type": "int", "required": True},
-    "backend": {"type": "str", "required": True},
-    "numbers": {"type": "dict", "required": True},
-    "server": {"type": "dict", "options": DEVICE},
-    "upstreams": {"type": "list", "elements": "dict", "options": DEVICE},
-    "routes": {"type": "dict"},
-    "sets": {"type": "list", "elements": "dict"},
-    "dns": {"type": "dict"},
-    "marks": {"type": "dict"},
-}
-
 OPTIONS = {
     "state": {"type": "str", "choices": ["begin", "rehearse", "commit", "rollback", "absent"], "required": True},
     "transaction": {"type": "str"},
-    "desired": {"type": "dict", "options": DESIRED},
+    "desired": {"type": "dict"},
     "numbers": {"type": "dict", "default": {}},
     "deadline": {"type": "int", "default": int(DEADLINE)},
     "wait": {"type": "int", "default": 0},

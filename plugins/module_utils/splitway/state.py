@@ -301,6 +301,17 @@ def _dataclass_reader(kind: Any) -> Reader:
     return read
 
 
+def without_keys(state: State) -> State:
+    """Return the state as it may be shown: without private and preshared keys."""
+
+    def bare(device: Device) -> Device:
+        peers = tuple(dataclasses.replace(peer, preshared_key=None) for peer in device.peers)
+        return dataclasses.replace(device, private_key=None, peers=peers)
+
+    server = None if state.server is None else bare(state.server)
+    return dataclasses.replace(state, server=server, upstreams=tuple(map(bare, state.upstreams)))
+
+
 def to_json(state: State) -> str:
     """Return the state as JSON text, keys in a fixed order."""
     return json.dumps(to_data(state), separators=(",", ":"), sort_keys=True)

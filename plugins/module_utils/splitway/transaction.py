@@ -89,20 +89,18 @@ def bring(
         reconciler = RECONCILERS[section]
         changes = reconciler.plan(target, reconciler.read(store.system, target))
         wanted = changes if purge else additions(changes)
-        if transaction is not None:
-            # Before it is applied: should that fail half-way, the roll back knows what flows may have begun.
+        if transaction is None:
+            reconciler.apply(store.system, wanted)
+            if section in _VERDICT:
+                move_flows(store.system, before, target)
+            published = store.generation()
+            store.publish(dataclasses.replace(published, **{section: getattr(target, section)}, backend=target.backend))
+        else:
+            # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
-        reconciler.apply(store.system, additions(changes))
-        if transaction is not None:
+            reconciler.apply(store.system, additions(changes))
             if section == "marks":  # the sets that these chains name are staged already
                 move_flows(store.system, store.generation(_VERDICT), target)
-            return Outcome(wanted)
-        if purge:
-            reconciler.apply(store.system, removals(changes))
-        if section in _VERDICT:
-            move_flows(store.system, before, target)
-        published = store.generation()
-        store.publish(dataclasses.replace(published, **{section: getattr(target, section)}, backend=target.backend))
         return Outcome(wanted)
 
 

@@ -12,7 +12,7 @@ from .model import BLOCK, DIRECT, List, Network, Policy, Rule
 from .networks import network
 from .plain import BROKEN, key_path
 from .reading import Claims, Fields, as_mapping, good, mappings, parse_value
-from .scalars import boolean, choice, name, reference
+from .scalars import boolean, choice, list_name, reference
 
 LIST_KEYS = ("domains", "networks")
 POLICY_KEYS = ("rules", "default")
@@ -81,7 +81,7 @@ def _named(report: Report, path: str, entries: Any) -> list[tuple[str, str, Any]
     named = []
     for key, value in as_mapping(report, path, entries).items():
         entry_path = key_path(path, key)
-        parsed = parse_value(report, entry_path, key, name)
+        parsed = parse_value(report, entry_path, key, list_name)
         if parsed is not None:
             names.claim(entry_path, parsed.lower(), entry_path, f'"{parsed}"')
         if value is not BROKEN:

@@ -13,6 +13,7 @@ TUNNELS = "wg-up-"  # what the interfaces of upstreams begin with
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+_LIST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!@-]{0,62}")
 # The kernel takes more, but `+` is a wildcard to iptables, `%` a pattern to the kernel itself.
 _INTERFACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=-]{0,14}")
 _NOT_INTERFACES = ("lo", "all", "default")  # the last two mean something else in /proc/sys/net
@@ -85,13 +86,19 @@ def reference(what: str, known: Optional[frozenset[str]]) -> Callable[[Any], str
 
 
 def name(value: Any) -> str:
-    """Return a name: of a client (which becomes a file's name), a list, a policy."""
+    """Return a name: of a client, which becomes a file's name, or an upstream."""
     word = text(value, "a name")
     if not _NAME.fullmatch(word):
         raise TopologyError(
             f"{shown(word)} is not a name (letters, digits, '-', '_' and '.', at most 63; the first no '-' or '.')"
         )
     return word
+
+
+def list_name(value: Any) -> str:
+    """Return the name of a list or a policy. Published lists are called `geolocation-!cn` and `apple@cn`, too."""
+    word = text(value, "a name")
+    return word if _LIST_NAME.fullmatch(word) else name(word)
 
 
 def upstream_name(value: Any) -> str:

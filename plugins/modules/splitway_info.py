@@ -10,13 +10,17 @@ module: splitway_info
 short_description: The generation of a gateway and the drift from it
 version_added: 0.1.0
 description:
-  - Returns the published generation of a gateway, without keys, and what on the host differs from it now.
+  - Returns what a gateway is by its published generation, without keys, and what on the host differs from it now.
   - Changes nothing.
 options:
   drift:
     description: Whether to look for drift.
     type: bool
     default: true
+  state:
+    description: Whether to return the whole state; with thousands of clients it is megabytes.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - splitway.gateway.section.attributes
 """
@@ -56,6 +60,10 @@ counts:
   description: How many clients, policies, upstreams, sets, and dnsmasq lines there are.
   returned: success
   type: dict
+state:
+  description: Every section of the generation, in the form that its module takes, without private and preshared keys.
+  returned: when O(state)
+  type: dict
 drift:
   description: By section, what would have to change for the host to be as its generation says.
   returned: when O(drift)
@@ -65,7 +73,7 @@ drift:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, to_data, without_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store, digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES, drift
@@ -73,11 +81,14 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transact
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({"drift": {"type": "bool", "default": True}}, supports_check_mode=True)
+    options = {"drift": {"type": "bool", "default": True}, "state": {"type": "bool", "default": False}}
+    module = AnsibleModule(options, supports_check_mode=True)
     system = System()
     try:
         state = Store(system).generation()
         answer = _describe(state)
+        if module.params["state"]:
+            answer["state"] = to_data(without_keys(state))
         if module.params["drift"]:
             answer["drift"] = {
                 section: [f"{change.action} {change.what}" for change in changes]

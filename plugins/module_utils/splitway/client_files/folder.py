@@ -56,7 +56,6 @@ class Current:
     texts: dict[str, str] = field(default_factory=dict)  # configuration files that are there
     private: frozenset[str] = frozenset()  # names of files that are there and 0600
     present: frozenset[str] = frozenset()  # names of all files that are there
-    open: bool = False  # ours, and others may look into it
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,6 @@ class Remove:
 
 
 @dataclass(frozen=True)
-class Close:
-    """Part of a Change: the folder is for its owner only."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
 class Remember:
     """Part of a Change: the manifest says this."""
 
@@ -105,7 +97,7 @@ def read(system: System, directory: Path, clients: tuple[ClientFile, ...]) -> Cu
     there = [name for name in names if name in present]
     texts = {name: system.read_file(directory / name) or "" for name in there if name.endswith(CONFIGURATION)}
     private = frozenset(name for name in there if _mode(directory / name) == 0o600)
-    return Current(directory, made, texts, private, present, bool(made) and _mode(directory) != 0o700)
+    return Current(directory, made, texts, private, present)
 
 
 def _mode(path: Path) -> int:
@@ -131,7 +123,7 @@ def plan(texts: dict[str, str], current: Current, *, qr: bool, purge: bool) -> t
     wanted = _wanted(texts, qr=qr)
     stale = sorted(set(current.made) - set(wanted))
     after = {**wanted, **({} if purge else {name: current.made[name] for name in stale})}
-    changes = [Change(CHANGE, "mode of the folder", "open to others", "0700", Close(current.directory))] * current.open
+    changes: list[Change] = []
     for name in wanted:
         changes += _plan_file(name, texts[name.rpartition(".")[0]], wanted[name], current)
     if purge:
@@ -180,8 +172,6 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
             _draw(system, part.path, part.text)
         elif isinstance(part, Remove):
             system.remove_file(part.path)
-        elif isinstance(part, Close):
-            system.run("chmod", "0700", str(part.path))
         elif isinstance(part, Remember):
             system.write_file(part.path, json.dumps(part.made, indent=0, sort_keys=True) + "\n")
 
@@ -191,8 +181,8 @@ def _draw(system: System, path: Path, text: str) -> None:
     if path.suffix == DRAWING:
         system.write_file(path, system.run("qrencode", "--type=UTF8", "--output=-", input=text))
         return
-    # qrencode makes its file with the caller's umask; the folder is ours and 0700, the name hidden.
+    # qrencode would make its file with the caller's umask, in a folder that others may read: it finds one of 0600.
     temporary = path.with_name(f".{path.name}.new")
+    os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
     system.run("qrencode", "--type=PNG", f"--output={temporary}", input=text)
-    temporary.chmod(0o600)
     os.replace(temporary, path)

@@ -45,9 +45,9 @@ def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn
     try:
         desired = section_from_data(section, without_none(arguments))
         if module.check_mode:
-            outcome = preview(Store(system), section, desired, backend=backend, purge=parameters["purge"])
+            changes = preview(Store(system), section, desired, backend=backend, purge=parameters["purge"])
         else:
-            outcome = bring(
+            changes = bring(
                 Store(system),
                 section,
                 desired,
@@ -57,7 +57,7 @@ def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn
             )
     except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(**result(module, outcome.changes), commands=system.commands)
+    module.exit_json(**result(module, changes), commands=system.commands)
 
 
 def result(module: AnsibleModule, changes: tuple[Change, ...]) -> dict[str, Any]:

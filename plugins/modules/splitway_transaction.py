@@ -142,20 +142,20 @@ def _rehearse(module: AnsibleModule, store: Store) -> dict:
 def _commit(module: AnsibleModule, store: Store) -> dict:
     if module.check_mode:
         return result(module, ())
-    return result(module, commit(store, module.params["transaction"], module.params["numbers"]).changes)
+    return result(module, commit(store, module.params["transaction"], module.params["numbers"]))
 
 
 def _roll_back(module: AnsibleModule, store: Store) -> dict:
     if module.check_mode:
         return result(module, ())
-    return result(module, roll_back(store, module.params["transaction"]).changes)
+    return result(module, roll_back(store, module.params["transaction"]))
 
 
 def _remove(module: AnsibleModule, store: Store) -> dict:
     if module.check_mode:
         planned = drift(store.system, State())
         return result(module, tuple(change for changes in planned.values() for change in changes))
-    return result(module, remove_all(store).changes)
+    return result(module, remove_all(store))
 
 
 STATES = {"begin": _begin, "rehearse": _rehearse, "commit": _commit, "rollback": _roll_back, "absent": _remove}

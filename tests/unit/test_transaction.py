@@ -216,10 +216,10 @@ def test_check_mode_plans_the_same_and_writes_nothing(kernel: Kernel, store: Sto
     wanted = (AddressSet("sw4d2", 4, 60),)
     files = {path: path.read_bytes() for path in store.system.configuration.rglob("*")}
     kernel.log.clear()
-    planned = transaction.preview(store, "sets", wanted, backend=None, purge=True).changes
+    planned = transaction.preview(store, "sets", wanted, backend=None, purge=True)
     assert kernel.log == []
     assert {path: path.read_bytes() for path in store.system.configuration.rglob("*")} == files
-    assert planned == transaction.bring(store, "sets", wanted, backend=None, transaction=None, purge=True).changes
+    assert planned == transaction.bring(store, "sets", wanted, backend=None, transaction=None, purge=True)
 
 
 def test_removing_all_leaves_nothing(kernel: Kernel, store: Store) -> None:

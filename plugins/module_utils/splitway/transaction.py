@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Optional
 
 from .reconcile.base import Change, ReconcileError, additions, removals
@@ -22,13 +21,6 @@ from .system import System, SystemFailure
 
 FAILURES = (ReconcileError, StoreError, SystemFailure, OSError)
 """What a reconciler or the store may raise; anything else is a defect."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a step changed, or would change in check mode."""
-
-    changes: tuple[Change, ...]
 
 
 def begin(store: Store, identifier: str, deadline: float = DEADLINE, wait: float = 0) -> Transaction:
@@ -74,8 +66,8 @@ def rehearse(store: Store, state: State) -> None:
 
 def bring(
     store: Store, section: str, desired: Any, *, backend: Optional[str], transaction: Optional[str], purge: bool
-) -> Outcome:
-    """Bring one section into the kernel; alone (transaction None), or as a step of one.
+) -> tuple[Change, ...]:
+    """Bring one section into the kernel, alone (transaction None) or as a step of one; return what that changed.
 
     With `purge`, what is ours and not desired is removed: at once when alone, else by the commit.
     Without it, what is there stays, in the kernel and in the generation.
@@ -101,48 +93,48 @@ def bring(
             reconciler.apply(store.system, additions(changes))
             if section == "marks":  # the sets that these chains name are staged already
                 move_flows(store.system, store.generation(_VERDICT), target)
-        return Outcome(wanted)
+        return wanted
 
 
-def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> Outcome:
+def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> tuple[Change, ...]:
     """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
     target = _target(store.staged(_needed(section, purge)), section, desired, backend, purge)
     reconciler = RECONCILERS[section]
     changes = reconciler.plan(target, reconciler.read(store.system, target))
-    return Outcome(changes if purge else additions(changes))
+    return changes if purge else additions(changes)
 
 
-def commit(store: Store, identifier: str, numbers: dict[str, int]) -> Outcome:
-    """Remove what is no longer wanted, in reverse order, and publish the new generation."""
+def commit(store: Store, identifier: str, numbers: dict[str, int]) -> tuple[Change, ...]:
+    """Remove what is no longer wanted, in reverse order, and publish the new generation; return the removals."""
     with store.lock():
         store.require(identifier)
         state = dataclasses.replace(store.staged(), numbers=numbers)
         changes = _each(store.system, state, reversed(SECTIONS), removals) if store.removals() else ()
         store.publish(state)
         store.close()
-        return Outcome(changes)
+        return changes
 
 
-def roll_back(store: Store, identifier: str) -> Outcome:
+def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
     """Apply the last generation again and end the transaction; nothing when it is not open."""
     with store.lock():
         current = store.transaction()
         if current is None:
-            return Outcome(())
+            return ()
         store.require(identifier)
-        outcome = Outcome(restore(store.system, store.staged(_VERDICT), store.generation()))
+        changes = restore(store.system, store.staged(_VERDICT), store.generation())
         store.close()
-        return outcome
+        return changes
 
 
-def remove_all(store: Store) -> Outcome:
+def remove_all(store: Store) -> tuple[Change, ...]:
     """Remove everything that is ours from the kernel, and the generation."""
     with store.lock():
         _end_abandoned(store, None)
         store.require(None)
         changes = restore(store.system, State(), State())
         store.publish(State())
-        return Outcome(changes)
+        return changes
 
 
 def restore(system: System, left: State, state: State) -> tuple[Change, ...]:

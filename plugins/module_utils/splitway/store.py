@@ -32,11 +32,10 @@ class StoreError(Exception):
 
 @dataclass(frozen=True)
 class Transaction:
-    """An open transaction. Times are seconds since the epoch."""
+    """An open transaction."""
 
     id: str
-    started: float
-    deadline: float
+    deadline: float  # seconds since the epoch
 
     def expired(self, now: float) -> bool:
         return now >= self.deadline
@@ -92,10 +91,7 @@ class Store:
 
     def open(self, identifier: str, deadline: float = DEADLINE) -> Transaction:
         """Record a transaction as open for `deadline` more seconds."""
-        now = time.time()
-        known = self.transaction()
-        started = known.started if known and known.id == identifier else now
-        transaction = Transaction(identifier, started, now + deadline)
+        transaction = Transaction(identifier, time.time() + deadline)
         self.system.write_file(self._transaction, json.dumps(dataclasses.asdict(transaction)))
         return transaction
 

@@ -55,9 +55,8 @@ def rehearse(store: Store, state: State) -> None:
     """
     obstacles = []
     for section in SECTIONS:
-        reconciler = RECONCILERS[section]
         try:
-            reconciler.plan(state, reconciler.read(store.system, state))
+            RECONCILERS[section].changes(store.system, state)
         except FAILURES as error:
             obstacles.append(str(error))
     if obstacles:
@@ -79,7 +78,7 @@ def bring(
         before = store.staged(_needed(section, purge))
         target = _target(before, section, desired, backend, purge)
         reconciler = RECONCILERS[section]
-        changes = reconciler.plan(target, reconciler.read(store.system, target))
+        changes = reconciler.changes(store.system, target)
         wanted = changes if purge else additions(changes)
         if transaction is None:
             reconciler.apply(store.system, wanted)
@@ -99,8 +98,7 @@ def bring(
 def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> tuple[Change, ...]:
     """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
     target = _target(store.staged(_needed(section, purge)), section, desired, backend, purge)
-    reconciler = RECONCILERS[section]
-    changes = reconciler.plan(target, reconciler.read(store.system, target))
+    changes = RECONCILERS[section].changes(store.system, target)
     return changes if purge else additions(changes)
 
 
@@ -157,11 +155,7 @@ def restore(system: System, left: State, state: State) -> tuple[Change, ...]:
 
 def drift(system: System, state: State) -> dict[str, tuple[Change, ...]]:
     """Return, by section, what would have to change for the kernel to be as the state says."""
-    found = {}
-    for section in SECTIONS:
-        reconciler = RECONCILERS[section]
-        found[section] = reconciler.plan(state, reconciler.read(system, state))
-    return found
+    return {section: RECONCILERS[section].changes(system, state) for section in SECTIONS}
 
 
 def _each(
@@ -175,7 +169,7 @@ def _each(
     for section in sections:
         reconciler = RECONCILERS[section]
         try:
-            changes = choose(reconciler.plan(state, reconciler.read(system, state)))
+            changes = choose(reconciler.changes(system, state))
             reconciler.apply(system, changes)
             done += changes
         except FAILURES as error:
@@ -223,7 +217,6 @@ def _joined_field(old: Any, new: Any, name: str) -> Any:
 
 # Tuples that are one value, not a collection of objects of ours.
 _PLAIN_FIELDS = frozenset(("addresses", "servers"))
-
 
 _IDENTITIES: dict[type, str] = {
     AddressSet: "name",

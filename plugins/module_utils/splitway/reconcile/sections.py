@@ -21,6 +21,10 @@ class Reconciler:
     plan: Callable[[State, Any], tuple[Change, ...]]
     apply: Callable[[System, tuple[Change, ...]], None]
 
+    def changes(self, system: System, state: State) -> tuple[Change, ...]:
+        """Return what must change now for the host to be as the state says; nothing is applied."""
+        return self.plan(state, self.read(system, state))
+
 
 def _server(state: State) -> tuple[Any, ...]:
     return () if state.server is None else (state.server,)

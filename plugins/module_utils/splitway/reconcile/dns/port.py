@@ -9,9 +9,9 @@ import socket
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from ...system import System
+from ..sockets import holder_of
 from .text import CANARY
 
 PORT = 53
@@ -52,25 +52,10 @@ def _address(digits: str) -> str:
     return str(ipaddress.ip_address(b"".join(struct.pack("=I", word) for word in words)))
 
 
-def program_of(inode: int) -> Optional[str]:
-    """Return the name of the program that holds a socket, None when it is hidden from us or gone."""
-    holders = (_name_if_holder(process, f"socket:[{inode}]") for process in Path("/proc").glob("[0-9]*"))
-    return next(filter(None, holders), None)
-
-
-def _name_if_holder(process: Path, link: str) -> Optional[str]:
-    try:
-        if any(os.readlink(descriptor) == link for descriptor in (process / "fd").iterdir()):
-            return (process / "comm").read_text(encoding="utf-8").strip()
-    except OSError:  # it ended while we looked, or is not ours to look at
-        pass
-    return None
-
-
 def describe(listener: Listener) -> str:
     """Return a listener in words: "unbound listens on 0.0.0.0 (tcp)"."""
-    program = program_of(listener.inode) or "another program"
-    return f"{program} listens on {listener.address} ({listener.protocol})"
+    holder = holder_of(listener.inode)
+    return f"{holder.program if holder else 'another program'} listens on {listener.address} ({listener.protocol})"
 
 
 def answers(address: str, timeout: float = 1.0) -> bool:

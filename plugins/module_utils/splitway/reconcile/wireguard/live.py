@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
-import re
 import socket
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +18,7 @@ from typing import Any, Optional
 from ...state import Device
 from ...system import System
 from .. import services
+from ..sockets import holder_of
 from . import keypairs
 
 SERVER, UPSTREAMS = "server", "upstreams"
@@ -271,13 +270,5 @@ def _bound_ports() -> dict[int, str]:
 
 def _program(inode: str) -> str:
     """Return the program that holds a socket, in words for a message."""
-    target = f"socket:[{inode}]"
-    for folder in Path("/proc").iterdir():
-        if not re.fullmatch(r"\d+", folder.name):
-            continue
-        try:
-            if any(os.readlink(entry) == target for entry in (folder / "fd").iterdir()):
-                return f"{(folder / 'comm').read_text(encoding='utf-8').strip()} (process {folder.name})"
-        except OSError:
-            continue  # it ended while we looked
-    return "another program"
+    holder = holder_of(inode)
+    return f"{holder.program} (process {holder.process})" if holder else "another program"

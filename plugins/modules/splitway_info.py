@@ -92,7 +92,7 @@ def main() -> None:
         if module.params["drift"]:
             answer["drift"] = {
                 section: [f"{change.action} {change.what}" for change in changes]
-                for section, changes in drift(system, state).items()
+                for section, changes in drift(Store(system), state).items()
                 if changes
             }
     except FAILURES as error:

@@ -153,7 +153,7 @@ def _roll_back(module: AnsibleModule, store: Store) -> dict:
 
 def _remove(module: AnsibleModule, store: Store) -> dict:
     if module.check_mode:
-        planned = drift(store.system, State())
+        planned = drift(store, State())
         return result(module, tuple(change for changes in planned.values() for change in changes))
     return result(module, remove_all(store))
 

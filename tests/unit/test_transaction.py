@@ -47,6 +47,8 @@ def names_of(section: str, state: State) -> set[str]:
         return set(state.dns.lines) if state.dns else set()
     if section == "marks":
         return set(state.marks.networks) if state.marks else set()
+    if section == "agent":
+        return {state.agent.engine} if state.agent else set()
     return {peer.name for peer in state.server.peers} if state.server else set()
 
 

@@ -57,6 +57,7 @@ class Table:
     interface: Optional[str]  # None: only the floor
     families: tuple[int, ...] = FAMILIES  # families that have a route through the interface
     floor: str = "unreachable"  # unreachable | prohibit | throw
+    may_go_direct: bool = False  # on_down: direct; a choice may replace the floor by `throw`
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,28 @@ class AddressSet:
 
 
 @dataclass(frozen=True)
+class Way:
+    """Where a share of an egress's new flows goes: they get this number's mark."""
+
+    number: int
+    weight: int = 1
+
+
+@dataclass(frozen=True)
 class Egress:
-    """One way out: its number is its mark and its table."""
+    """One way out: its number is its mark and its table.
+
+    An upstream group has a number, and one for each of its members ("group/upstream"), so that a flow's mark
+    tells which member it is on. Flows have the group's own number only while none of its members is up.
+    """
 
     number: int
     name: str
-    interface: Optional[str] = None  # None: direct (number 0), or block
+    interface: Optional[str] = None  # None: direct (number 0), block, or a group
     nat: bool = True
+    ways: tuple[Way, ...] = ()  # what new flows get; empty: this number, always. Else a choice may replace them
+    may_go_direct: bool = False  # on_down: direct
+    direct: bool = False  # by a choice: leaves by the host's own routes now
 
 
 @dataclass(frozen=True)
@@ -161,6 +177,66 @@ class Dns:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What a probe asks for through a tunnel."""
+
+    kind: str  # icmp | tcp | dns
+    address: str
+    port: Optional[int] = None  # tcp, dns
+    name: Optional[str] = None  # dns: whose A record is asked for
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How the agent finds out whether an upstream is up."""
+
+    upstream: str
+    interface: str
+    targets: tuple[Target, ...]
+    interval: int = 2000  # milliseconds from one round of probes to the next
+    timeout: int = 1500  # milliseconds
+    down_after: int = 3  # failed rounds, one after the other
+    up_after: int = 3  # good rounds, one after the other
+    restart: bool = True  # whether an upstream that is down is restarted
+
+
+@dataclass(frozen=True)
+class Member:
+    """One upstream of a group, under the number that its flows have there."""
+
+    number: int
+    upstream: str
+    weight: int = 1
+
+
+@dataclass(frozen=True)
+class Group:
+    """An upstream group; or an upstream with another way when it is down: a group of itself, with its own number."""
+
+    number: int
+    name: str
+    mode: str  # failover | balance | latency
+    members: tuple[Member, ...]  # failover: the best first
+    on_down: str = "block"  # block | direct | egress
+    fallback: Optional[int] = None  # on_down: egress; the number of an upstream or of another group
+    hold: int = 60  # seconds that a better member has been up before new flows go to it
+    margin: int = 20  # milliseconds by which a member must be faster than the one in use (latency)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The agent on the gateway: which engine it runs, and what it looks after."""
+
+    engine: str  # the engine's version: a digest of its files
+    watches: tuple[Watch, ...] = ()
+    groups: tuple[Group, ...] = ()
+    retention: int = 43200  # seconds
+    warm_up: bool = True  # whether the lists' names are resolved at start
+    metrics: Optional[str] = None  # "address:port" of the exporter
+    access_log: Optional[int] = None  # days that it is kept; None: off
+
+
+@dataclass(frozen=True)
 class State:
     """Everything one gateway must be. The default is a host on which nothing is ours."""
 
@@ -172,10 +248,11 @@ class State:
     sets: tuple[AddressSet, ...] = ()
     dns: Optional[Dns] = None
     marks: Optional[Marks] = None
+    agent: Optional[Agent] = None
     schema: int = SCHEMA
 
 
-SECTIONS = ("upstreams", "routes", "sets", "dns", "marks", "server")
+SECTIONS = ("upstreams", "routes", "sets", "dns", "marks", "server", "agent")
 """The sections in the order in which they are applied; removals go in reverse."""
 
 

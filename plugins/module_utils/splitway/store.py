@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+from . import choices as choices_file
+from .choices import Choice, Choices
 from .state import SECTIONS, State, from_json, section_from_data, to_data, to_json
 from .system import System
 
@@ -55,6 +57,7 @@ class Store:
         self._generation = system.configuration / "state.json"
         self._transaction = system.runtime / "transaction.json"
         self._staged = system.runtime / "staged"
+        self._choices = system.runtime / "choices.json"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -83,6 +86,17 @@ class Store:
             self.system.remove_file(self._generation)
         elif self.system.read_file(self._generation) != (text := to_json(state)):
             self.system.write_file(self._generation, text)
+
+    def choices(self) -> dict[int, Choice]:
+        """Return what the agent chose last; nothing after a reboot, or when the file is damaged."""
+        try:
+            return choices_file.from_json(self.system.read_file(self._choices) or "{}")
+        except ValueError:
+            return {}
+
+    def choose(self, chosen: Choices) -> None:
+        """Keep the agent's choices, which every run honours from now on."""
+        self.system.write_file(self._choices, choices_file.to_json(chosen))
 
     def transaction(self) -> Optional[Transaction]:
         """Return the open transaction, expired or not."""

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
+from .choices import with_choices
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
 from .state import SECTIONS, AddressSet, Device, Egress, MarkPolicy, Peer, State, Table
 from .store import DEADLINE, Store, StoreError, Transaction
-from .system import System, SystemFailure
+from .system import SystemFailure
 
 FAILURES = (ReconcileError, StoreError, SystemFailure, OSError)
 """What a reconciler or the store may raise; anything else is a defect."""
@@ -44,7 +45,7 @@ def _end_abandoned(store: Store, identifier: Optional[str]) -> None:
     """Roll back a transaction of another run whose time is up; call with the lock held."""
     current = store.transaction()
     if current is not None and current.id != identifier and current.expired(time.time()):
-        restore(store.system, store.staged(_VERDICT), store.generation())
+        restore(store, store.staged(_VERDICT), store.generation())
         store.close()
 
 
@@ -54,9 +55,10 @@ def rehearse(store: Store, state: State) -> None:
     Raises ReconcileError with everything on the host that is in the way, before anything is changed.
     """
     obstacles = []
+    chosen = with_choices(state, store.choices())
     for section in SECTIONS:
         try:
-            RECONCILERS[section].changes(store.system, state)
+            RECONCILERS[section].changes(store.system, chosen)
         except FAILURES as error:
             obstacles.append(str(error))
     if obstacles:
@@ -78,12 +80,13 @@ def bring(
         before = store.staged(_needed(section, purge))
         target = _target(before, section, desired, backend, purge)
         reconciler = RECONCILERS[section]
-        changes = reconciler.changes(store.system, target)
+        chosen = with_choices(target, store.choices())
+        changes = reconciler.changes(store.system, chosen)
         wanted = changes if purge else additions(changes)
         if transaction is None:
             reconciler.apply(store.system, wanted)
             if section in _VERDICT:
-                move_flows(store.system, before, target)
+                move_flows(store.system, before, chosen)
             published = store.generation()
             store.publish(dataclasses.replace(published, **{section: getattr(target, section)}, backend=target.backend))
         else:
@@ -91,14 +94,14 @@ def bring(
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
             reconciler.apply(store.system, additions(changes))
             if section == "marks":  # the sets that these chains name are staged already
-                move_flows(store.system, store.generation(_VERDICT), target)
+                move_flows(store.system, store.generation(_VERDICT), chosen)
         return wanted
 
 
 def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> tuple[Change, ...]:
     """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
     target = _target(store.staged(_needed(section, purge)), section, desired, backend, purge)
-    changes = RECONCILERS[section].changes(store.system, target)
+    changes = RECONCILERS[section].changes(store.system, with_choices(target, store.choices()))
     return changes if purge else additions(changes)
 
 
@@ -107,7 +110,7 @@ def commit(store: Store, identifier: str, numbers: dict[str, int]) -> tuple[Chan
     with store.lock():
         store.require(identifier)
         state = dataclasses.replace(store.staged(), numbers=numbers)
-        changes = _each(store.system, state, reversed(SECTIONS), removals) if store.removals() else ()
+        changes = _each(store, state, reversed(SECTIONS), removals) if store.removals() else ()
         store.publish(state)
         store.close()
         return changes
@@ -120,7 +123,7 @@ def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
         if current is None:
             return ()
         store.require(identifier)
-        changes = restore(store.system, store.staged(_VERDICT), store.generation())
+        changes = restore(store, store.staged(_VERDICT), store.generation())
         store.close()
         return changes
 
@@ -130,47 +133,49 @@ def remove_all(store: Store) -> tuple[Change, ...]:
     with store.lock():
         _end_abandoned(store, None)
         store.require(None)
-        changes = restore(store.system, State(), State())
+        changes = restore(store, State(), State())
         store.publish(State())
         return changes
 
 
-def restore(system: System, left: State, state: State) -> tuple[Change, ...]:
+def restore(store: Store, left: State, state: State) -> tuple[Change, ...]:
     """Bring a whole state into the kernel: additions in order, then removals in reverse.
 
     Flows that began by the rules of `left` and take another way by those of the state are ended in between.
     Every section is tried; the first failure is raised when all have been.
     """
     failures: list[Exception] = []
-    changes = _each(system, state, SECTIONS, additions, failures)
+    changes = _each(store, state, SECTIONS, additions, failures)
     try:
-        move_flows(system, left, state)
+        move_flows(store.system, left, with_choices(state, store.choices()))
     except FAILURES as error:
         failures.append(error)
-    changes += _each(system, state, reversed(SECTIONS), removals, failures)
+    changes += _each(store, state, reversed(SECTIONS), removals, failures)
     if failures:
         raise failures[0]
     return changes
 
 
-def drift(system: System, state: State) -> dict[str, tuple[Change, ...]]:
-    """Return, by section, what would have to change for the kernel to be as the state says."""
-    return {section: RECONCILERS[section].changes(system, state) for section in SECTIONS}
+def drift(store: Store, state: State, sections: Iterable[str] = SECTIONS) -> dict[str, tuple[Change, ...]]:
+    """Return, by section, what would have to change for the kernel to be as the state, with the choices, says."""
+    chosen = with_choices(state, store.choices())
+    return {section: RECONCILERS[section].changes(store.system, chosen) for section in sections}
 
 
 def _each(
-    system: System,
+    store: Store,
     state: State,
     sections: Iterable[str],
     choose: Callable[[tuple[Change, ...]], tuple[Change, ...]],
     failures: Optional[list[Exception]] = None,
 ) -> tuple[Change, ...]:
     done: tuple[Change, ...] = ()
+    chosen = with_choices(state, store.choices())
     for section in sections:
         reconciler = RECONCILERS[section]
         try:
-            changes = choose(reconciler.changes(system, state))
-            reconciler.apply(system, changes)
+            changes = choose(reconciler.changes(store.system, chosen))
+            reconciler.apply(store.system, changes)
             done += changes
         except FAILURES as error:
             if failures is None:

@@ -67,6 +67,8 @@ RECONCILERS: dict[str, Reconciler] = {
         lambda state, current: wireguard.plan(_server(state), current),
         wireguard.apply,
     ),
+    # Nothing yet: the agent's reconciler comes with the agent.
+    "agent": Reconciler(lambda _system, _state: None, lambda _state, _current: (), lambda _system, _changes: None),
 }
 
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which way each egress goes now, where the state leaves a choice: made by the agent, honoured by every run.
+
+The state says what a gateway must be; health decides, within it, which member of a group new flows go to.
+Whoever reconciles brings the state *with the choices* into the kernel, so that a run of site.yml does not
+undo a failover, and a failover is no drift. A choice can only be one that the state allows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .state import Egress, Marks, Routes, State, Table, Way, from_data, to_data
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one egress does now."""
+
+    ways: tuple[Way, ...]
+    direct: bool = False  # its own table lets packets on to the host's routes
+
+
+Choices = Mapping[int, Choice]
+"""Egress number → its choice. An egress without one does what the state says."""
+
+
+def with_choices(state: State, choices: Choices) -> State:
+    """Return the state as it is to be now. What the state does not know or allow counts for nothing."""
+    if not choices:
+        return state
+    return dataclasses.replace(
+        state,
+        routes=_routes(state.routes, choices),
+        marks=None if state.marks is None else _marks(state.marks, choices),
+    )
+
+
+def _routes(routes: Routes, choices: Choices) -> Routes:
+    return dataclasses.replace(routes, tables=tuple(_table(table, choices) for table in routes.tables))
+
+
+def _table(table: Table, choices: Choices) -> Table:
+    choice = choices.get(table.number)
+    if choice is None or not (choice.direct and table.may_go_direct):
+        return table
+    return dataclasses.replace(table, interface=None, families=(), floor="throw")
+
+
+def _marks(marks: Marks, choices: Choices) -> Marks:
+    known = frozenset(egress.number for egress in marks.egresses)
+    return dataclasses.replace(marks, egresses=tuple(_egress(egress, choices, known) for egress in marks.egresses))
+
+
+def _egress(egress: Egress, choices: Choices, known: frozenset[int]) -> Egress:
+    choice = choices.get(egress.number)
+    if choice is None or not egress.ways:
+        return egress
+    ways = tuple(way for way in choice.ways if way.number in known and way.weight > 0)
+    direct = choice.direct and egress.may_go_direct
+    return dataclasses.replace(
+        egress, ways=ways or egress.ways, direct=direct, interface=None if direct else egress.interface
+    )
+
+
+def to_json(choices: Choices) -> str:
+    """Return choices as JSON text."""
+    return json.dumps({str(number): to_data(choice) for number, choice in sorted(choices.items())})
+
+
+def from_json(text: str) -> dict[int, Choice]:
+    """Return the choices read from JSON text. Raises ValueError when it is damaged."""
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("not a mapping of choices")
+    return {int(number): from_data(Choice, choice) for number, choice in data.items()}

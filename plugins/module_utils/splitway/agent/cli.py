@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command line `splitway`: one module a command, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from ..system import System
+from ..transaction import FAILURES
+from .errors import AgentError
+
+COMMANDS = {
+    "status": "status",
+    "explain": "explain_command",
+    "audit": "audit_command",
+    "restore": "boot",
+    "run": "daemon",
+}
+"""Command → its module, which has HELP, arguments(parser) and run(options, system)."""
+
+BAD_USE = 2  # the exit status of argparse, and of whatever a command could not do
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Run one command; return the exit status: 0, or 2 with one line on stderr that says what to do."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    asked = [word for word in words if word in COMMANDS][:1]
+    # Only what was asked for is loaded; help wants them all.
+    parser = _parser(asked or list(COMMANDS))
+    options = parser.parse_args(words)
+    try:
+        status: int = options.run(options, System())
+    except (AgentError, *FAILURES) as error:
+        print(f"splitway: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_USE
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 1
+    return status
+
+
+def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="splitway", description="Looks after this gateway.")
+    chosen = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name in commands:
+        module = importlib.import_module(f".{COMMANDS[name]}", __package__)
+        command = chosen.add_parser(name, help=module.HELP, description=module.HELP)
+        module.arguments(command)
+        command.set_defaults(run=module.run)
+    return parser

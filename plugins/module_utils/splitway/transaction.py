@@ -49,6 +49,15 @@ def _end_abandoned(store: Store, identifier: Optional[str]) -> None:
         store.close()
 
 
+def end_expired(store: Store) -> bool:
+    """Roll back an open transaction whose time is up; return whether there was one. Call with the lock held."""
+    current = store.transaction()
+    if current is None or not current.expired(time.time()):
+        return False
+    _end_abandoned(store, None)
+    return True
+
+
 def rehearse(store: Store, state: State) -> None:
     """Plan every section of a state and apply nothing.
 

@@ -16,7 +16,7 @@ from typing import Optional
 from ...system import System
 from ..base import CHANGE, REMOVE, Change
 
-_FORWARDING = {
+FORWARDING = {
     "net/ipv4/ip_forward": "1",
     "net/ipv6/conf/all/forwarding": "1",
     # Source validation looks at marks: without it the guard's rule makes any rp_filter drop the clients' replies.
@@ -48,7 +48,7 @@ def read(system: System, uplinks: Iterable[str]) -> Parameters:
     """
     wanted = {f"net/ipv6/conf/{name}/accept_ra": "2" for name in sorted(set(uplinks))}
     wanted = {key: value for key, value in wanted.items() if system.sysctl(key) == "1"}
-    wanted.update(_FORWARDING)
+    wanted.update(FORWARDING)
     before = json.loads(system.read_file(_record(system)) or "{}")
     now = {key: system.sysctl(key) for key in {**wanted, **before}}
     return Parameters(now, wanted, before)
@@ -64,7 +64,7 @@ def plan(parameters: Parameters) -> Iterator[Change]:
 
 def plan_removal(parameters: Parameters) -> Iterator[Change]:
     """Yield what puts the parameters back that we changed; forwarding first."""
-    for key, value in sorted(parameters.before.items(), key=lambda item: item[0] not in _FORWARDING):
+    for key, value in sorted(parameters.before.items(), key=lambda item: item[0] not in FORWARDING):
         yield Change(REMOVE, f"parameter {key}", parameters.now.get(key) or "", value, Setting(key, None))
 
 
@@ -79,7 +79,7 @@ def apply(system: System, setting: Setting) -> None:
         system.set_sysctl(setting.key, setting.value)
         return
     value = before.pop(setting.key, None)
-    ours = _FORWARDING.get(setting.key, "2")
+    ours = FORWARDING.get(setting.key, "2")
     if value is not None and now == ours:
         system.set_sysctl(setting.key, value)
     if before:

@@ -20,9 +20,9 @@ from .. import services
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import keypairs
 from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
-from .write import Step, Target, apply
+from .write import Step, Target, apply, set_endpoints
 
-__all__ = ["SERVER", "UPSTREAMS", "Current", "apply", "plan", "read"]
+__all__ = ["SERVER", "UPSTREAMS", "Current", "apply", "moves_endpoint", "plan", "read", "set_endpoints"]
 
 
 def plan(desired: tuple[Device, ...], current: Current) -> tuple[Change, ...]:
@@ -187,6 +187,16 @@ def _endpoint_kept(peer: Peer, live: LivePeer, endpoints: Mapping[str, tuple[str
         return True
     resolved = endpoints[peer.endpoint]
     return live.endpoint in resolved if resolved else live.endpoint is not None
+
+
+def moves_endpoint(change: Change) -> bool:
+    """Return whether a change does nothing but give a peer another endpoint.
+
+    Its name may have several addresses, and WireGuard follows a peer that answers from elsewhere: whether the
+    tunnel works is what tells if that is right, and not a comparison.
+    """
+    words = change.before.split(" ")
+    return change.action == CHANGE and ": peer " in change.what and len(words) == 2 and words[0] == "endpoint"
 
 
 def _networks(allowed: tuple[str, ...]) -> frozenset[str]:

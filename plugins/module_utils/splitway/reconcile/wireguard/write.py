@@ -272,3 +272,11 @@ def _remove_device(system: System, interface: str, userspace: bool) -> None:
         for index in route.link_lookup(ifname=interface):
             system.commands.append(f"ip link delete {interface}")
             route.link("del", index=index)
+
+
+def set_endpoints(system: System, interface: str, endpoints: Iterable[tuple[str, str]]) -> None:
+    """Tell an interface where peers are: (public key, "address:port"). Raises SystemFailure."""
+    todo = list(endpoints)
+    for start in range(0, len(todo), _PEERS_A_COMMAND):
+        batch = todo[start : start + _PEERS_A_COMMAND]
+        system.run("wg", "set", interface, *(word for key, end in batch for word in ("peer", key, "endpoint", end)))

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing back what somebody or something changed: by the reconcilers, under the lock, never inside a transaction.
+
+A run of site.yml and a healing therefore cannot disagree: both bring the same state, with the same choices,
+by the same code. What fails is reported and tried again at the next look; the other sections go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Optional
+
+from ..choices import with_choices
+from ..reconcile import flows, sets, wireguard
+from ..reconcile.base import Change, additions, removals
+from ..reconcile.sections import RECONCILERS
+from ..state import SECTIONS, State
+from ..store import Store
+from ..transaction import FAILURES, end_expired
+
+Refill = Callable[[State], Collection[str]]
+"""Puts what the journal knows into the learned sets that lack it; returns the addresses."""
+
+
+@dataclass(frozen=True)
+class Healing:
+    """What one look found and did."""
+
+    busy: bool = False  # a run of site.yml has the gateway: nothing was looked at
+    rolled_back: bool = False  # a run had not ended in time: the last generation was applied
+    changes: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)  # section → what was brought back
+    failures: Mapping[str, str] = field(default_factory=dict)  # section → why not
+    refilled: int = 0  # learned addresses that were put back
+    seconds: float = 0.0
+
+
+def heal(store: Store, state: Callable[[], State], sections: Collection[str], refill: Refill) -> Healing:
+    """Bring these sections back to what they should be; return what that took.
+
+    `state` gives the generation, once nobody else has the gateway.
+    """
+    began = time.monotonic()
+    with store.lock():
+        rolled_back = end_expired(store)
+        if store.transaction() is not None:
+            return Healing(busy=True)
+        healer = _Healer(store, with_choices(state(), store.choices()), refill)
+        healer.heal(SECTIONS if rolled_back else sections)
+    return Healing(
+        rolled_back=rolled_back,
+        changes={section: changes for section, changes in healer.done.items() if changes},
+        failures=healer.failures,
+        refilled=healer.refilled,
+        seconds=time.monotonic() - began,
+    )
+
+
+class _Healer:
+    """One look: additions in the order of the sections, then removals in reverse."""
+
+    def __init__(self, store: Store, state: State, refill: Refill) -> None:
+        self.store, self.state, self._refill = store, state, refill
+        self.done: dict[str, tuple[Change, ...]] = {}
+        self.failures: dict[str, str] = {}
+        self.refilled = 0
+
+    def heal(self, sections: Collection[str]) -> None:
+        planned = {}
+        for section in SECTIONS:
+            if section in sections:
+                changes = self._bring(section, None)
+                planned[section] = removals(changes or ())
+                if section == "sets" and changes is not None:
+                    self._refill_sets()
+        for section in reversed(SECTIONS):
+            if planned.get(section):
+                self._bring(section, planned[section])
+
+    def _bring(self, section: str, removing: Optional[tuple[Change, ...]]) -> Optional[tuple[Change, ...]]:
+        """Apply a section's additions, or these removals; return all that was planned, None when that failed."""
+        reconciler, system = RECONCILERS[section], self.store.system
+        try:
+            if removing is not None:
+                planned, wanted = removing, removing
+            else:
+                planned = tuple(
+                    change
+                    for change in reconciler.changes(system, self.state)
+                    if not (section == "upstreams" and wireguard.moves_endpoint(change))
+                )
+                wanted = additions(planned)
+            reconciler.apply(system, wanted)
+        except FAILURES as error:
+            self.failures[section] = str(error)
+            return None
+        self.done[section] = self.done.get(section, ()) + wanted
+        return planned
+
+    def _refill_sets(self) -> None:
+        try:
+            added = self._refill(self.state)
+            self.refilled = len(added)
+            judge_again(self.store, self.state, added)
+        except FAILURES as error:
+            self.failures["sets"] = str(error)
+
+
+def judge_again(store: Store, state: State, addresses: Collection[str]) -> tuple[Change, ...]:
+    """End the flows to these addresses that go another way than the rules say now.
+
+    They began before their address was learned, or while its set had lost it. Call with the lock held.
+    """
+    if not addresses or state.marks is None:
+        return ()
+    there = frozenset(addresses)
+    found = [flow for flow in flows.read(store.system, state.marks) if flow.destination in there]
+    if not found:
+        return ()
+    learned = sets.members(store.system, state.backend)
+    changes = flows.plan(None, (), state.marks, state.sets, learned, found)
+    flows.apply(store.system, changes)
+    return changes

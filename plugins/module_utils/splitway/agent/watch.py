@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the kernel says of itself: netlink events, as the names of sections that somebody may have changed.
+
+Only the type of an event and whom it concerns are looked at. What really differs is the reconciler's to find
+out; so a lost or an odd event costs one look too many, or waits for the next one.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+from ..state import SECTIONS, State
+from ..system import NETLINK_NETFILTER
+
+# linux/rtnetlink.h, linux/netfilter/nfnetlink.h
+_ADD_MEMBERSHIP, _SOL_NETLINK = 1, 270
+_ROUTE_GROUPS = (1, 5, 7, 8, 9, 11, 19, 24, 25)  # link; addresses, routes, rules of both families; netconf
+_NFTABLES_GROUP = 7
+_LINKS, _ADDRESSES, _ROUTES, _RULES, _NETCONF = (16, 17), (20, 21), (24, 25), (32, 33), (80, 81)
+_NFTABLES = 10  # the subsystem of a netfilter message
+_SET_MESSAGES = (2, 11, 14)  # delete table, set, elements
+_UNIMPORTANT = (12, 15)  # new elements (dnsmasq's work), new generation
+_LINK_NAME, _ROUTE_TABLE = 3, 15
+
+TUNNELS = frozenset(("upstreams", "server", "routes"))
+TABLES = frozenset(("splitway", "mangle", "nat"))  # ours, and those of iptables that have chains of ours
+
+Heard = frozenset[str]
+
+
+@dataclass(frozen=True)
+class Ours:
+    """What of the kernel concerns us, by the state."""
+
+    interfaces: frozenset[str]
+    tables: frozenset[int]
+
+
+def ours(state: State) -> Ours:
+    """Return what a state has in the kernel that events can name."""
+    devices = (*state.upstreams, *((state.server,) if state.server else ()))
+    return Ours(
+        frozenset(device.interface for device in devices), frozenset(table.number for table in state.routes.tables)
+    )
+
+
+class Events:
+    """The two sockets on which the kernel tells of changes."""
+
+    def __init__(self) -> None:
+        self.route = _listener(socket.NETLINK_ROUTE, _ROUTE_GROUPS)
+        self.nftables = _listener(NETLINK_NETFILTER, (_NFTABLES_GROUP,))
+
+    def read(self, about: Ours) -> Heard:
+        """Return the sections that what was said since the last time may concern; never waits."""
+        heard: set[str] = set()
+        for channel, sections in ((self.route, _routing_sections), (self.nftables, _nftables_sections)):
+            for data in _received(channel):
+                if data is None:  # more than the socket could hold
+                    return frozenset(SECTIONS)
+                for kind, body in _messages(data):
+                    heard |= sections(kind, body, about)
+        return frozenset(heard)
+
+    def close(self) -> None:
+        self.route.close()
+        self.nftables.close()
+
+
+def _listener(protocol: int, groups: tuple[int, ...]) -> socket.socket:
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    channel.bind((0, 0))
+    for group in groups:
+        channel.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+    return channel
+
+
+def _received(channel: socket.socket) -> Iterator[Optional[bytes]]:
+    """Yield what lies in the socket; None when some of it was lost."""
+    while True:
+        try:
+            yield channel.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise
+            yield None
+
+
+def _routing_sections(kind: int, body: bytes, about: Ours) -> Heard:
+    if kind in _LINKS:
+        name = _attribute(body[16:], _LINK_NAME).rstrip(b"\0").decode(errors="replace")
+        return TUNNELS if name in about.interfaces else frozenset()
+    if kind in _ADDRESSES:
+        return TUNNELS if _interface(body) in about.interfaces else frozenset()
+    if kind in _ROUTES:
+        table = _attribute(body[12:], _ROUTE_TABLE)
+        number = struct.unpack("=I", table)[0] if len(table) == 4 else body[4]
+        return frozenset(("routes",)) if number in about.tables else frozenset()
+    if kind in _RULES:
+        return frozenset(("routes",))
+    return TUNNELS if kind in _NETCONF else frozenset()
+
+
+def _nftables_sections(kind: int, body: bytes, about: Ours) -> Heard:
+    del about  # its chains and sets are known by their table
+    message = kind & 0xFF
+    if kind >> 8 != _NFTABLES or message in _UNIMPORTANT:
+        return frozenset()
+    if _attribute(body[4:], 1).rstrip(b"\0").decode(errors="replace") not in TABLES:
+        return frozenset()
+    return frozenset(("marks", "sets")) if message in _SET_MESSAGES else frozenset(("marks",))
+
+
+def _interface(body: bytes) -> str:
+    """Return the interface of an address message; nothing when it is gone, which another message says."""
+    try:
+        return socket.if_indextoname(struct.unpack_from("=I", body, 4)[0])
+    except OSError:
+        return ""
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    position = 0
+    while position + 16 <= len(data):
+        length, kind = struct.unpack_from("=IH", data, position)
+        if length < 16:
+            return
+        yield kind, data[position + 16 : position + length]
+        position += (length + 3) & ~3
+
+
+def _attribute(data: bytes, wanted: int) -> bytes:
+    """Return the value of the first attribute of a kind, empty when there is none."""
+    position = 0
+    while position + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, position)
+        if length < 4:
+            break
+        if kind & 0x3FFF == wanted:
+            return data[position + 4 : position + length]
+        position += (length + 3) & ~3
+    return b""

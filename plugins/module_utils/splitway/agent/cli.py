@@ -35,7 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     try:
         status: int = options.run(options, System())
     except (AgentError, *FAILURES) as error:
-        print(f"splitway: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.stderr.write(f"splitway: {' '.join(str(error).split())}\n")
         return BAD_USE
     except (KeyboardInterrupt, BrokenPipeError):
         return 1

@@ -27,10 +27,9 @@ Fingerprints = Mapping[str, object]
 _SET = re.compile(r"^Name: (sw\S+)\n(?:.*\n)*?Number of entries: (\d+)$", re.MULTILINE)
 
 
-def take(system: System, state: State, readings: Readings) -> Fingerprints:
-    """Return how the sections look now. Raises SystemFailure."""
+def take(system: System, state: State, readings: Readings, entries: Mapping[str, int]) -> Fingerprints:
+    """Return how the sections look now; `entries` as `sizes` gave them. Raises SystemFailure."""
     server = state.server.interface if state.server else ""
-    entries = sizes(system, state.backend)
     return {
         "upstreams": _devices(readings, (device.interface for device in state.upstreams)),
         "server": _devices(readings, (server,)),

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When to look and when to heal: events at once, a cheap look every few seconds, a whole comparison every minute."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
+from typing import Optional, TypeVar
+
+from .. import audit
+from ..state import SECTIONS, State
+from ..store import Store
+from ..transaction import FAILURES
+from . import fingerprint, peers, watch
+from .generation import Generation
+from .heal import Healing, Refill, heal
+
+LOOK = 4.0  # seconds between cheap looks; what they find is healed within 5
+WHOLE = 55.0  # seconds between whole comparisons
+SETTLE = 0.1  # seconds that events have to gather: one fault is many of them
+BUSY = 1.0  # seconds between looks whether a run of site.yml has ended
+LONGEST_PAUSE = 60.0  # seconds between attempts at what cannot be healed
+
+log = logging.getLogger("splitway")
+T = TypeVar("T")
+Worker = Callable[..., Awaitable[T]]
+"""Runs a blocking function while nobody else of the agent changes the host."""
+
+
+class Healer:
+    """The loop that keeps the host as the generation says."""
+
+    def __init__(self, store: Store, generation: Generation, endpoints: peers.Endpoints, refill: Refill) -> None:
+        self._store, self._generation, self._endpoints, self._refill = store, generation, endpoints, refill
+        self._events = watch.Events()
+        self._wake = asyncio.Event()
+        self._heard: set[str] = set()
+        self._looks: fingerprint.Fingerprints = {}
+        self._baseline: fingerprint.Fingerprints = {}
+        self._sizes: dict[str, int] = {}
+        self._whole_at = 0.0
+        self._attempts: Counter[str] = Counter()  # section → failures, one after the other
+        self._retry_at: dict[str, float] = {}
+        self.failures: dict[str, str] = {}  # section → why it cannot be healed
+        self.healed: Counter[str] = Counter()  # section → changes brought back since the start
+        self.readings = peers.Readings({}, {})  # of WireGuard, at the last look
+
+    def listen(self) -> None:
+        """Have the loop woken by the kernel's events."""
+        loop = asyncio.get_running_loop()
+        for channel in (self._events.route, self._events.nftables):
+            loop.add_reader(channel, self._hear)
+
+    def ask(self, sections: Collection[str] = SECTIONS) -> None:
+        """Have these sections looked at closely, now."""
+        self._heard.update(sections)
+        self._wake.set()
+
+    def _hear(self) -> None:
+        heard = self._events.read(watch.ours(self._generation.state))
+        if heard:
+            self.ask(heard)
+
+    async def run(self, worker: Worker[Optional[Healing]], changed: Callable[[], None]) -> None:
+        """Look and heal for ever. `changed` is called when a run of site.yml published another generation."""
+        pause = 0.0
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), pause)
+                await asyncio.sleep(SETTLE)
+            except asyncio.TimeoutError:
+                pass
+            self._wake.clear()
+            if self._generation.refresh():
+                self._heard.update(SECTIONS)
+                changed()
+            done = await worker(self._look)
+            pause = LOOK
+            if done is None:
+                continue
+            if done.busy:
+                pause = BUSY
+            elif self._heard:  # what we changed ourselves is heard, too: rest five times as long as it took
+                await asyncio.sleep(min(5 * done.seconds, LOOK))
+
+    def _look(self) -> Optional[Healing]:
+        """Look cheaply, and heal what was heard of or looks different. Blocks for up to seconds."""
+        heard, self._heard = self._heard, set()
+        state, now = self._generation.state, time.monotonic()
+        try:
+            suspected = heard | self._different(state)
+        except FAILURES as error:
+            log.warning("looking at the host: %s", error)
+            suspected = set(SECTIONS)
+        suspected |= {section for section, at in self._retry_at.items() if now >= at}
+        suspected -= {section for section, at in self._retry_at.items() if now < at and section not in heard}
+        whole = now - self._whole_at >= WHOLE
+        if not suspected and not whole and not self._store.transaction():
+            return None
+        done = heal(self._store, lambda: state, SECTIONS if whole else suspected, self._refill)
+        if done.busy:
+            self._heard |= heard
+            return done
+        if whole:
+            self._whole_at = now
+        self._note(done, now)
+        self._take_baseline(state)
+        return done
+
+    def _different(self, state: State) -> set[str]:
+        readings = peers.read(self._store.system)
+        self._endpoints.remember(readings)
+        if self._endpoints.restore(self._store.system, readings):
+            readings = peers.read(self._store.system)
+        self.readings = readings
+        sizes = fingerprint.sizes(self._store.system, state.backend)
+        looks = fingerprint.take(self._store.system, state, readings, sizes)
+        found = {section for section, look in looks.items() if look != self._baseline.get(section, look)}
+        if fingerprint.emptied(self._sizes, sizes):
+            found.add("sets")
+        self._sizes, self._looks = sizes, looks
+        return found
+
+    def _take_baseline(self, state: State) -> None:
+        """Remember how the host looks when all is well; what could not be healed is tried by the clock instead."""
+        try:
+            self._different(state)
+            self._baseline = self._looks
+        except FAILURES as error:
+            log.warning("looking at the host: %s", error)
+
+    def _note(self, done: Healing, now: float) -> None:
+        if done.rolled_back:
+            log.warning("a run had not ended in time: the last generation was applied again")
+        for section, changes in done.changes.items():
+            self.healed[section] += len(changes)
+            log.warning("healed %s: %s", section, "; ".join(f"{change.action} {change.what}" for change in changes[:5]))
+            entry = audit.Entry(audit.Reason("agent", "healed"), section, changes, states=(self._generation.state,))
+            audit.record(self._store.system, entry, time.time())
+        if done.refilled:
+            log.warning("healed sets: %d learned addresses put back", done.refilled)
+        for section, message in done.failures.items():
+            self._attempts[section] += 1
+            self._retry_at[section] = now + min(LONGEST_PAUSE, 2.0 ** self._attempts[section])
+            if self.failures.get(section) != message:
+                log.error("cannot heal %s: %s", section, message)
+        for section in [section for section in self._attempts if section not in done.failures]:
+            del self._attempts[section]
+            self._retry_at.pop(section, None)
+        self.failures = dict(done.failures)

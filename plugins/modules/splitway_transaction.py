@@ -41,6 +41,10 @@ options:
     description: Seconds that C(begin) waits for another run to end.
     type: int
     default: 0
+  who:
+    description: For C(begin) and C(absent), who changes the gateway, as its audit shall say.
+    type: str
+    default: ansible
 extends_documentation_fragment:
   - splitway.gateway.section.attributes
 """
@@ -88,7 +92,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import result, without_none
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, from_data
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store, Transaction
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import (
     FAILURES,
@@ -107,6 +111,7 @@ OPTIONS = {
     "numbers": {"type": "dict", "default": {}},
     "deadline": {"type": "int", "default": int(DEADLINE)},
     "wait": {"type": "int", "default": 0},
+    "who": {"type": "str", "default": Transaction.who},
 }
 
 
@@ -130,7 +135,7 @@ def main() -> None:
 def _begin(module: AnsibleModule, store: Store) -> dict:
     identifier = module.params["transaction"] or uuid.uuid4().hex[:16]
     if not module.check_mode:
-        begin(store, identifier, module.params["deadline"], module.params["wait"])
+        begin(store, identifier, module.params["deadline"], module.params["wait"], module.params["who"])
     return {"changed": False, "id": identifier, "numbers": store.generation(()).numbers}
 
 
@@ -155,7 +160,7 @@ def _remove(module: AnsibleModule, store: Store) -> dict:
     if module.check_mode:
         planned = drift(store, State())
         return result(module, tuple(change for changes in planned.values() for change in changes))
-    return result(module, remove_all(store))
+    return result(module, remove_all(store, module.params["who"]))
 
 
 STATES = {"begin": _begin, "rehearse": _rehearse, "commit": _commit, "rollback": _roll_back, "absent": _remove}

@@ -275,9 +275,12 @@ class NamespaceSystem(System):
     """A System with folders of its own; it acts on the namespace in which the test runs."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(configuration=folder / "etc", runtime=folder / "run")
+        super().__init__(configuration=folder / "etc", runtime=folder / "run", log=folder / "log")
         (folder / "units").mkdir(parents=True)
         self.plain_units = PlainUnits(self, folder / "units")
+
+    def journal(self, identifier: str, text: str) -> None:
+        """Leave the machine's own journal alone."""
 
     @property
     def units(self) -> PlainUnits:
@@ -296,10 +299,10 @@ class ReadOnlySystem(NamespaceSystem):
     """A System that raises on whatever changes the host: check mode is proven with it, not believed."""
 
     def __init__(self, like: NamespaceSystem) -> None:
-        System.__init__(self, like.configuration, like.runtime)
+        System.__init__(self, like.configuration, like.runtime, like.log)
         self.plain_units = _ReadOnlyUnits(self, like.plain_units.folder)
 
-    run = netlink = netfilter = write_file = remove_file = set_sysctl = _refuse
+    run = netlink = netfilter = write_file = append_line = journal = remove_file = set_sysctl = _refuse
 
 
 class _ReadOnlyUnits(PlainUnits):

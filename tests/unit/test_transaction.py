@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from splitway import audit, transaction
 from splitway import store as store_module
-from splitway import transaction
 from splitway.reconcile.base import (
     ADD,
     REMOVE,
@@ -79,6 +80,13 @@ class Kernel:
         return Reconciler(lambda _system, _state: set(self.there[section]), plan, apply)
 
 
+class QuietSystem(System):
+    """A System that leaves the machine's journal alone."""
+
+    def journal(self, identifier: str, text: str) -> None:
+        pass
+
+
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     pretended = Kernel()
@@ -90,7 +98,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(System(tmp_path / "etc", tmp_path / "run"))
+    return Store(QuietSystem(tmp_path / "etc", tmp_path / "run", tmp_path / "log"))
 
 
 def state(*, upstream: str = "wg-up-1", list_: str = "sw4d1", client: str = "alice") -> State:
@@ -244,3 +252,48 @@ def test_a_damaged_generation_is_reported_and_nothing_is_done(kernel: Kernel, st
 def test_the_generation_is_for_root_only(kernel: Kernel, store: Store) -> None:
     run(store, state())
     assert (store.system.configuration / "state.json").stat().st_mode & 0o777 == 0o600
+
+
+def audited(store: Store) -> list[tuple[str, str, str, dict[str, int]]]:
+    lines = map(json.loads, audit.path(store.system).read_text().splitlines())
+    return [(line["who"], line["why"], line["section"], line["counts"]) for line in lines]
+
+
+def test_each_section_that_changes_leaves_one_record(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    audit.path(store.system).unlink()
+    transaction.begin(store, "next", who="ansible as joe")
+    steps(store, dataclasses.replace(state(), sets=(AddressSet("sw4d2", 4, 60),), dns=None), "next")
+    transaction.commit(store, "next", {})
+    assert audited(store) == [
+        ("ansible as joe", "run next", "sets", {"add": 1}),
+        ("ansible as joe", "run next", "dns", {"remove": 1}),
+        ("ansible as joe", "run next", "sets", {"remove": 1}),
+    ]
+    run(store, dataclasses.replace(state(), sets=(AddressSet("sw4d2", 4, 60),), dns=None))
+    transaction.preview(store, "sets", (), backend=None, purge=True)
+    assert len(audited(store)) == 3, "what changes nothing is no change"
+
+
+def test_a_failed_run_is_recorded_with_its_roll_back(kernel: Kernel, store: Store) -> None:
+    kernel.broken = "sw4d1"
+    transaction.begin(store, "run")
+    with pytest.raises(ReconcileError):
+        steps(store, state())
+    transaction.roll_back(store, "run")
+    transaction.remove_all(store, "ansible as joe")
+    lines = [json.loads(line) for line in audit.path(store.system).read_text().splitlines()]
+    assert [(line["section"], line.get("failure")) for line in lines] == [
+        ("upstreams", None),
+        ("routes", None),
+        ("sets", "sw4d1 cannot be made"),
+        ("routes", None),
+        ("upstreams", None),
+    ]
+    assert {line["why"] for line in lines[3:]} == {"run run failed and is rolled back"}
+
+
+def test_an_audit_that_cannot_be_written_fails_no_run(kernel: Kernel, store: Store) -> None:
+    store.system.log.write_text("a file where the folder should be")
+    run(store, state())
+    assert store.generation() == state()

@@ -38,6 +38,7 @@ class Transaction:
 
     id: str
     deadline: float  # seconds since the epoch
+    who: str = "ansible"  # for the audit
 
     def expired(self, now: float) -> bool:
         return now >= self.deadline
@@ -80,6 +81,14 @@ class Store:
         except ValueError as error:
             raise StoreError(f"{self._generation} is damaged ({error}); remove it to start from nothing") from error
 
+    def stamp(self) -> Optional[tuple[int, ...]]:
+        """Return what is another after each publication; None when nothing is published."""
+        try:
+            status = self._generation.stat()
+        except FileNotFoundError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
     def publish(self, state: State) -> None:
         """Make a state the published generation, by one rename. The empty state leaves no file."""
         if state == State():
@@ -103,9 +112,9 @@ class Store:
         text = self.system.read_file(self._transaction)
         return None if text is None else Transaction(**json.loads(text))
 
-    def open(self, identifier: str, deadline: float = DEADLINE) -> Transaction:
+    def open(self, identifier: str, deadline: float = DEADLINE, who: str = Transaction.who) -> Transaction:
         """Record a transaction as open for `deadline` more seconds."""
-        transaction = Transaction(identifier, time.time() + deadline)
+        transaction = Transaction(identifier, time.time() + deadline, who)
         self.system.write_file(self._transaction, json.dumps(dataclasses.asdict(transaction)))
         return transaction
 
@@ -127,7 +136,7 @@ class Store:
         if current.id != identifier:
             left = max(0, current.deadline - time.time())
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
-        self.open(current.id)
+        self.open(current.id, who=current.who)
 
     def stage(self, section: str, value: Any, backend: Optional[str], removals: bool) -> None:
         """Keep a section of the open transaction for its commit, and whether that has something to remove."""

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import shutil
 import socket
 import subprocess
+import syslog
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 CONFIGURATION = Path("/etc/splitway")
 RUNTIME = Path("/run/splitway")
+LOG = Path("/var/log/splitway")
 
 NETLINK_NETFILTER = 12  # linux/netlink.h
 
@@ -31,9 +34,10 @@ class SystemFailure(Exception):
 class System:
     """The host that we run on. Tests put a recording or read-only one in its place."""
 
-    def __init__(self, configuration: Path = CONFIGURATION, runtime: Path = RUNTIME) -> None:
+    def __init__(self, configuration: Path = CONFIGURATION, runtime: Path = RUNTIME, log: Path = LOG) -> None:
         self.configuration = configuration
         self.runtime = runtime
+        self.log = log
         self.commands: list[str] = []  # what was run to change something, without its input
 
     @property
@@ -126,6 +130,27 @@ class System:
             os.unlink(temporary)
             raise
 
+    def append_line(self, path: Path, line: str) -> None:
+        """Append a line to a log by one write, so that the lines of several writers never mix.
+
+        A new file is for root and the group adm, if there is one, to read. Raises OSError, SystemFailure.
+        """
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            data = f"{line}\n".encode()
+            if os.fstat(descriptor).st_size == 0:
+                _open_to_administrators(descriptor)
+            if os.write(descriptor, data) < len(data):
+                raise SystemFailure(f"{path}: the disk is full")
+        finally:
+            os.close(descriptor)
+
+    def journal(self, identifier: str, text: str) -> None:
+        """Write a line to the system's journal; nothing where there is none."""
+        syslog.openlog(identifier, 0, syslog.LOG_DAEMON)
+        syslog.syslog(syslog.LOG_INFO, text)
+
     def remove_file(self, path: Path) -> None:
         """Remove a file; nothing when it does not exist."""
         self.commands.append(f"remove {path}")
@@ -148,3 +173,11 @@ class System:
 
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _open_to_administrators(descriptor: int) -> None:
+    try:
+        os.fchown(descriptor, -1, grp.getgrnam("adm").gr_gid)
+        os.fchmod(descriptor, 0o640)
+    except (KeyError, PermissionError):
+        pass  # no such group; or the agent, which may not give files away: root's alone then

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, Optional
 
+from . import audit
+from .audit import Reason
 from .choices import with_choices
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
@@ -24,8 +26,10 @@ FAILURES = (ReconcileError, StoreError, SystemFailure, OSError)
 """What a reconciler or the store may raise; anything else is a defect."""
 
 
-def begin(store: Store, identifier: str, deadline: float = DEADLINE, wait: float = 0) -> Transaction:
-    """Open a transaction, waiting up to `wait` seconds for another run to end.
+def begin(
+    store: Store, identifier: str, deadline: float = DEADLINE, wait: float = 0, who: str = Transaction.who
+) -> Transaction:
+    """Open a transaction, waiting up to `wait` seconds for another run to end. `who` is named in the audit.
 
     A transaction whose time is up is rolled back first. Raises StoreError when another is open.
     """
@@ -35,7 +39,7 @@ def begin(store: Store, identifier: str, deadline: float = DEADLINE, wait: float
             current = store.transaction()
             if current is None or current.id == identifier or current.expired(time.time()):
                 _end_abandoned(store, identifier)
-                return store.open(identifier, deadline)
+                return store.open(identifier, deadline, who)
             if time.monotonic() >= give_up:
                 store.require(identifier)
         time.sleep(0.5)
@@ -45,7 +49,8 @@ def _end_abandoned(store: Store, identifier: Optional[str]) -> None:
     """Roll back a transaction of another run whose time is up; call with the lock held."""
     current = store.transaction()
     if current is not None and current.id != identifier and current.expired(time.time()):
-        restore(store, store.staged(_VERDICT), store.generation())
+        reason = Reason(current.who, f"run {current.id} was abandoned and is rolled back")
+        restore(store, store.staged(_VERDICT), store.generation(), reason)
         store.close()
 
 
@@ -88,12 +93,11 @@ def bring(
         store.require(transaction)
         before = store.staged(_needed(section, purge))
         target = _target(before, section, desired, backend, purge)
-        reconciler = RECONCILERS[section]
         chosen = with_choices(target, store.choices())
-        changes = reconciler.changes(store.system, chosen)
+        changes = RECONCILERS[section].changes(store.system, chosen)
         wanted = changes if purge else additions(changes)
         if transaction is None:
-            reconciler.apply(store.system, wanted)
+            _apply(store, section, wanted, Reason(Transaction.who, "a module used alone"), target)
             if section in _VERDICT:
                 move_flows(store.system, before, chosen)
             published = store.generation()
@@ -101,7 +105,7 @@ def bring(
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
-            reconciler.apply(store.system, additions(changes))
+            _apply(store, section, additions(changes), _run(store), target)
             if section == "marks":  # the sets that these chains name are staged already
                 move_flows(store.system, store.generation(_VERDICT), chosen)
         return wanted
@@ -119,7 +123,7 @@ def commit(store: Store, identifier: str, numbers: dict[str, int]) -> tuple[Chan
     with store.lock():
         store.require(identifier)
         state = dataclasses.replace(store.staged(), numbers=numbers)
-        changes = _each(store, state, reversed(SECTIONS), removals) if store.removals() else ()
+        changes = _each(store, state, reversed(SECTIONS), removals, _run(store)) if store.removals() else ()
         store.publish(state)
         store.close()
         return changes
@@ -132,34 +136,38 @@ def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
         if current is None:
             return ()
         store.require(identifier)
-        changes = restore(store, store.staged(_VERDICT), store.generation())
+        reason = Reason(current.who, f"run {identifier} failed and is rolled back")
+        changes = restore(store, store.staged(_VERDICT), store.generation(), reason)
         store.close()
         return changes
 
 
-def remove_all(store: Store) -> tuple[Change, ...]:
+def remove_all(store: Store, who: str = Transaction.who) -> tuple[Change, ...]:
     """Remove everything that is ours from the kernel, and the generation."""
     with store.lock():
         _end_abandoned(store, None)
         store.require(None)
-        changes = restore(store, State(), State())
+        changes = restore(store, State(), State(), Reason(who, "everything is removed"))
         store.publish(State())
         return changes
 
 
-def restore(store: Store, left: State, state: State) -> tuple[Change, ...]:
+RESTORED = Reason("agent", "everything is restored")
+
+
+def restore(store: Store, left: State, state: State, reason: Reason = RESTORED) -> tuple[Change, ...]:
     """Bring a whole state into the kernel: additions in order, then removals in reverse.
 
     Flows that began by the rules of `left` and take another way by those of the state are ended in between.
     Every section is tried; the first failure is raised when all have been.
     """
     failures: list[Exception] = []
-    changes = _each(store, state, SECTIONS, additions, failures)
+    changes = _each(store, state, SECTIONS, additions, reason, failures)
     try:
         move_flows(store.system, left, with_choices(state, store.choices()))
     except FAILURES as error:
         failures.append(error)
-    changes += _each(store, state, reversed(SECTIONS), removals, failures)
+    changes += _each(store, state, reversed(SECTIONS), removals, reason, failures)
     if failures:
         raise failures[0]
     return changes
@@ -176,21 +184,49 @@ def _each(
     state: State,
     sections: Iterable[str],
     choose: Callable[[tuple[Change, ...]], tuple[Change, ...]],
+    reason: Reason,
     failures: Optional[list[Exception]] = None,
 ) -> tuple[Change, ...]:
     done: tuple[Change, ...] = ()
     chosen = with_choices(state, store.choices())
     for section in sections:
-        reconciler = RECONCILERS[section]
         try:
-            changes = choose(reconciler.changes(store.system, chosen))
-            reconciler.apply(store.system, changes)
+            changes = choose(RECONCILERS[section].changes(store.system, chosen))
+            _apply(store, section, changes, reason, chosen)
             done += changes
         except FAILURES as error:
             if failures is None:
                 raise
             failures.append(error)
     return done
+
+
+def _apply(store: Store, section: str, changes: tuple[Change, ...], reason: Reason, state: State) -> None:
+    """Carry out the changes of one section, and keep a record of them, also when that fails."""
+    failure = ""
+    try:
+        RECONCILERS[section].apply(store.system, changes)
+    except FAILURES as error:
+        failure = str(error)
+        raise
+    finally:
+        if changes or failure:
+            entry = audit.Entry(reason, section, changes, failure, (*_named(store), state))
+            audit.record(store.system, entry, time.time())
+
+
+def _named(store: Store) -> tuple[State, ...]:
+    """Return the generation's sections that say how the objects are called which are no longer in the new one."""
+    try:
+        return (store.generation(("upstreams", "routes", "sets", "server")),)
+    except StoreError:  # it is damaged, which is not the audit's to say
+        return ()
+
+
+def _run(store: Store) -> Reason:
+    """Return the reason of a step of the open transaction."""
+    current = store.transaction()
+    return Reason(Transaction.who, "") if current is None else Reason(current.who, f"run {current.id}")
 
 
 _VERDICT = ("sets", "marks")  # the sections that decide which way a flow goes

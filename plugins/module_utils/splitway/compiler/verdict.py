@@ -10,7 +10,7 @@ import functools
 import ipaddress
 import socket
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable
 
@@ -91,13 +91,21 @@ def policy_by_number(family: FamilyMarks, number: int) -> MarkPolicy:
 
 def decide(family: FamilyMarks, policy: MarkPolicy, destination: str, holds: Holds) -> int:
     """Return the egress number that this policy gives the destination: the first match, else its default."""
+    rules, default = applicable(family, policy, destination, holds)
+    return next((rules[index].egress for index in matching(rules, destination, holds)), default)
+
+
+def applicable(
+    family: FamilyMarks, policy: MarkPolicy, destination: str, holds: Holds
+) -> tuple[tuple[MarkRule, ...], int]:
+    """Return the rules that are asked for the destination, and the egress number when none of them holds it."""
     if family.special and holds(family.special, destination):
-        return _first_match(policy.special, DIRECT, destination, holds)
-    return _first_match(policy.rules, policy.default, destination, holds)
+        return policy.special, DIRECT
+    return policy.rules, policy.default
 
 
-def _first_match(rules: tuple[MarkRule, ...], default: int, destination: str, holds: Holds) -> int:
-    for rule in rules:
+def matching(rules: tuple[MarkRule, ...], destination: str, holds: Holds) -> Iterator[int]:
+    """Yield the positions of the rules that hold the destination. The first of them decides and hides the others."""
+    for index, rule in enumerate(rules):
         if any(holds(name, destination) for name in rule.sets):
-            return rule.egress
-    return default
+            yield index

@@ -9,16 +9,28 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...system import System, SystemFailure
+from ..netlink import (
+    ACK,
+    DONE,
+    DUMP,
+    ERROR,
+    INTERRUPTED,
+    NESTED,
+    REQUEST,
+    attribute,
+    attributes,
+    failure_of,
+    message,
+    messages,
+)
 
 # linux/netfilter/nfnetlink.h, linux/netfilter/nfnetlink_conntrack.h
 _CTNETLINK = 1 << 8
 _GET, _DELETE = _CTNETLINK | 1, _CTNETLINK | 2
-_REQUEST, _ACK, _DUMP, _INTERRUPTED = 0x1, 0x4, 0x300, 0x10
-_ERROR, _DONE = 2, 3
 _TUPLE_ORIG, _MARK, _ID, _ZONE, _MARK_MASK = 1, 8, 12, 18, 21
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _PROTO_NUM, _PROTO_SRC_PORT, _PROTO_DST_PORT = 1, 2, 3
@@ -48,7 +60,7 @@ def dump(system: System, mark: int = 0, mask: int = 0) -> tuple[Flow, ...]:
 
     Empty where the kernel has no connection tracking.
     """
-    selection = _attribute(_MARK, struct.pack(">I", mark)) + _attribute(_MARK_MASK, struct.pack(">I", mask))
+    selection = attribute(_MARK, struct.pack(">I", mark)) + attribute(_MARK_MASK, struct.pack(">I", mask))
     try:
         with system.netfilter() as channel:
             flows, complete = _dump(channel, selection if mask else b"")
@@ -76,45 +88,40 @@ def delete(system: System, flows: Iterable[Flow]) -> None:
 
 
 def _dump(channel: socket.socket, selection: bytes) -> tuple[tuple[Flow, ...], bool]:
-    channel.send(_message(_GET, _REQUEST | _DUMP, 0, selection))
+    channel.send(message(_GET, REQUEST | DUMP, 0, selection))
     flows: list[Flow] = []
     complete = True  # the kernel says when the table changed its size under the dump
     while True:
-        for kind, flags, body in _messages(channel.recv(1 << 18)):
-            complete = complete and not flags & _INTERRUPTED
-            if kind == _DONE:
+        for kind, flags, body in messages(channel.recv(1 << 18)):
+            complete = complete and not flags & INTERRUPTED
+            if kind == DONE:
                 return tuple(flows), complete
-            if kind == _ERROR:
-                raise _failure(body)
+            if kind == ERROR:
+                raise failure_of(body)
             if body[0] in _FAMILIES:
                 flows.append(_flow(body))
 
 
 def _delete(channel: socket.socket, flows: tuple[Flow, ...]) -> None:
     families = {4: socket.AF_INET, 6: socket.AF_INET6}
-    channel.send(b"".join(_message(_DELETE, _REQUEST | _ACK, families[flow.family], flow.identity) for flow in flows))
+    channel.send(b"".join(message(_DELETE, REQUEST | ACK, families[flow.family], flow.identity) for flow in flows))
     missing = len(flows)
     while missing:
-        for kind, _, body in _messages(channel.recv(1 << 18)):
+        for kind, _, body in messages(channel.recv(1 << 18)):
             missing -= 1
-            failure = _failure(body) if kind == _ERROR else OSError(errno.EPROTO, "unexpected answer")
+            failure = failure_of(body) if kind == ERROR else OSError(errno.EPROTO, "unexpected answer")
             if failure.errno not in (0, errno.ENOENT):
                 raise failure
 
 
-def _failure(body: bytes) -> OSError:
-    number = -int(struct.unpack_from("=i", body)[0])
-    return OSError(number, errno.errorcode.get(number, str(number)))
-
-
 def _flow(body: bytes) -> Flow:
     version, source, destination = _FAMILIES[socket.AddressFamily(body[0])]
-    found = dict(_attributes(body[4:]))
-    parts = dict(_attributes(found[_TUPLE_ORIG]))
-    addresses, protocol = dict(_attributes(parts[_TUPLE_IP])), dict(_attributes(parts[_TUPLE_PROTO]))
-    identity = _attribute(_TUPLE_ORIG | 0x8000, found[_TUPLE_ORIG]) + _attribute(_ID, found[_ID])
+    found = dict(attributes(body[4:]))
+    parts = dict(attributes(found[_TUPLE_ORIG]))
+    addresses, protocol = dict(attributes(parts[_TUPLE_IP])), dict(attributes(parts[_TUPLE_PROTO]))
+    identity = attribute(_TUPLE_ORIG | NESTED, found[_TUPLE_ORIG]) + attribute(_ID, found[_ID])
     if _ZONE in found:
-        identity += _attribute(_ZONE, found[_ZONE])
+        identity += attribute(_ZONE, found[_ZONE])
     return Flow(
         family=version,
         protocol=protocol[_PROTO_NUM][0],
@@ -125,27 +132,3 @@ def _flow(body: bytes) -> Flow:
         mark=int.from_bytes(found.get(_MARK, b""), "big"),
         identity=identity,
     )
-
-
-def _message(kind: int, flags: int, family: int, attributes: bytes) -> bytes:
-    return struct.pack("=IHHIIBBH", 20 + len(attributes), kind, flags, 0, 0, family, 0, 0) + attributes
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return struct.pack("=HH", 4 + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    position = 0
-    while position + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, position)
-        yield kind & 0x3FFF, data[position + 4 : position + length]
-        position += (length + 3) & ~3
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    position = 0
-    while position + 16 <= len(data):
-        length, kind, flags = struct.unpack_from("=IHH", data, position)
-        yield kind, flags, data[position + 16 : position + length]
-        position += (length + 3) & ~3

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a gateway keeps: its published generation, and the transaction that is open, if any.
 
-The generation is ``state.json`` in the configuration folder (0600, replaced by one rename). A
-transaction and what it staged live in the runtime folder: a reboot ends it, and what is left is the
-previous generation.
+The generation is ``state.json`` in the configuration folder (0600, replaced by one rename), sealed with a
+checksum; ``state.previous.json`` is the one before it, which is used while that one is damaged. A transaction
+and what it staged live in the runtime folder: a reboot ends it, and what is left is the last generation.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -50,12 +51,29 @@ def digest(state: State) -> str:
     return hashlib.sha256(to_json(plain).encode()).hexdigest()
 
 
+def _sealed(text: str) -> str:
+    """Return the JSON of a state with its checksum before it."""
+    return f'{{"sha256":"{hashlib.sha256(text.encode()).hexdigest()}","state":{text}}}\n'
+
+
+_SEAL = re.compile(r'\{"sha256":"([0-9a-f]{64})","state":(.*)\}\n', re.DOTALL)
+
+
+def _unsealed(text: str) -> str:
+    """Return the JSON of a state. Raises ValueError unless it is what was sealed, to the byte."""
+    match = _SEAL.fullmatch(text)
+    if match is None or hashlib.sha256(match[2].encode()).hexdigest() != match[1]:
+        raise ValueError("its checksum does not fit" if match else "it is cut off, or not ours")
+    return match[2]
+
+
 class Store:
     """The files of one gateway."""
 
     def __init__(self, system: System) -> None:
         self.system = system
         self._generation = system.configuration / "state.json"
+        self._previous = system.configuration / "state.previous.json"
         self._transaction = system.runtime / "transaction.json"
         self._staged = system.runtime / "staged"
         self._choices = system.runtime / "choices.json"
@@ -72,14 +90,30 @@ class Store:
             os.close(descriptor)
 
     def generation(self, sections: Collection[str] = SECTIONS) -> State:
-        """Return the published generation, of its sections these; the empty state on a host that has none."""
-        text = self.system.read_file(self._generation)
-        if text is None:
-            return State()
+        """Return the published generation, of its sections these; the empty state on a host that has none.
+
+        While it is damaged, the generation before it. Raises StoreError when that is damaged or missing, too.
+        """
+        return self.generation_or_previous(sections)[0]
+
+    def generation_or_previous(self, sections: Collection[str] = SECTIONS) -> tuple[State, Optional[str]]:
+        """Return the generation, and what is wrong with it when that is why it is the one before."""
         try:
-            return from_json(text, sections)
+            return self._read(self._generation, sections) or State(), None
         except ValueError as error:
-            raise StoreError(f"{self._generation} is damaged ({error}); remove it to start from nothing") from error
+            damage = f"{self._generation} is damaged ({error})"
+        try:
+            previous = self._read(self._previous, sections)
+        except ValueError as error:
+            raise StoreError(f"{damage}, and so is {self._previous}; remove both to start from nothing") from error
+        if previous is None:
+            raise StoreError(f"{damage}; remove it to start from nothing")
+        return previous, f"{damage}: the generation before it is used until site.yml is run"
+
+    def _read(self, path: Path, sections: Collection[str]) -> Optional[State]:
+        """Return the state in a file, None when there is no file. Raises ValueError when it is damaged."""
+        text = self.system.read_file(path)
+        return None if text is None else from_json(_unsealed(text), sections)
 
     def stamp(self) -> Optional[tuple[int, ...]]:
         """Return what is another after each publication; None when nothing is published."""
@@ -93,8 +127,18 @@ class Store:
         """Make a state the published generation, by one rename. The empty state leaves no file."""
         if state == State():
             self.system.remove_file(self._generation)
-        elif self.system.read_file(self._generation) != (text := to_json(state)):
-            self.system.write_file(self._generation, text)
+            self.system.remove_file(self._previous)
+            return
+        text = _sealed(to_json(state))
+        try:
+            if self.system.read_file(self._generation) == text:
+                return
+            good = self._read(self._generation, SECTIONS) is not None
+        except ValueError:
+            good = False  # the generation before it stays the last good one
+        if good:
+            self.system.link_file(self._previous, self._generation)
+        self.system.write_file(self._generation, text)
 
     def choices(self) -> dict[int, Choice]:
         """Return what the agent chose last; nothing after a reboot, or when the file is damaged."""

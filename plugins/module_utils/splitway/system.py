@@ -34,6 +34,8 @@ class SystemFailure(Exception):
 class System:
     """The host that we run on. Tests put a recording or read-only one in its place."""
 
+    root = Path("/")  # of what lies neither in our folders nor in the kernel's
+
     def __init__(self, configuration: Path = CONFIGURATION, runtime: Path = RUNTIME, log: Path = LOG) -> None:
         self.configuration = configuration
         self.runtime = runtime
@@ -150,6 +152,37 @@ class System:
         """Write a line to the system's journal; nothing where there is none."""
         syslog.openlog(identifier, 0, syslog.LOG_DAEMON)
         syslog.syslog(syslog.LOG_INFO, text)
+
+    def link_file(self, path: Path, existing: Path) -> None:
+        """Give an existing file a second name, in place of the file that has that name now."""
+        self.commands.append(f"link {path} {existing}")
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        os.link(existing, temporary)
+        os.rename(temporary, path)
+
+    def read_link(self, path: Path) -> Optional[str]:
+        """Return where a symbolic link leads, None when there is none."""
+        try:
+            return os.readlink(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write_link(self, path: Path, target: str) -> None:
+        """Make a symbolic link, in place of the one that is there, by one rename."""
+        self.commands.append(f"link {path} {target}")
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        os.rename(temporary, path)
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove a folder and all that is in it; nothing when it does not exist."""
+        self.commands.append(f"remove {path}")
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            pass
 
     def remove_file(self, path: Path) -> None:
         """Remove a file; nothing when it does not exist."""

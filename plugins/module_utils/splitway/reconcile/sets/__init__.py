@@ -8,7 +8,7 @@ since every named interval set on the host slows each answer of dnsmasq down (fa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ...state import AddressSet
 from ...system import System
@@ -32,10 +32,26 @@ def learned(desired: tuple[AddressSet, ...]) -> tuple[AddressSet, ...]:
     return tuple(item for item in desired if item.timeout is not None)
 
 
+def read_learned(system: System, backend: str) -> dict[str, KernelSet]:
+    """Return the kernel's learned sets, with their members. Raises ReconcileError when a tool fails."""
+    found = ipset.read(system) if backend == IPSET else nftables.read_members(system)
+    return {name: kernel for name, kernel in found.items() if kernel.timeout is not None}
+
+
 def members(system: System, backend: str) -> dict[str, set[str]]:
     """Return the addresses of each learned set as they are now."""
-    found = ipset.read(system) if backend == IPSET else nftables.read_members(system)
-    return {name: set(kernel.remaining()) for name, kernel in found.items() if kernel.timeout is not None}
+    return {name: set(kernel.remaining()) for name, kernel in read_learned(system, backend).items()}
+
+
+def renew(
+    system: System, backend: str, added: Mapping[str, Mapping[str, int]], removed: Mapping[str, Iterable[str]]
+) -> None:
+    """Give learned addresses (set → address → seconds) this much time from now, then take others out of their sets.
+
+    What is there already is refreshed, what is not there any more is no error. Raises ReconcileError that names the
+    set, when it does not exist.
+    """
+    (ipset if backend == IPSET else nftables).renew(system, added, removed)
 
 
 def plan(desired: tuple[AddressSet, ...], current: Current) -> tuple[Change, ...]:

@@ -6,12 +6,15 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Iterable, Mapping
 from typing import Optional
 
 from ...state import AddressSet
 from ...system import System, SystemFailure
 from ..base import ReconcileError
 from .model import LEARNED_SIZE, OWNED, KernelSet, Step
+
+LONGEST_TIMEOUT = 2147483  # seconds; linux/netfilter/ipset/ip_set.h: IPSET_MAX_TIMEOUT
 
 STATIC_SIZE = 1048576  # an upper bound only: a set takes memory for what it holds
 
@@ -96,6 +99,16 @@ def write(system: System, steps: list[Step]) -> None:
     restore(system, [line for step in wanted for line in _lines(step)])
     restore(system, [line for step in wanted if step.rebuild for line in _rest(system, step)])
     destroy(system, [step.name for step in steps if step.desired is None])
+
+
+def renew(system: System, added: Mapping[str, Mapping[str, int]], removed: Mapping[str, Iterable[str]]) -> None:
+    """Give learned addresses this many seconds, and take others out, in one `ipset restore`. Raises ReconcileError."""
+    lines = [
+        f"add {name} {address} timeout {min(seconds, LONGEST_TIMEOUT)}"
+        for name, addresses in added.items()
+        for address, seconds in addresses.items()
+    ]
+    restore(system, lines + [f"del {name} {address}" for name, addresses in removed.items() for address in addresses])
 
 
 def restore(system: System, lines: list[str]) -> None:

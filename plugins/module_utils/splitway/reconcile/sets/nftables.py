@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
 from ...state import AddressSet
@@ -79,6 +80,24 @@ def write(system: System, steps: list[Step]) -> None:
     nft.run(system, [*flushes, *lines, *(f"table {nft.TABLE} {{\n{block}}}" for block in rules.values())])
     if any(step.desired is None for step in steps):
         nft.drop_empty_table(system)
+
+
+def renew(system: System, added: Mapping[str, Mapping[str, int]], removed: Mapping[str, Iterable[str]]) -> None:
+    """Give learned addresses this many seconds, and take others out, in one transaction. Raises ReconcileError.
+
+    Adding again refreshes nothing, and deleting what is not there fails: all are added, deleted, and added anew,
+    which no packet sees half of.
+    """
+    lines = []
+    for name, addresses in [*added.items(), *removed.items()]:
+        plain = ", ".join(addresses)
+        if plain:
+            lines += [f"{action} element {nft.TABLE} {name} {{ {plain} }}" for action in ("add", "delete")]
+    for name, times in added.items():
+        timed = ", ".join(f"{address} timeout {left}s expires {left}s" for address, left in times.items())
+        if timed:
+            lines.append(f"add element {nft.TABLE} {name} {{ {timed} }}")
+    nft.run(system, lines)
 
 
 def _lines(step: Step, fresh: dict[str, KernelSet]) -> list[str]:

@@ -39,13 +39,14 @@ class Healer:
         self._wake = asyncio.Event()
         self._heard: set[str] = set()
         self._looks: fingerprint.Fingerprints = {}
-        self._baseline: fingerprint.Fingerprints = {}
-        self._sizes: dict[str, int] = {}
+        self._baseline: dict[str, object] = {}  # section → its look when it was in order
+        self.sizes: dict[str, int] = {}  # entries by ipset, at the last look
         self._whole_at = 0.0
         self._attempts: Counter[str] = Counter()  # section → failures, one after the other
         self._retry_at: dict[str, float] = {}
         self.failures: dict[str, str] = {}  # section → why it cannot be healed
         self.healed: Counter[str] = Counter()  # section → changes brought back since the start
+        self.refilled = 0  # learned addresses put back since the start
         self.readings = peers.Readings({}, {})  # of WireGuard, at the last look
 
     def listen(self) -> None:
@@ -100,14 +101,20 @@ class Healer:
         whole = now - self._whole_at >= WHOLE
         if not suspected and not whole and not self._store.transaction():
             return None
-        done = heal(self._store, lambda: state, SECTIONS if whole else suspected, self._refill)
+        looked_at = SECTIONS if whole else suspected
+        done = heal(self._store, lambda: state, looked_at, self._refill)
         if done.busy:
-            self._heard |= heard
+            self._heard |= suspected
             return done
         if whole:
             self._whole_at = now
+        # A look shows a section in order if a comparison *after* it found nothing: no fault slips in between.
+        for section in looked_at:
+            if section in done.changes or section in done.failures:
+                self._baseline.pop(section, None)
+            elif section in self._looks:
+                self._baseline[section] = self._looks[section]
         self._note(done, now)
-        self._take_baseline(state)
         return done
 
     def _different(self, state: State) -> set[str]:
@@ -118,19 +125,13 @@ class Healer:
         self.readings = readings
         sizes = fingerprint.sizes(self._store.system, state.backend)
         looks = fingerprint.take(self._store.system, state, readings, sizes)
-        found = {section for section, look in looks.items() if look != self._baseline.get(section, look)}
-        if fingerprint.emptied(self._sizes, sizes):
+        found = {
+            section for section in looks if section not in self._baseline or looks[section] != self._baseline[section]
+        }
+        if fingerprint.emptied(self.sizes, sizes):
             found.add("sets")
-        self._sizes, self._looks = sizes, looks
+        self.sizes, self._looks = sizes, looks
         return found
-
-    def _take_baseline(self, state: State) -> None:
-        """Remember how the host looks when all is well; what could not be healed is tried by the clock instead."""
-        try:
-            self._different(state)
-            self._baseline = self._looks
-        except FAILURES as error:
-            log.warning("looking at the host: %s", error)
 
     def _note(self, done: Healing, now: float) -> None:
         if done.rolled_back:
@@ -140,6 +141,7 @@ class Healer:
             log.warning("healed %s: %s", section, "; ".join(f"{change.action} {change.what}" for change in changes[:5]))
             entry = audit.Entry(audit.Reason("agent", "healed"), section, changes, states=(self._generation.state,))
             audit.record(self._store.system, entry, time.time())
+        self.refilled += done.refilled
         if done.refilled:
             log.warning("healed sets: %d learned addresses put back", done.refilled)
         for section, message in done.failures.items():

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The agent's healing on a whole gateway in a namespace: what breaks is back within seconds, and only that."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import pytest
+from namespaces import NamespaceSystem, Network, run_here, wait_for
+
+from splitway.agent import peers
+from splitway.agent.generation import Generation
+from splitway.agent.healing import Healer
+from splitway.compiler import compile_state
+from splitway.reconcile.dns.text import UNIT, paths
+from splitway.reconcile.wireguard.live import unit_of
+from splitway.state import SECTIONS, State
+from splitway.store import Store
+from splitway.topology import parse
+from splitway.transaction import begin, bring, commit, drift
+
+PROMISED = 5.0  # seconds
+
+
+def key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def operator(backend: str) -> dict[str, Any]:
+    return {
+        "splitway_backend": backend,
+        "splitway_server": {"addresses": ["10.8.0.1/24", "fdcc::1/64"], "listen_port": 51999},
+        "splitway_dns": {"servers": ["10.90.0.9"]},
+        "splitway_upstreams": [
+            {"name": "us", "endpoint": "10.90.0.8:51820", "public_key": key(), "addresses": ["10.64.0.2/32"]}
+        ],
+        "splitway_clients": [
+            {
+                "name": "alice",
+                "addresses": ["10.8.0.2", "fdcc::2"],
+                "public_key": key(),
+                "upstream": "us",
+                "rules": [
+                    {"domain": "films.example", "egress": "us"},
+                    {"network": "198.51.100.0/24", "egress": "us"},
+                ],
+            }
+        ],
+    }
+
+
+def run_site(store: Store, variables: dict[str, Any]) -> State:
+    """Do what a run of site.yml does."""
+    begin(store, "run")
+    state = compile_state(parse(variables), store.generation().numbers)
+    for section in SECTIONS:
+        backend = state.backend if section in ("sets", "marks") else None
+        bring(store, section, getattr(state, section), backend=backend, transaction="run", purge=True)
+    commit(store, "run", state.numbers)
+    return store.generation()
+
+
+class Running:
+    """An agent's healing in a thread of its own, in the test's namespace."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.refilled: list[str] = []
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        endpoints = peers.Endpoints(self.store.system.configuration / "endpoints.json")
+        self.healer = Healer(self.store, Generation(self.store), endpoints, self._refill)
+        self.healer.listen()
+        loop = asyncio.create_task(self.healer.run(asyncio.to_thread, lambda: None))
+        self._started.set()
+        await self._stop.wait()
+        loop.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await loop
+
+    def _refill(self, _state: State) -> Collection[str]:
+        return self.refilled
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        assert self._started.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+
+
+@pytest.fixture(params=["ipset", "nftables"])
+def gateway(request: pytest.FixtureRequest, system: NamespaceSystem, network: Network) -> Store:
+    """A gateway as site.yml left it, with an uplink on which nobody answers."""
+    web = network.host("web")
+    network.connect(web, "uplink", ("10.90.0.1/24",), ("10.90.0.9/24",))
+    run_here("ip", "route", "add", "default", "via", "10.90.0.9")
+    store = Store(system)
+    run_site(store, operator(request.param))
+    assert not any(drift(store, store.generation()).values())
+    return store
+
+
+@pytest.fixture
+def agent(gateway: Store) -> Iterator[Running]:
+    with Running(gateway) as running:
+        wait_for(lambda: running.healer.readings.peers, "the first look")
+        yield running
+
+
+def assert_healed(store: Store, since: float) -> None:
+    """Everything is as it should be again, in time."""
+    wait_for(lambda: not any(drift(store, store.generation()).values()), "no drift", timeout=PROMISED + 5)
+    assert time.monotonic() - since < PROMISED
+
+
+def kill(store: Store, unit: str) -> None:
+    store.system.units.kill(unit, signal.SIGKILL)  # type: ignore[attr-defined]
+
+
+FAULTS = {
+    "a tunnel deleted": lambda _: run_here("ip", "link", "delete", "wg-up-1"),
+    "wireguard-go of a tunnel killed": lambda store: kill(store, unit_of("wg-up-1")),
+    "wireguard-go of the clients' side killed": lambda store: kill(store, unit_of("wg0")),
+    "dnsmasq killed": lambda store: kill(store, UNIT),
+    "the ruleset flushed": lambda _: run_here("nft", "flush", "ruleset"),
+    "the rules flushed": lambda _: run_here("ip", "rule", "flush"),
+    "the IPv6 rules flushed": lambda _: run_here("ip", "-6", "rule", "flush"),
+    "a table emptied": lambda _: run_here("ip", "route", "flush", "table", "101"),
+    "a floor removed": lambda _: run_here("ip", "-6", "route", "del", "unreachable", "default", "table", "101"),
+    "an address removed": lambda _: run_here("ip", "address", "flush", "dev", "wg0"),
+    "a link down": lambda _: run_here("ip", "link", "set", "wg-up-1", "down"),
+    "a client removed": lambda _: run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "remove"),
+    "a tunnel's peer removed": lambda _: run_here("wg", "set", "wg-up-1", "peer", peer_of("wg-up-1"), "remove"),
+    "dnsmasq's names edited": lambda store: paths(store.system).names.write_text("server=/films.example/10.0.0.1\n"),
+    "forwarding switched off": lambda _: run_here("sysctl", "-q", "-w", "net.ipv4.ip_forward=0"),
+}
+"""What somebody does by hand, or what dies."""
+
+
+def peer_of(interface: str) -> str:
+    return run_here("wg", "show", interface, "peers").split()[0]
+
+
+def test_each_fault_is_healed_in_time(agent: Running) -> None:
+    for fault, injure in FAULTS.items():
+        began = time.monotonic()
+        injure(agent.store)
+        try:
+            assert_healed(agent.store, began)
+        except AssertionError as error:
+            raise AssertionError(f"{fault}: {error}; {agent.healer.failures}") from error
+
+
+def test_two_faults_at_once_and_a_healthy_host_is_left_alone(agent: Running) -> None:
+    began = time.monotonic()
+    FAULTS["the ruleset flushed"](agent.store)
+    FAULTS["wireguard-go of the clients' side killed"](agent.store)
+    assert_healed(agent.store, began)
+    wait_for(lambda: sum(agent.healer.healed.values()) > 0, "the healing counted")
+    agent.healer.healed.clear()
+    time.sleep(PROMISED)  # nothing is to happen, which cannot be waited for
+    assert not agent.healer.healed
+
+
+def test_a_client_is_found_again_where_it_was(agent: Running) -> None:
+    run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "endpoint", "10.90.0.77:1234")
+    wait_for(
+        lambda: any(peer.endpoint == "10.90.0.77:1234" for peer in agent.healer.readings.peers.values()), "remembered"
+    )
+    kill(agent.store, unit_of("wg0"))
+    wait_for(lambda: "10.90.0.77:1234" in _endpoints(), "the endpoint to be set again", PROMISED)
+
+
+def _endpoints() -> str:
+    return run_here("sh", "-c", "wg show wg0 endpoints 2>/dev/null || true")
+
+
+def test_sets_that_a_stranger_empties_are_filled_again(agent: Running) -> None:
+    store = agent.store
+    state = store.generation()
+    name = next(item.name for item in state.sets if item.timeout and item.family == 4)
+    nft_set = ("set", "inet", "splitway", name)
+    add, flush = {
+        "ipset": (("ipset", "add", name, "198.18.0.1"), ("ipset", "flush", name)),
+        "nftables": (("nft", "add", "element", *nft_set[1:], "{ 198.18.0.1 }"), ("nft", "flush", *nft_set)),
+    }[state.backend]
+    run_here(*add)
+    wait_for(lambda: agent.healer.sizes.get(name, 1) == 1, "the entry to be seen")
+    agent.refilled.append("198.18.0.1")
+    began = time.monotonic()
+    run_here(*flush)
+    wait_for(lambda: agent.healer.refilled > 0, "the journal to be asked", PROMISED)
+    assert_healed(store, began)
+
+
+def test_what_a_run_changes_is_left_alone(agent: Running) -> None:
+    store = agent.store
+    begin(store, "run")
+    run_here("ip", "rule", "flush")
+    time.sleep(2)  # an agent that heals now, would have: a rule's event is heard within 0.1 s
+    assert drift(store, store.generation(), ["routes"])["routes"]
+    store.close()
+    assert_healed(store, time.monotonic())
+
+
+def test_a_run_that_never_ends_is_rolled_back(agent: Running) -> None:
+    store = agent.store
+    variables = operator(store.generation().backend)
+    begin(store, "run", deadline=2)
+    state = compile_state(parse(variables), store.generation().numbers)
+    store.stage("routes", state.routes, None, False)
+    run_here("ip", "rule", "flush")
+    store.open("run", deadline=2)
+    wait_for(lambda: store.transaction() is None, "the run to be ended", 10)
+    assert_healed(store, time.monotonic())

@@ -32,7 +32,7 @@ from splitway.state import Routes, Rule, Table, mark_of
 
 MASK = 0x3FFF
 INTERFACES = ("wg-up-1", "wg-up-2", "wg-up-3")
-FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding")
+FORWARDING = ("net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/netfilter/nf_conntrack_acct")
 
 # --- the kernel that is played ---
 

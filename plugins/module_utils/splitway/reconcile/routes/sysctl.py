@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Forwarding: the kernel parameters that a gateway needs, and what they were before.
+"""Forwarding and the counting of bytes: the kernel parameters that a gateway needs, and what they were before.
 
 The values that we found are kept in ``<configuration>/sysctl.before.json`` (each at its first change)
 and put back when the last of our routes goes, unless somebody has changed them since.
@@ -22,6 +22,9 @@ FORWARDING = {
     # Source validation looks at marks: without it the guard's rule makes any rp_filter drop the clients' replies.
     "net/ipv4/conf/all/src_valid_mark": "1",
 }
+
+ACCOUNTING = {"net/netfilter/nf_conntrack_acct": "1"}  # bytes of each flow, which the agent adds up by client
+_ACCOUNTING_MODULE = "nf_conntrack"  # often not loaded before the first rule that asks for a connection's state
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def read(system: System, uplinks: Iterable[str]) -> Parameters:
     """
     wanted = {f"net/ipv6/conf/{name}/accept_ra": "2" for name in sorted(set(uplinks))}
     wanted = {key: value for key, value in wanted.items() if system.sysctl(key) == "1"}
-    wanted.update(FORWARDING)
+    wanted.update({**FORWARDING, **ACCOUNTING})
     before = json.loads(system.read_file(_record(system)) or "{}")
     now = {key: system.sysctl(key) for key in {**wanted, **before}}
     return Parameters(now, wanted, before)
@@ -58,8 +61,8 @@ def plan(parameters: Parameters) -> Iterator[Change]:
     """Yield what switches forwarding on. A family that this kernel does not have is left out."""
     for key, value in parameters.wanted.items():
         now = parameters.now.get(key)
-        if now is not None and now != value:
-            yield Change(CHANGE, f"parameter {key}", now, value, Setting(key, value))
+        if now != value and (now is not None or key in ACCOUNTING):
+            yield Change(CHANGE, f"parameter {key}", now or "", value, Setting(key, value))
 
 
 def plan_removal(parameters: Parameters) -> Iterator[Change]:
@@ -72,6 +75,8 @@ def apply(system: System, setting: Setting) -> None:
     """Set one parameter, and record what it was; or put it back. Raises SystemFailure."""
     record = _record(system)
     before = json.loads(system.read_file(record) or "{}")
+    if setting.key in ACCOUNTING and setting.value is not None and system.sysctl(setting.key) is None:
+        system.run("modprobe", _ACCOUNTING_MODULE)
     now = system.sysctl(setting.key)
     if setting.value is not None:
         if setting.key not in before and now is not None:
@@ -79,7 +84,7 @@ def apply(system: System, setting: Setting) -> None:
         system.set_sysctl(setting.key, setting.value)
         return
     value = before.pop(setting.key, None)
-    ours = FORWARDING.get(setting.key, "2")
+    ours = {**FORWARDING, **ACCOUNTING}.get(setting.key, "2")
     if value is not None and now == ours:
         system.set_sysctl(setting.key, value)
     if before:

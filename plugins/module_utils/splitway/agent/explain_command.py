@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``splitway explain``: why a client's packets go where they go, by what is on this host now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Optional
+
+from ..choices import with_choices
+from ..explain import ExplainError, Explanation, Facts, Hop, Resolved, explain
+from ..explain.subject import PROTOCOLS, find_client, read_destination
+from ..explain.text import explanation_text
+from ..reconcile.sets.lookup import lookup
+from ..state import State, to_data
+from ..store import Store
+from ..system import System, SystemFailure
+from .errors import AgentError
+
+HELP = "why a client's traffic to a name or an address goes where it goes"
+
+PATIENCE = 2.0  # seconds for each question to dnsmasq
+HOSTS = Path("/etc/hosts")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("--client", required=True, metavar="NAME", help="a client's name, or one of its addresses")
+    parser.add_argument("--to", required=True, metavar="DESTINATION", help="a name or an address")
+    parser.add_argument("--port", type=int, help="the port; today's rules do not look at it")
+    parser.add_argument("--proto", choices=PROTOCOLS, help="the protocol; today's rules do not look at it")
+    parser.add_argument("--json", action="store_true", help="print data, for programs")
+
+
+def run(options: argparse.Namespace, system: System) -> int:
+    """Print the explanation. Raises AgentError, SystemFailure."""
+    try:
+        explanation = explain_here(system, options.client, options.to, options.port, options.proto)
+    except ExplainError as error:
+        raise AgentError(str(error)) from error
+    except PermissionError as error:
+        raise AgentError("only root may read this gateway's state: run this with sudo") from error
+    as_json = json.dumps(to_data(explanation), indent=2, ensure_ascii=False) + "\n"
+    sys.stdout.write(as_json if options.json else explanation_text(explanation))
+    return 0
+
+
+def explain_here(
+    system: System, client: str, destination: str, port: Optional[int] = None, protocol: Optional[str] = None
+) -> Explanation:
+    """Return the explanation by this host's state, kernel and dnsmasq. Raises ExplainError, SystemFailure."""
+    store = Store(system)
+    state = with_choices(store.generation(), store.choices())
+    if state == State():
+        raise ExplainError("this host is no gateway yet: run site.yml for it")
+    find_client(state, client)  # what is mistyped is told before dnsmasq is asked
+    what = read_destination(destination)
+    named = what.family is None
+    # First the question, which puts the addresses into their sets as a client's would; then the look at the sets.
+    resolved = resolve(state, what.text) if named else None
+    with lookup(system, state.backend) as holds:
+        facts = Facts(
+            resolved=resolved,
+            in_hosts_file=named and in_hosts_file(system, what.text),
+            holds=holds,
+            route=lambda source, address, mark: route(system, state, source, address, mark),
+        )
+        return explain(state, client, destination, facts, port, protocol)
+
+
+def resolve(state: State, name: str) -> Resolved:
+    """Return what our dnsmasq answers now, as to a client."""
+    if state.server is None or not state.server.addresses:
+        return Resolved(failure="the gateway has no address of its own")
+    try:
+        import dns.exception
+        import dns.message
+        import dns.query
+        import dns.rcode
+        import dns.rdatatype
+    except ImportError:
+        return Resolved(failure="the Python library dnspython is not installed")
+    server = state.server.addresses[0].partition("/")[0]
+    addresses: list[str] = []
+    for kind in (dns.rdatatype.A, dns.rdatatype.AAAA):
+        try:
+            answer, _ = dns.query.udp_with_fallback(dns.message.make_query(name, kind), server, timeout=PATIENCE)
+        except dns.exception.Timeout:
+            return Resolved(failure=f"no answer from {server} within {PATIENCE:.0f} s")
+        except (dns.exception.DNSException, OSError) as error:
+            return Resolved(failure=f"{server}: {error}")
+        if answer.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            return Resolved(failure=f"{server} says {dns.rcode.to_text(answer.rcode())}")
+        addresses += [item.address for rrset in answer.answer if rrset.rdtype == kind for item in rrset]
+    return Resolved(tuple(addresses))
+
+
+def in_hosts_file(system: System, name: str) -> bool:
+    """Return whether the host's own file has the name, from which dnsmasq answers."""
+    lines = (system.read_file(HOSTS) or "").lower().splitlines()
+    return any(name in line.partition("#")[0].split()[1:] for line in lines)
+
+
+def route(system: System, state: State, source: str, address: str, mark: int) -> Hop:
+    """Return where the kernel leads a client's packet with this mark."""
+    interface = state.marks.interface if state.marks else ""
+    question = ("get", address, "from", source, "iif", interface, "mark", f"{mark:#x}")
+    try:
+        found = json.loads(system.read("ip", "-6" if ":" in address else "-4", "-j", "route", *question))[0]
+    except SystemFailure as error:
+        return Hop(refused=str(error).rpartition(": ")[2])
+    via = found.get("gateway") or found.get("via", {}).get("host")
+    return Hop(found.get("dev"), via, local=found.get("type") in ("local", "broadcast", "anycast"))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sets in the operator's words, and what dnsmasq does with a name."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..state import State
+
+_SET = re.compile(r"sw[46]([dnpsm])(\d*)(?:_[0-9a-f]+)?")
+_LIST_KEY = "set:list/"
+_CROWD = "names in "  # how a set of names that are in very many lists begins its comment
+
+OWN_RULES, METADATA, SPECIAL = "own rules", "cloud metadata", "special ranges"
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What dnsmasq puts a name's addresses into."""
+
+    line: str  # the domain of the one line that it obeys, the longest
+    domains: dict[str, str]  # set → the domain that brought it into the line
+
+
+def fill_of(lines: Sequence[str], name: str) -> Fill:
+    """Return the sets of the name's line; none when no line is for it or a parent."""
+    found: dict[str, list[str]] = {}
+    parents = _with_parents(name)
+    wanted = frozenset(parents)
+    for line in lines:
+        domain, _, sets = line.partition("/")[2].partition("/")
+        if domain in wanted:
+            found[domain] = [entry.rpartition("#")[2] for entry in sets.split(",")]
+    mine = [parent for parent in parents if parent in found]
+    if not mine:
+        return Fill("", {})
+    # A line names the sets of its parents' lists, too: a set belongs to the shortest domain that has it.
+    origin = {entry: domain for domain in mine for entry in found[domain]}
+    return Fill(mine[0], {entry: origin[entry] for entry in found[mine[0]]})
+
+
+def _with_parents(name: str) -> list[str]:
+    """Return the name and its parents, the longest first."""
+    labels = name.split(".")
+    return [".".join(labels[start:]) for start in range(len(labels))]
+
+
+class Words:
+    """Sets → words. Where the backend has no such set (networks, nftables) its number tells the list."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @functools.cached_property
+    def _comments(self) -> dict[str, str]:
+        return {entry.name: entry.comment for entry in self._state.sets}
+
+    @functools.cached_property
+    def _lists(self) -> dict[int, str]:
+        numbers = self._state.numbers.items()
+        return {number: key[len(_LIST_KEY) :] for key, number in numbers if key.startswith(_LIST_KEY)}
+
+    def of_set(self, name: str) -> str:
+        """Return what the set holds."""
+        comment = self._comments.get(name, "")
+        if comment.startswith("rules "):
+            return OWN_RULES
+        if comment:
+            return comment
+        match = _SET.fullmatch(name)
+        if match is None:
+            return name
+        letter, number = match.groups()
+        if letter in "sm":
+            return SPECIAL if letter == "s" else METADATA
+        listed = self._lists.get(int(number or 0))
+        return OWN_RULES if listed is None else f"list {listed}"
+
+    def of_rule(self, sets: Sequence[str]) -> str:
+        """Return the words of a rule: its list's."""
+        words = [self.of_set(name) for name in sets]
+        return next((word for word in words if not word.startswith(_CROWD)), words[0] if words else "nothing")

@@ -10,7 +10,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from splitway.agent import peers
 from splitway.agent.generation import Generation
 from splitway.agent.healing import Healer
 from splitway.compiler import compile_state
+from splitway.reconcile import sets
 from splitway.reconcile.dns.text import UNIT, paths
 from splitway.reconcile.wireguard.live import unit_of
 from splitway.state import SECTIONS, State
@@ -73,7 +74,7 @@ class Running:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.refilled: list[str] = []
+        self.journal: tuple[str, ...] = ()  # the command by which it puts back what it knows
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
 
@@ -90,8 +91,10 @@ class Running:
         with contextlib.suppress(asyncio.CancelledError):
             await loop
 
-    def _refill(self, _state: State) -> Collection[str]:
-        return self.refilled
+    def _refill(self, _state: State) -> int:
+        if self.journal:
+            run_here(*self.journal)
+        return len(self.journal)
 
     def __enter__(self) -> Running:
         self._thread.start()
@@ -196,15 +199,16 @@ def test_sets_that_a_stranger_empties_are_filled_again(agent: Running) -> None:
     name = next(item.name for item in state.sets if item.timeout and item.family == 4)
     nft_set = ("set", "inet", "splitway", name)
     add, flush = {
-        "ipset": (("ipset", "add", name, "198.18.0.1"), ("ipset", "flush", name)),
+        "ipset": (("ipset", "add", "-exist", name, "198.18.0.1"), ("ipset", "flush", name)),
         "nftables": (("nft", "add", "element", *nft_set[1:], "{ 198.18.0.1 }"), ("nft", "flush", *nft_set)),
     }[state.backend]
     run_here(*add)
+    agent.journal = add
     wait_for(lambda: agent.healer.sizes.get(name, 1) == 1, "the entry to be seen")
-    agent.refilled.append("198.18.0.1")
     began = time.monotonic()
     run_here(*flush)
-    wait_for(lambda: agent.healer.refilled > 0, "the journal to be asked", PROMISED)
+    assert not sets.members(store.system, state.backend)[name]
+    wait_for(lambda: sets.members(store.system, state.backend)[name], "the entry to be back", PROMISED)
     assert_healed(store, began)
 
 

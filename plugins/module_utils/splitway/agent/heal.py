@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..choices import with_choices
-from ..reconcile import flows, sets, wireguard
+from ..reconcile import wireguard
 from ..reconcile.base import Change, additions, removals
 from ..reconcile.sections import RECONCILERS
 from ..state import SECTIONS, State
 from ..store import Store
 from ..transaction import FAILURES, end_expired
 
-Refill = Callable[[State], Collection[str]]
-"""Puts what the journal knows into the learned sets that lack it; returns the addresses."""
+Refill = Callable[[State], int]
+"""Puts what the journal knows into the learned sets that lack it; returns how many addresses."""
 
 
 @dataclass(frozen=True)
@@ -100,25 +100,6 @@ class _Healer:
 
     def _refill_sets(self) -> None:
         try:
-            added = self._refill(self.state)
-            self.refilled = len(added)
-            judge_again(self.store, self.state, added)
+            self.refilled = self._refill(self.state)
         except FAILURES as error:
             self.failures["sets"] = str(error)
-
-
-def judge_again(store: Store, state: State, addresses: Collection[str]) -> tuple[Change, ...]:
-    """End the flows to these addresses that go another way than the rules say now.
-
-    They began before their address was learned, or while its set had lost it. Call with the lock held.
-    """
-    if not addresses or state.marks is None:
-        return ()
-    there = frozenset(addresses)
-    found = [flow for flow in flows.read(store.system, state.marks) if flow.destination in there]
-    if not found:
-        return ()
-    learned = sets.members(store.system, state.backend)
-    changes = flows.plan(None, (), state.marks, state.sets, learned, found)
-    flows.apply(store.system, changes)
-    return changes

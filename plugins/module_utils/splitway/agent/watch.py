@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
+from ..reconcile.netlink import attributes, messages
 from ..state import SECTIONS, State
 from ..system import NETLINK_NETFILTER
 
@@ -63,7 +64,7 @@ class Events:
             for data in _received(channel):
                 if data is None:  # more than the socket could hold
                     return frozenset(SECTIONS)
-                for kind, body in _messages(data):
+                for kind, _flags, body in messages(data):
                     heard |= sections(kind, body, about)
         return frozenset(heard)
 
@@ -127,24 +128,6 @@ def _interface(body: bytes) -> str:
         return ""
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    position = 0
-    while position + 16 <= len(data):
-        length, kind = struct.unpack_from("=IH", data, position)
-        if length < 16:
-            return
-        yield kind, data[position + 16 : position + length]
-        position += (length + 3) & ~3
-
-
 def _attribute(data: bytes, wanted: int) -> bytes:
     """Return the value of the first attribute of a kind, empty when there is none."""
-    position = 0
-    while position + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, position)
-        if length < 4:
-            break
-        if kind & 0x3FFF == wanted:
-            return data[position + 4 : position + length]
-        position += (length + 3) & ~3
-    return b""
+    return next((value for kind, value in attributes(data) if kind == wanted), b"")

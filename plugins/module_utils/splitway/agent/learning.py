@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal at work: answers are read as they come, written down every few seconds, put back where missed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Optional
+
+from ..state import State
+from ..store import Store
+from ..transaction import FAILURES
+from . import learned, warm
+from .answers import Answers
+from .healing import Worker
+from .journal import Journal
+
+EVERY = 5.0  # seconds between writings
+WARM_AGAIN = 30.0  # seconds until dnsmasq is asked again when it did not answer
+
+log = logging.getLogger("splitway")
+
+
+class Learning:
+    """What the agent knows of names and their addresses."""
+
+    def __init__(self, store: Store, journal: Journal) -> None:
+        self._store, self.journal = store, journal
+        self._state = State()
+        self._names = learned.Names(())
+        self._answers: Optional[Answers] = None
+        self._warming: Optional[asyncio.Task[None]] = None
+
+    def configure(self, state: State) -> None:
+        """Go by another generation from now on."""
+        addresses = self._state.server.addresses if self._state.server else ()
+        self._state, self._names = state, learned.Names(state.dns.lines if state.dns else ())
+        if state.server and (self._answers is None or state.server.addresses != addresses):
+            self._listen(state.server.addresses, state.server.interface)
+        if self._warming:
+            self._warming.cancel()
+        if state.agent and state.agent.warm_up and state.server and self._names.domains:
+            self._warming = asyncio.create_task(self._warm_up(str(state.server.addresses[0]).partition("/")[0]))
+
+    def _listen(self, addresses: tuple[str, ...], interface: str) -> None:
+        loop = asyncio.get_running_loop()
+        if self._answers:
+            loop.remove_reader(self._answers)
+            self._answers.close()
+        self._answers = Answers(addresses)
+        self._answers.bind(interface)
+        loop.add_reader(self._answers, self._read, self._answers)
+
+    def _read(self, answers: Answers) -> None:
+        learned.record(self.journal, self._names, answers.read(), time.time())
+
+    def refill(self, state: State) -> int:
+        """Give the learned sets what they lack; return how many addresses. Blocks; call with the lock held."""
+        if state.agent is None:
+            return 0
+        now = time.time()
+        names = learned.Names(state.dns.lines if state.dns else ())
+        done = learned.refill(self._store.system, state, self.journal, names, now)
+        learned.end_flows(self._store.system, state, done.addresses)
+        for name, count in done.removed.items():
+            log.info("set %s: %d addresses of names that are on it no longer", name, count)
+        return sum(done.added.values())
+
+    async def run(self, worker: Worker[None]) -> None:
+        """Write down what was answered, for ever."""
+        while True:
+            await asyncio.sleep(EVERY)
+            if self._state.agent is None or self._state.server is None or self._answers is None:
+                continue
+            self._answers.bind(self._state.server.interface)
+            try:
+                await worker(self._write)
+            except FAILURES as error:
+                log.warning("the journal: %s", error)
+            while self.journal.notices:
+                log.error("%s", self.journal.notices.pop())
+
+    def _write(self) -> None:
+        with self._store.lock():
+            if self._store.transaction() is not None:
+                return  # its sets may not be there yet; what was answered waits
+            done = learned.refresh(self._store.system, self._state, self.journal, self._names, time.time())
+            learned.end_flows(self._store.system, self._state, done.addresses)
+
+    async def _warm_up(self, server: str) -> None:
+        with contextlib.suppress(OSError):  # the address is gone again: another generation follows
+            for _ in range(3):  # dnsmasq may be on its way
+                done = await warm.warm_up(server, tuple(self._names.domains), self._note)
+                if done.answered:
+                    log.info("warmed up: %d of %d questions were answered", done.answered, done.asked)
+                    return
+                await asyncio.sleep(WARM_AGAIN)
+
+    def _note(self, name: str, addresses: tuple[str, ...]) -> None:
+        self.journal.note(name, addresses, time.time())
+
+    def close(self) -> None:
+        """Write down what is left to write."""
+        with contextlib.suppress(*FAILURES):
+            self._write()
+        self.journal.close()

@@ -43,6 +43,10 @@ options:
         type: str
         choices: [unreachable, prohibit, throw]
         default: unreachable
+      may_go_direct:
+        description: Whether the agent may replace the floor by C(throw), so that packets leave directly.
+        type: bool
+        default: false
   rules:
     description: All rules, each for IPv4 and IPv6.
     type: list
@@ -123,6 +127,7 @@ OPTIONS = {
             "interface": {"type": "str"},
             "families": {"type": "list", "elements": "int", "default": [4, 6]},
             "floor": {"type": "str", "choices": ["unreachable", "prohibit", "throw"], "default": "unreachable"},
+            "may_go_direct": {"type": "bool", "default": False},
         },
     },
     "rules": {

@@ -41,12 +41,41 @@ options:
         type: str
         required: true
       interface:
-        description: The tunnel. Left out for direct and block.
+        description: The tunnel. Left out for direct, block, and an upstream group.
         type: str
       nat:
         description: Whether clients are masqueraded behind it.
         type: bool
         default: true
+      ways:
+        description:
+          - The numbers that new flows get instead of the egress's own, each with its share. Left out, they get its own.
+          - What the agent has chosen on the gateway comes before this.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          number:
+            description: The number of the egress that they get.
+            type: int
+            required: true
+          weight:
+            description: Its share, beside those of the others.
+            type: int
+            default: 1
+      may_use:
+        description: All numbers that the agent may choose for new flows, beside the egress's own.
+        type: list
+        elements: int
+        default: []
+      may_go_direct:
+        description: Whether the agent may let flows with the egress's own number leave directly.
+        type: bool
+        default: false
+      direct:
+        description: Whether flows with the egress's own number leave directly now.
+        type: bool
+        default: false
   v4:
     description: Clients and policies of IPv4.
     type: dict
@@ -248,6 +277,8 @@ FAMILY = {
     },
 }
 
+WAY = {"number": {"type": "int", "required": True}, "weight": {"type": "int", "default": 1}}
+
 OPTIONS = {
     "interface": {"type": "str", "required": True},
     "tunnels": {"type": "str", "default": "wg-up-"},
@@ -261,6 +292,10 @@ OPTIONS = {
             "name": {"type": "str", "required": True},
             "interface": {"type": "str"},
             "nat": {"type": "bool", "default": True},
+            "ways": {"type": "list", "elements": "dict", "default": [], "options": WAY},
+            "may_use": {"type": "list", "elements": "int", "default": []},
+            "may_go_direct": {"type": "bool", "default": False},
+            "direct": {"type": "bool", "default": False},
         },
     },
     "v4": FAMILY,

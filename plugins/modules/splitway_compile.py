@@ -22,6 +22,10 @@ options:
     description: The upstreams.
     type: list
     elements: dict
+  upstream_groups:
+    description: The upstream groups.
+    type: list
+    elements: dict
   lists:
     description: The lists, by name.
     type: dict
@@ -55,6 +59,9 @@ options:
     type: int
   client_files:
     description: Where clients' configuration files are written.
+    type: dict
+  agent:
+    description: What the agent does beside its duties.
     type: dict
   numbers:
     description: The numbers that the gateway uses already, as M(splitway.gateway.splitway_transaction) returns them.

@@ -59,7 +59,8 @@ def _egress(egress: Egress, choices: Choices, known: frozenset[int]) -> Egress:
     choice = choices.get(egress.number)
     if choice is None or not egress.ways:
         return egress
-    ways = tuple(way for way in choice.ways if way.number in known and way.weight > 0)
+    allowed = known.intersection((egress.number, *egress.may_use))
+    ways = tuple(way for way in choice.ways if way.number in allowed and way.weight > 0)
     direct = choice.direct and egress.may_go_direct
     return dataclasses.replace(
         egress, ways=ways or egress.ways, direct=direct, interface=None if direct else egress.interface

@@ -115,6 +115,7 @@ class Egress:
     interface: Optional[str] = None  # None: direct (number 0), block, or a group
     nat: bool = True
     ways: tuple[Way, ...] = ()  # what new flows get; empty: this number, always. Else a choice may replace them
+    may_use: tuple[int, ...] = ()  # numbers that a choice may give, beside its own
     may_go_direct: bool = False  # on_down: direct
     direct: bool = False  # by a choice: leaves by the host's own routes now
 

@@ -267,7 +267,7 @@ LOOP.append(LOOP)
         (
             f"{RULES}[1].egress",
             "Direct",
-            f'{RULES}[1].egress: "Direct" is not an egress (direct, block or an upstream); did you mean "direct"?',
+            f'{RULES}[1].egress: "Direct" is not an egress (direct, block, an upstream or a group); did you mean "direct"?',
         ),
         (f"{RULES}[1].egress", DELETE, f"{RULES}[1].egress: is required"),
         (f"{RULES}[1].list", DELETE, f"{RULES}[1]: has no match: a rule has exactly one of domain, network, list"),
@@ -279,7 +279,7 @@ LOOP.append(LOOP)
         (
             "splitway_policies.family.default",
             "mars",
-            'splitway_policies.family.default: "mars" is not an egress (direct, block or an upstream)',
+            'splitway_policies.family.default: "mars" is not an egress (direct, block, an upstream or a group)',
         ),
         (f"{ALICE}.policy", "famly", f'{ALICE}.policy: "famly" is not a policy; did you mean "family"?'),
         (
@@ -288,7 +288,7 @@ LOOP.append(LOOP)
             'splitway_default_policy: "famly" is not a policy; did you mean "family"?',
         ),
         (f"{ALICE}.upstream", "us", f"{ALICE}: has a policy and upstream of its own: it can have only one"),
-        (f"{BOB}.upstream", "direct", f'{BOB}.upstream: "direct" is not an upstream'),
+        (f"{BOB}.upstream", "direct", f'{BOB}.upstream: "direct" is not an upstream or a group'),
         (f"{BOB}.upstream", DELETE, f'{BOB}.rules[0].action: "proxy" needs an upstream, and the client has none'),
         (f"{BOB}.rules[0].type", "cidr", f'{BOB}.rules[0].type: "cidr" is not a type of rule (domain or ip)'),
         (

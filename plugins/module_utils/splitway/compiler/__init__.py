@@ -7,10 +7,14 @@ from collections.abc import Mapping
 
 from ..state import AddressSet, Device, Dns, Marks, Peer, State
 from ..topology.model import Topology
-from .egress import BASE, TUNNELS, compile_egresses, compile_routes, compile_tunnels, number_egresses
+from ..topology.numbering import number_owners
+from .agent import compile_agent
+from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses
+from .groups import compile_groups
 from .lists import flatten, used_egresses
 from .numbers import CompileError
 from .policies import Matching, compile_family, compile_matching, number_policies
+from .routes import compile_routes
 
 __all__ = ["CompileError", "compile_state"]
 
@@ -22,7 +26,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     """
     flattened = flatten(topology, numbers)
     egresses = number_egresses(topology, numbers)
-    used = used_egresses(flattened)
+    switchboard = compile_groups(topology, egresses, used_egresses(flattened))
     matching = compile_matching(topology, flattened, numbers)
     policies = number_policies(topology, flattened, numbers)
     sets, networks = _by_backend(matching, topology.backend)
@@ -30,13 +34,13 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
         backend=topology.backend,
         numbers={
             BASE: topology.table_base,
-            **{f"egress:{upstream.name}": egresses[upstream.name] for upstream in topology.upstreams},
+            **{f"egress:{name}": egresses[name] for name in number_owners(topology)},
             **matching.numbers,
             **policies,
         },
         server=_server(topology),
         upstreams=compile_tunnels(topology, egresses),
-        routes=compile_routes(topology, egresses, used),
+        routes=compile_routes(topology, egresses, switchboard),
         sets=sets,
         dns=Dns(
             interface=topology.server.interface,
@@ -49,11 +53,12 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             interface=topology.server.interface,
             tunnels=TUNNELS,
             mask=topology.mark_mask,
-            egresses=compile_egresses(topology, egresses, used),
+            egresses=compile_egresses(topology, egresses, switchboard),
             v4=compile_family(4, topology, flattened, matching, policies, egresses),
             v6=compile_family(6, topology, flattened, matching, policies, egresses),
             networks=networks,
         ),
+        agent=compile_agent(topology, egresses, switchboard),
     )
 
 

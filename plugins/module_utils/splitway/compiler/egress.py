@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Egresses: their numbers, tables, ip rules and tunnels."""
+"""Egresses: their numbers and tunnels."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from ..state import DIRECT, FAMILIES, Device, Egress, Peer, Routes, Rule, Table, classified_bit, mark_of, number_field
+from ..state import DIRECT, FAMILIES, Device, Egress, Peer, number_field
 from ..topology import model
+from ..topology.numbering import counted, member_name, number_owners
+from .groups import Switchboard, default_ways, reach
 from .numbers import CompileError, allocate
 
 TUNNELS = "wg-up-"
@@ -15,23 +18,24 @@ RESERVED_TABLES = frozenset((253, 254, 255))  # default, main, local
 
 
 def number_egresses(topology: model.Topology, numbers: Mapping[str, int]) -> dict[str, int]:
-    """Return egress name → number. `block` has the base itself, upstream N the base plus N.
+    """Return egress name → number. `block` has the base itself, upstream N the base plus N; then groups and members.
 
-    With another base each upstream keeps its N, and so its interface.
+    With another base each keeps its N, and so an upstream its interface.
     """
     base = topology.table_base
     _shift, classified = number_field(topology.mark_mask)
-    names = [upstream.name for upstream in topology.upstreams]
+    names = number_owners(topology)
     limit = (
-        f"splitway_upstreams: {len(names)} upstreams do not fit between splitway_table_base {base} "
+        f"splitway_upstreams: {counted(topology)} do not fit between splitway_table_base {base} "
         f"and the largest number of splitway_mark_mask, {classified - 1}"
     )
     if base >= classified:
         raise CompileError(limit)
     held, before = _moved(numbers, base)
+    taken = {*RESERVED_TABLES, *before, *held.values()}
     held = {key: number for key, number in held.items() if number < classified and number not in RESERVED_TABLES}
-    unused = (number for number in range(base + 1, classified) if number not in {*RESERVED_TABLES, *before})
-    numbered = allocate([[f"egress:{name}"] for name in names], held, unused, limit)
+    unused = (number for number in range(base + 1, classified) if number not in taken)
+    numbered = allocate([[f"egress:{name}"] for name in names], _of_the_same_kind(held, topology), unused, limit)
     return {
         model.DIRECT: DIRECT,
         model.BLOCK: base,
@@ -39,8 +43,22 @@ def number_egresses(topology: model.Topology, numbers: Mapping[str, int]) -> dic
     }
 
 
+def _of_the_same_kind(held: Mapping[str, int], topology: model.Topology) -> dict[str, int]:
+    """Return the numbers whose owner was an upstream and is none now, or the other way round, left out.
+
+    A flow of the upstream would else be taken for one of the group of that name.
+    """
+    groups = {group.name for group in topology.groups}
+    had_members = {name.partition("/")[0] for name in held if not name.endswith("/") and "/" in name}
+    return {
+        key: number
+        for key, number in held.items()
+        if "/" in key or (key in had_members) == (key.partition(":")[2] in groups)
+    }
+
+
 def _moved(numbers: Mapping[str, int], base: int) -> tuple[dict[str, int], frozenset[int]]:
-    """Return key → number of the upstreams by this base, and the numbers by the base before if it was another.
+    """Return key → number of the egresses by this base, and the numbers by the base before if it was another.
 
     Raises CompileError when a number would change its meaning, while tables and flows still have the old one.
     """
@@ -63,17 +81,46 @@ def interface_of(number: int, base: int) -> str:
     return f"{TUNNELS}{number - base}"
 
 
-def compile_egresses(topology: model.Topology, numbers: Mapping[str, int], used: set[str]) -> tuple[Egress, ...]:
-    """Return the egresses that marks can name: direct, block, and the upstreams that are used."""
+def compile_egresses(
+    topology: model.Topology, numbers: Mapping[str, int], switchboard: Switchboard
+) -> tuple[Egress, ...]:
+    """Return the egresses that marks can name: direct, block, and the upstreams, groups and members that are used."""
+    upstreams = {upstream.name: upstream for upstream in topology.upstreams}
     egresses = [
         Egress(DIRECT, model.DIRECT, nat=topology.server.nat),
         Egress(numbers[model.BLOCK], model.BLOCK),
+        *(
+            _through(upstream, upstream.name, topology, numbers)
+            for upstream in topology.upstreams
+            if upstream.name in switchboard.used
+        ),
     ]
-    for upstream in topology.upstreams:
-        if upstream.name in used:
-            number = numbers[upstream.name]
-            egresses.append(Egress(number, upstream.name, interface_of(number, topology.table_base), nat=upstream.nat))
-    return tuple(egresses)
+    for group in topology.groups:
+        if group.name in switchboard.used:
+            egresses.append(Egress(numbers[group.name], group.name))
+            egresses += [
+                _through(upstreams[member.upstream], member_name(group.name, member.upstream), topology, numbers)
+                for member in group.members
+                if upstreams[member.upstream].enabled
+            ]
+    return tuple(_with_choice(egress, switchboard) for egress in egresses)
+
+
+def _through(upstream: model.Upstream, name: str, topology: model.Topology, numbers: Mapping[str, int]) -> Egress:
+    interface = interface_of(numbers[upstream.name], topology.table_base)
+    return Egress(numbers[name], name, interface, nat=upstream.nat)
+
+
+def _with_choice(egress: Egress, switchboard: Switchboard) -> Egress:
+    group = switchboard.groups.get(egress.name)
+    if group is None:
+        return egress
+    return replace(
+        egress,
+        ways=default_ways(group),
+        may_use=reach(group, switchboard.by_number()),
+        may_go_direct=group.on_down == model.DIRECT,
+    )
 
 
 def compile_tunnels(topology: model.Topology, numbers: Mapping[str, int]) -> tuple[Device, ...]:
@@ -101,32 +148,7 @@ def compile_tunnels(topology: model.Topology, numbers: Mapping[str, int]) -> tup
     )
 
 
-def compile_routes(topology: model.Topology, numbers: Mapping[str, int], used: set[str]) -> Routes:
-    """Return the table of every egress, each with its floor, and the handful of rules."""
-    block = Table(numbers[model.BLOCK], model.BLOCK, None, (), "prohibit")
-    tables = [block, *(_table(upstream, topology, numbers) for upstream in topology.upstreams)]
-    return Routes(tuple(tables), _rules(topology, tables, used))
-
-
-def _table(upstream: model.Upstream, topology: model.Topology, numbers: Mapping[str, int]) -> Table:
-    number = numbers[upstream.name]
-    if not upstream.enabled:
-        return Table(number, upstream.name, None, ())
+def families_of(upstream: model.Upstream) -> tuple[int, ...]:
+    """Return the families of packets that a tunnel takes: without an address there is no masquerading."""
     own = {address.version for address in upstream.addresses}
-    families = tuple(family for family in FAMILIES if family in own or not upstream.nat)
-    return Table(number, upstream.name, interface_of(number, topology.table_base), families)
-
-
-def _rules(topology: model.Topology, tables: list[Table], used: set[str]) -> tuple[Rule, ...]:
-    mask, first = topology.mark_mask, topology.rule_priority
-    guard, bound, direct, egress, anchor = range(first, first + 50, 10)
-    rules = [Rule(guard, "unreachable", iif=topology.server.interface, mark=0, mask=classified_bit(mask))]
-    rules += [Rule(bound, "lookup", table=table.number, oif=table.interface) for table in tables if table.interface]
-    rules.append(Rule(direct, "goto", target=anchor, mark=mark_of(DIRECT, mask), mask=mask))
-    rules += [
-        Rule(egress, "lookup", table=table.number, mark=mark_of(table.number, mask), mask=mask)
-        for table in tables
-        if table.egress in used or table.egress == model.BLOCK
-    ]
-    rules.append(Rule(anchor, "nop"))
-    return tuple(rules)
+    return tuple(family for family in FAMILIES if family in own or not upstream.nat)

@@ -69,8 +69,8 @@ def learned_timeout(topology: Topology) -> int:
     """Return the seconds that a learned address stays after it was last added.
 
     ipset refreshes an address at each answer that dnsmasq does not take from its cache: retention
-    plus the longest time in that cache is enough. An nftables set does not; its addresses are
-    refreshed by new flows to them, so that twice the retention is given.
+    plus the longest time in that cache is enough. An nftables set does not: twice the retention is
+    given, and the agent refreshes what was answered in the first half of it (agent/learned.py).
     """
     if topology.backend == "nftables":
         return 2 * topology.retention

@@ -94,7 +94,7 @@ class ClientReader:
     def _read_policy(self, fields: Fields) -> Union[str, Policy]:
         """Return the name of the client's policy, or its own policy: the seeds' form."""
         named = fields.get("policy", self.known.policy)
-        upstream = fields.get("upstream", self.known.upstream)
+        upstream = fields.get("upstream", self.known.proxy)
         default = fields.get_or("default", self.known.egress, DIRECT)
         rules = read_rules(fields, self.known, upstream, client=True)
         if fields.given("policy"):

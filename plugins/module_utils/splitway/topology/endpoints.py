@@ -44,6 +44,19 @@ def resolver(value: Any) -> str:
     return f"{found}#{number}" if number else str(found)
 
 
+def literal(value: Any, what: str) -> Endpoint:
+    """Return an address and a port, written ``address:port`` or ``[v6]:port``; no name."""
+    form = f"{what} (address:port)"
+    written = text(value, form)
+    host, port = _split(written, form)
+    if port is None:
+        raise TopologyError(f"{shown(written)} is not {form}: it has no port")
+    try:
+        return Endpoint(str(address(host)), parse_port(port))
+    except TopologyError as error:
+        raise TopologyError(f"{shown(written)} is not {form}: {error}") from None
+
+
 def _split(written: str, form: str) -> tuple[str, Optional[str]]:
     """Return (host, port) as written; an address in brackets keeps no brackets."""
     brackets = _BRACKETS.fullmatch(written)

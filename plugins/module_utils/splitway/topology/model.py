@@ -16,7 +16,7 @@ Interface = Union[IPv4Interface, IPv6Interface]
 Network = Union[IPv4Network, IPv6Network]
 
 DIRECT, BLOCK = "direct", "block"
-"""The egresses that are always there; no upstream may take their names."""
+"""The egresses that are always there; no upstream and no group may take their names."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,28 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """What is asked for through a tunnel to see whether it moves data."""
+
+    kind: str  # icmp | tcp | dns
+    address: Address
+    port: Optional[int] = None  # tcp
+    name: Optional[str] = None  # dns: whose A record is asked for
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the agent finds out whether an upstream is up."""
+
+    probes: tuple[Probe, ...] = ()  # empty: the usual ones
+    interval: int = 2000  # milliseconds
+    timeout: int = 1500  # milliseconds
+    down: int = 3  # failed rounds, one after the other
+    up: int = 3  # good rounds, one after the other
+    restart: bool = True
+
+
+@dataclass(frozen=True)
 class Upstream:
     """One WireGuard tunnel out of the gateway."""
 
@@ -58,6 +80,28 @@ class Upstream:
     persistent_keepalive: int = 25
     enabled: bool = True
     nat: bool = True
+    health: Health = Health()
+    on_down: str = BLOCK  # the egress of what would go there while it is down
+
+
+@dataclass(frozen=True)
+class Member:
+    """An upstream's part in a group."""
+
+    upstream: str
+    weight: int = 1
+
+
+@dataclass(frozen=True)
+class Group:
+    """Several upstreams used as one egress."""
+
+    name: str
+    members: tuple[Member, ...]  # failover: the best first
+    mode: str = "failover"  # failover | balance | latency
+    on_down: str = BLOCK  # the egress while no member is up
+    hold: int = 60  # seconds that a better member has been up before new flows go to it
+    margin: int = 20  # milliseconds by which another member must be faster (latency)
 
 
 @dataclass(frozen=True)
@@ -119,6 +163,15 @@ class ClientFolder:
 
 
 @dataclass(frozen=True)
+class AgentSettings:
+    """What the agent does beside its duties."""
+
+    metrics: Optional[str] = "127.0.0.1:9586"  # where Prometheus asks; None: nowhere
+    access_log: Optional[int] = None  # days that it is kept; None: off
+    warm_up: bool = True  # whether the lists' names are resolved at start
+
+
+@dataclass(frozen=True)
 class Topology:
     """One gateway's topology."""
 
@@ -134,6 +187,8 @@ class Topology:
     table_base: int = 100  # table of `block`; upstreams follow
     rule_priority: int = 5000  # the first of our ip rules' five priorities
     client_files: ClientFolder = ClientFolder()
+    groups: tuple[Group, ...] = ()
+    agent: AgentSettings = AgentSettings()
 
 
 @dataclass(frozen=True)

@@ -47,14 +47,14 @@ def host(value: Any) -> Address:
     found, length = _split(written, "an address")
     if length not in (None, found.max_prefixlen):
         raise TopologyError(f"{shown(written)} is a network: did you mean {found}/{found.max_prefixlen}?")
-    return _usable(_not_mapped(found, written), written)
+    return usable(_not_mapped(found, written), written)
 
 
 def interface(value: Any) -> Interface:
     """Return the address of an interface with its prefix length; without one it is the longest."""
     written = text(value, "an address")
     found, length = _split(written, "an address")
-    _usable(_not_mapped(found, written), written)
+    usable(_not_mapped(found, written), written)
     size = found.max_prefixlen if length is None else length
     return IPv4Interface((int(found), size)) if found.version == 4 else IPv6Interface((int(found), size))
 
@@ -83,7 +83,7 @@ def peer_network(value: Any) -> Network:
     found, length = _split(written, what)
     if length is not None and length < _WIDEST_NETWORK[found.version]:
         raise TopologyError(f"{shown(written)} is too wide: much of the Internet would be in it")
-    _usable(_not_mapped(found, written), written)
+    usable(_not_mapped(found, written), written)
     if found.is_link_local:
         raise TopologyError(f"{shown(written)} is link-local: its packets cannot be forwarded")
     try:
@@ -132,7 +132,7 @@ def _not_mapped(found: Address, written: str) -> Address:
     return found
 
 
-def _usable(found: Address, written: str) -> Address:
+def usable(found: Address, written: str) -> Address:
     """Return the address if a host can have it. 240.0.0.0/4 is nobody's, 0.0.0.0/8 means "this host"."""
     v4_never = found.version == 4 and (int(found) >> 28 == 0xF or int(found) >> 24 == 0)
     if found.is_multicast or found.is_loopback or found.is_unspecified or v4_never:

@@ -6,14 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Optional, TypeVar
 
+from .agent import read_agent
 from .client_folder import read_client_folder
 from .clients import read_clients
 from .endpoints import resolver
 from .errors import Report, TopologyError
+from .groups import check_fallbacks, read_groups
 from .model import Names, Server, Topology
+from .numbering import counted, number_owners
 from .plain import plain
 from .policies import read_lists, read_policies, words
-from .reading import Fields, Parse, check_slips, good, parse_value
+from .reading import Claims, Fields, Parse, check_slips, good, parse_value
 from .scalars import choice, duration, mark_mask, number
 from .server import read_server
 from .upstreams import read_upstreams
@@ -21,6 +24,7 @@ from .upstreams import read_upstreams
 VARIABLES = (
     "splitway_server",
     "splitway_upstreams",
+    "splitway_upstream_groups",
     "splitway_lists",
     "splitway_policies",
     "splitway_clients",
@@ -32,6 +36,7 @@ VARIABLES = (
     "splitway_table_base",
     "splitway_rule_priority",
     "splitway_client_files",
+    "splitway_agent",
 )
 DNS_KEYS = ("servers", "max_ttl", "cache_size")
 BACKENDS = ("ipset", "nftables")
@@ -54,9 +59,12 @@ def parse(variables: Mapping[str, Any]) -> Topology:
     check_slips(report, variables, VARIABLES)
     values = {key: plain(variables[key], key, report) for key in VARIABLES if key in variables}
 
-    known = words(*(values.get(f"splitway_{kind}") for kind in ("upstreams", "lists", "policies")))
+    known = words(*(values.get(f"splitway_{kind}") for kind in ("upstreams", "upstream_groups", "lists", "policies")))
     server = read_server(report, values.get("splitway_server"))
-    upstreams = read_upstreams(report, values.get("splitway_upstreams"), server)
+    names = Claims(report, "is already the name of")
+    upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names)
+    groups = read_groups(report, values.get("splitway_upstream_groups"), known, names)
+    check_fallbacks(report, values.get("splitway_upstreams"), values.get("splitway_upstream_groups"))
     lists = read_lists(report, values.get("splitway_lists"))
     policies = read_policies(report, values.get("splitway_policies"), known)
     default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
@@ -79,6 +87,8 @@ def parse(variables: Mapping[str, Any]) -> Topology:
             report, values, "splitway_rule_priority", number("a priority", 1, LAST_PRIORITY), Topology.rule_priority
         ),
         client_files=read_client_folder(report, values.get("splitway_client_files")),
+        groups=groups,
+        agent=read_agent(report, values.get("splitway_agent")),
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:
@@ -109,18 +119,18 @@ def _read_dns(report: Report, value: Any, server: Optional[Server]) -> Names:
 
 
 def _check_numbers(report: Report, topology: Topology) -> None:
-    """Report tables that do not fit: `block` has the base, each upstream one above it; all are marks, too."""
-    base, upstreams = topology.table_base, len(topology.upstreams)
+    """Report tables that do not fit: `block` has the base, the other egresses one each above it; all are marks, too."""
+    base, needed = topology.table_base, len(number_owners(topology))
     if base in RESERVED_TABLES:
         report.add("splitway_table_base", f"{base} is one of the kernel's own tables ({RESERVED_TABLES[0]}-255)")
     bits = bin(topology.mark_mask).count("1")
     largest = (1 << (bits - 1)) - 1  # the highest bit says "classified"
-    last = base + upstreams
+    last = base + needed
     for reserved in RESERVED_TABLES:  # they are passed over
         last += base < reserved <= last
     if last > largest:
         report.add(
             "splitway_table_base",
-            f"{base} and {upstreams} upstreams need the numbers up to {last}, "
+            f"{base} and {counted(topology)} need the numbers up to {last}, "
             f"splitway_mark_mask {topology.mark_mask:#x} ends at {largest}",
         )

@@ -28,17 +28,22 @@ class Words:
 
     egress: Callable[[Any], str]
     upstream: Callable[[Any], str]
+    proxy: Callable[[Any], str]  # an upstream or a group
     list: Callable[[Any], str]
     policy: Callable[[Any], str]
 
 
-def words(upstreams: Any, lists: Any, policies: Any) -> Words:
+def words(upstreams: Any, groups: Any, lists: Any, policies: Any) -> Words:
     """Return the words that a topology declares, be the declarations themselves right or wrong."""
-    tunnels = _declared(upstreams)
-    egresses = None if tunnels is None else tunnels | {DIRECT, BLOCK}
+    tunnels, bundles = _declared(upstreams), _declared(groups)
+    proxies = None if tunnels is None or bundles is None else tunnels | bundles
     return Words(
-        egress=reference("an egress (direct, block or an upstream)", egresses),
+        egress=reference(
+            "an egress (direct, block, an upstream or a group)",
+            proxies if proxies is None else proxies | {DIRECT, BLOCK},
+        ),
         upstream=reference("an upstream", tunnels),
+        proxy=reference("an upstream or a group", proxies),
         list=reference("a list", _declared(lists)),
         policy=reference("a policy", _declared(policies)),
     )
@@ -48,7 +53,7 @@ def _declared(entries: Any) -> Optional[frozenset[str]]:
     """Return the names in a list of mappings or in a mapping; None if it is neither."""
     if entries is None:
         return frozenset()
-    if isinstance(entries, list):  # of upstreams
+    if isinstance(entries, list):  # of upstreams or groups
         entries = [entry.get("name") for entry in entries if isinstance(entry, dict)]
     elif not isinstance(entries, dict):
         return None

@@ -12,6 +12,7 @@ from .model import BLOCK, DIRECT
 TUNNELS = "wg-up-"  # what the interfaces of upstreams begin with
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 _LIST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.!@-]{0,62}")
 # The kernel takes more, but `+` is a wildcard to iptables, `%` a pattern to the kernel itself.
@@ -101,12 +102,16 @@ def list_name(value: Any) -> str:
     return word if _LIST_NAME.fullmatch(word) else name(word)
 
 
-def upstream_name(value: Any) -> str:
-    """Return the name of an upstream; the egresses that are always there have theirs already."""
-    word = name(value)
-    if word.lower() in (DIRECT, BLOCK):
-        raise TopologyError(f"{shown(word)} is an egress of its own, no upstream can have that name")
-    return word
+def egress_name(what: str) -> Callable[[Any], str]:
+    """Return the parser of the name of an upstream or a group; the egresses that are always there have theirs."""
+
+    def parse(value: Any) -> str:
+        word = name(value)
+        if word.lower() in (DIRECT, BLOCK):
+            raise TopologyError(f"{shown(word)} is an egress of its own, no {what} can have that name")
+        return word
+
+    return parse
 
 
 def server_interface(value: Any) -> str:
@@ -140,6 +145,18 @@ def duration(low: int, high: int) -> Callable[[Any], int]:
         if not low <= seconds <= high:
             raise TopologyError(f"{shown(value)} is out of range ({low}-{high} seconds)")
         return seconds
+
+    return parse
+
+
+def milliseconds(what: str, low: float, high: float) -> Callable[[Any], int]:
+    """Return the parser of a short time, written in seconds with decimals."""
+
+    def parse(value: Any) -> int:
+        found = float(value) if isinstance(value, str) and _DECIMAL.fullmatch(value) else value
+        if isinstance(found, bool) or not isinstance(found, (int, float)) or not low <= found <= high:
+            raise TopologyError(f"{shown(value)} is not {what} ({low:g}-{high:g} seconds)")
+        return round(found * 1000)
 
     return parse
 

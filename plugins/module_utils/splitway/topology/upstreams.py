@@ -8,11 +8,13 @@ from typing import Any, Optional
 
 from .endpoints import endpoint
 from .errors import Report
+from .health import read_health
 from .keys import public_key, wireguard_key
-from .model import Interface, Network, Server, Upstream
+from .model import BLOCK, Interface, Network, Server, Upstream
 from .networks import interface, network
+from .policies import Words
 from .reading import Claims, Fields, good, mappings
-from .scalars import boolean, keepalive, upstream_name
+from .scalars import boolean, egress_name, keepalive
 from .server import mtu_parser
 
 KEYS = (
@@ -27,23 +29,26 @@ KEYS = (
     "persistent_keepalive",
     "enabled",
     "nat",
+    "health",
+    "on_down",
 )
 EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 DEFAULT_MTU = 1420
 DEFAULT_KEEPALIVE = 25  # seconds; a NAT on the way forgets a quiet flow after 30
 
 
-def read_upstreams(report: Report, entries: Any, server: Optional[Server]) -> tuple[Upstream, ...]:
+def read_upstreams(
+    report: Report, entries: Any, server: Optional[Server], known: Words, names: Claims
+) -> tuple[Upstream, ...]:
     """Return the upstreams, disabled ones too: what leads to them must stay blocked."""
-    names = Claims(report, "is already the name of")
     upstreams = []
     for path, entry in mappings(report, "splitway_upstreams", entries):
-        upstreams.append(_read(Fields(report, path, entry, KEYS), server, names))
+        upstreams.append(_read(Fields(report, path, entry, KEYS), server, known, names))
     return good(upstreams)
 
 
-def _read(fields: Fields, server: Optional[Server], names: Claims) -> Optional[Upstream]:
-    name = fields.require("name", upstream_name)
+def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims) -> Optional[Upstream]:
+    name = fields.require("name", egress_name("upstream"))
     if name is not None:
         names.claim(f"{fields.path}.name", name.lower(), fields.path, f'"{name}"')
     where = fields.require("endpoint", endpoint)
@@ -61,10 +66,25 @@ def _read(fields: Fields, server: Optional[Server], names: Claims) -> Optional[U
     preshared = fields.get("preshared_key", wireguard_key)
     interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
     enabled = fields.get_or("enabled", boolean, default=True)
+    ways = allowed if not nat else tuple(net for net in allowed if any(net.version == own.version for own in addresses))
+    health = read_health(fields, ways)
+    on_down = fields.get_or("on_down", known.egress, BLOCK)
     if name is None or where is None or public is None:
         return None
     return Upstream(
-        name, where, public, allowed, addresses, private, preshared, mtu, interval, enabled=enabled, nat=nat
+        name=name,
+        endpoint=where,
+        public_key=public,
+        allowed_ips=allowed,
+        addresses=addresses,
+        private_key=private,
+        preshared_key=preshared,
+        mtu=mtu,
+        persistent_keepalive=interval,
+        enabled=enabled,
+        nat=nat,
+        health=health,
+        on_down=on_down,
     )
 
 

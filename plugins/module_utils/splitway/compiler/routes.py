@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The routing tables of egresses, each with its floor, and the handful of ip rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ..state import DIRECT, Routes, Rule, Table, classified_bit, mark_of
+from ..topology import model
+from ..topology.numbering import bound_name, member_name
+from .egress import families_of, interface_of
+from .groups import Switchboard
+
+
+def compile_routes(topology: model.Topology, numbers: Mapping[str, int], switchboard: Switchboard) -> Routes:
+    """Return the table of every egress and the rules: one for each egress and member that is used."""
+    direct = {name for name, group in switchboard.groups.items() if group.on_down == model.DIRECT}
+    tables = tuple(replace(table, may_go_direct=table.egress in direct) for table in _tables(topology, numbers))
+    marked = {model.BLOCK, *switchboard.used}
+    for group in topology.groups:
+        if group.name in switchboard.used:
+            marked |= {member_name(group.name, member.upstream) for member in group.members}
+    bound = {_bound(upstream) for upstream in topology.upstreams}
+    return Routes(tables, tuple(_rules(topology, tables, marked, bound)))
+
+
+def _tables(topology: model.Topology, numbers: Mapping[str, int]) -> Iterator[Table]:
+    upstreams = {upstream.name: upstream for upstream in topology.upstreams}
+    yield Table(numbers[model.BLOCK], model.BLOCK, None, (), "prohibit")
+    for upstream in topology.upstreams:
+        for name in dict.fromkeys((upstream.name, _bound(upstream))):
+            yield _table(upstream, name, topology, numbers)
+    for group in topology.groups:
+        yield Table(numbers[group.name], group.name, None, ())
+        for member in group.members:
+            if upstreams[member.upstream].enabled:
+                yield _table(upstreams[member.upstream], member_name(group.name, member.upstream), topology, numbers)
+
+
+def _bound(upstream: model.Upstream) -> str:
+    """Return the name of the table for programs that are bound to the tunnel, the agent's probes for one.
+
+    They need a route through it even while the upstream's own table lets clients' packets on to the direct way.
+    """
+    goes_direct = upstream.enabled and upstream.on_down == model.DIRECT
+    return bound_name(upstream.name) if goes_direct else upstream.name
+
+
+def _table(upstream: model.Upstream, name: str, topology: model.Topology, numbers: Mapping[str, int]) -> Table:
+    if not upstream.enabled:
+        return Table(numbers[name], name, None, ())
+    interface = interface_of(numbers[upstream.name], topology.table_base)
+    return Table(numbers[name], name, interface, families_of(upstream))
+
+
+def _rules(topology: model.Topology, tables: tuple[Table, ...], marked: set[str], bound: set[str]) -> Iterator[Rule]:
+    """Yield the rules. `marked`: the egresses whose marks packets have; `bound`: the tables of bound programs."""
+    mask, first = topology.mark_mask, topology.rule_priority
+    guard, interface, direct, egress, anchor = range(first, first + 50, 10)
+    yield Rule(guard, "unreachable", iif=topology.server.interface, mark=0, mask=classified_bit(mask))
+    for table in tables:
+        if table.interface and table.egress in bound:
+            yield Rule(interface, "lookup", table=table.number, oif=table.interface)
+    yield Rule(direct, "goto", target=anchor, mark=mark_of(DIRECT, mask), mask=mask)
+    for table in tables:
+        if table.egress in marked:
+            yield Rule(egress, "lookup", table=table.number, mark=mark_of(table.number, mask), mask=mask)
+    yield Rule(anchor, "nop")

@@ -206,8 +206,9 @@ def test_sets_that_a_stranger_empties_are_filled_again(agent: Running) -> None:
     agent.journal = add
     wait_for(lambda: agent.healer.sizes.get(name, 1) == 1, "the entry to be seen")
     began = time.monotonic()
+    asked = agent.healer.refilled
     run_here(*flush)
-    assert not sets.members(store.system, state.backend)[name]
+    wait_for(lambda: agent.healer.refilled > asked, "the journal to be asked", PROMISED)
     wait_for(lambda: sets.members(store.system, state.backend)[name], "the entry to be back", PROMISED)
     assert_healed(store, began)
 

@@ -70,7 +70,6 @@ def test_a_segment_with_several_answers_and_the_beginning_of_another() -> None:
     [
         ("flags QR", "flags"),  # a question
         ("NOERROR", "NXDOMAIN"),
-        ("flags QR", "flags QR AA"),  # dnsmasq's own: /etc/hosts
         ("flags QR", "flags QR TC"),
         ("IN A 198.51.100.1", "IN TXT nothing"),
         ("QUERY", "NOTIFY"),

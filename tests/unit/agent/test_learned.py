@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from splitway.agent import learned
 from splitway.agent.answers import Answer
 from splitway.agent.journal import Journal
-from splitway.agent.learned import Names
+from splitway.agent.learned import Names, local_names
 from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.sets.model import KernelSet
 from splitway.state import AddressSet, Agent, Dns, State
@@ -45,6 +45,16 @@ def test_lines_of_both_backends() -> None:
     assert names.sets_of("www.a.example", "192.0.2.1") == ("sw4d1", "sw4d7")
     assert names.sets_of("www.a.example", "2001:db8::1") == ("sw6d1",)
     assert names.sets_of("ba.example", "192.0.2.1") == ()
+
+
+def test_a_name_in_etc_hosts_is_not_classified(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(learned, "HOSTS", tmp_path / "hosts")
+    assert local_names(System()) == frozenset()
+    (tmp_path / "hosts").write_text("# a\n127.0.0.1 localhost\n\n10.0.0.1\tNas.a.example nas # b c\n", encoding="ascii")
+    names = Names(["ipset=/a.example/sw4d1,sw6d1"], local_names(System()))
+    assert local_names(System()) == {"localhost", "nas.a.example", "nas"}
+    assert names.look_up("nas.a.example") == ()
+    assert names.look_up("x.nas.a.example") == ("sw4d1", "sw6d1")
 
 
 class World:
@@ -167,8 +177,10 @@ def test_retention_whatever_happens(world: World, seed: int) -> None:
 
 def test_gone_after_twice_the_retention(world: World) -> None:
     world.ask("a.example")
-    for _ in range(2 * RETENTION // 5 + 1):
+    for step in range(2 * RETENTION // 5 + 1):
         world.now += 5
+        if step == 100:
+            world.until.clear()
         world.refresh()
         world.refill()
         world.check()

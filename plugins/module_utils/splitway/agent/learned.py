@@ -3,7 +3,7 @@
 
 How the daemon calls it, all but `record` in the worker and under the gateway's lock, with time.time() as `now`:
 
-1. At start, and after each new generation: ``names = Names(state.dns.lines)``.
+1. At start, and after each new generation: ``names = Names(state.dns.lines, local_names(system))``.
 2. At start, after the sets were brought in and before wg0 is up: ``refill``. Then ``answers.bind(interface)``,
    and ``warm.warm_up`` as a task, which notes its answers by ``record``.
 3. When `answers` can be read: ``record(journal, names, answers.read(), now)``; it only writes to memory.
@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
+from pathlib import Path
 from typing import Optional
 
 from ..reconcile import flows, sets
@@ -32,6 +33,8 @@ from ..system import System, SystemFailure
 from .answers import Answer
 from .journal import Journal, Key, Pair
 
+HOSTS = Path("/etc/hosts")
+
 Added = dict[str, dict[str, int]]
 """Set → address → the seconds that it is to stay."""
 
@@ -39,8 +42,9 @@ Added = dict[str, dict[str, int]]
 class Names:
     """Which sets a name's addresses belong to, by dnsmasq's rule: of all lines the one with the longest suffix."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        """`lines`: the complete ipset= and nftset= lines of dnsmasq."""
+    def __init__(self, lines: Iterable[str], local: Collection[str] = frozenset()) -> None:
+        """`lines`: the complete ipset= and nftset= lines of dnsmasq; `local`: names that it answers by itself."""
+        self._local = local
         shared: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._sets: dict[str, tuple[str, ...]] = {}
         for line in lines:
@@ -57,6 +61,8 @@ class Names:
 
     def look_up(self, name: str) -> tuple[str, ...]:
         """Return the sets of a name (lower case, no dot at the end), none when it is not listed."""
+        if name in self._local:
+            return ()
         while name:
             if name in self._sets:
                 return self._sets[name]
@@ -69,13 +75,19 @@ class Names:
         return tuple(item for item in self.look_up(name) if OWNED.fullmatch(item) and item[2] == family)
 
 
+def local_names(system: System) -> frozenset[str]:
+    """Return the names in the gateway's /etc/hosts: dnsmasq answers them as such, and puts nothing into sets."""
+    lines = (system.read_file(HOSTS) or "").splitlines()
+    return frozenset(name.lower() for line in lines for name in line.partition("#")[0].split()[1:])
+
+
 @dataclass(frozen=True)
 class Refilled:
     """What was changed in the kernel's sets."""
 
-    added: dict[str, int] = field(default_factory=dict)  # set → addresses
+    added: dict[str, int] = field(default_factory=dict)  # set → addresses, those that were refreshed among them
     removed: dict[str, int] = field(default_factory=dict)
-    addresses: frozenset[str] = frozenset()  # those that came to a set or left one
+    addresses: frozenset[str] = frozenset()  # those that may have come to a set, or left one
 
 
 def record(journal: Journal, names: Names, answers: Iterable[Answer], now: float) -> None:
@@ -99,7 +111,8 @@ def refresh(system: System, state: State, journal: Journal, names: Names, now: f
     retention = _retention(state)
     answered = journal.take()
     try:
-        rows, asserted = due(answered, journal.find(answered), names, retention)
+        known = journal.find(answered)
+        rows, asserted = due(answered, known, names, retention)
         added: Added = {}
         for (address, name), held in asserted.items():
             for kernel_set in names.sets_of(name, address):
@@ -109,7 +122,8 @@ def refresh(system: System, state: State, journal: Journal, names: Names, now: f
     except (ReconcileError, SystemFailure):
         journal.give_back(answered)
         raise
-    return Refilled({name: len(addresses) for name, addresses in added.items()}, {}, _addresses(added))
+    new = frozenset(address for address, name in asserted.keys() - known.keys())
+    return Refilled({name: len(addresses) for name, addresses in added.items()}, {}, new)
 
 
 def due(

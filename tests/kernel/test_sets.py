@@ -56,7 +56,7 @@ def test_learned_members_survive_a_change_of_the_timeout(system: NamespaceSystem
         apply(system, backend, the_sets(timeout=timeout))
         assert marks.plan(section, marks.read(system, section, backend)) == ()  # its rules are there as before
         left = remaining(system, backend, "sw4d1")
-        assert 480 <= left["192.0.2.1"] <= (600 if backend == "nftables" else 500)  # nft: refreshed by use
+        assert 480 <= left["192.0.2.1"] <= 500
         assert 30 <= left["192.0.2.2"] <= 50
         assert lab.way("2001:db8:9::1") == "wg-up-1"
 
@@ -144,14 +144,30 @@ def test_static_members_of_every_shape(system: NamespaceSystem) -> None:
     apply(system, "ipset", (grown, wanted[1]))
 
 
-def test_an_address_in_use_stays_in_an_nft_set(system: NamespaceSystem, lab: Lab) -> None:
-    """dnsmasq's re-adding does not refresh an nft element: a packet of a new flow does."""
-    bring(system, "nftables", the_sets(timeout=600), the_marks("nftables"))
-    learn("nftables", "sw4d1", "192.0.2.1", "192.0.2.2", timeout=100)
+@both
+def test_use_gives_an_address_no_more_time(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """It is gone after its last answer, not after its last packet."""
+    bring(system, backend, the_sets(timeout=600), the_marks(backend))
+    learn(backend, "sw4d1", "192.0.2.1", timeout=100)
     assert lab.way("192.0.2.1") == "wg-up-1"
-    left = remaining(system, "nftables", "sw4d1")
-    assert left["192.0.2.1"] > 590
-    assert left["192.0.2.2"] <= 100
+    assert remaining(system, backend, "sw4d1")["192.0.2.1"] <= 100
+
+
+@both
+def test_renewing_takes_what_is_there_and_what_is_not(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    bring(system, backend, the_sets(timeout=600), the_marks(backend))
+    learn(backend, "sw4d1", "192.0.2.1", "192.0.2.2", timeout=50)
+    added = {"sw4d1": {"192.0.2.1": 300, "192.0.2.3": 1200}, "sw6d1": {"2001:db8:9::1": 4_000_000}}
+    sets.renew(system, backend, added, {"sw4d1": ["192.0.2.2", "192.0.2.9"], "sw4d2": ["192.0.2.9"]})
+    left = remaining(system, backend, "sw4d1")
+    assert set(left) == {"192.0.2.1", "192.0.2.3"}
+    assert 290 <= left["192.0.2.1"] <= 300
+    assert 1190 <= left["192.0.2.3"] <= 1200
+    assert remaining(system, backend, "sw6d1")["2001:db8:9::1"] > 2_000_000
+    assert lab.way("192.0.2.1") == "wg-up-1"
+    with pytest.raises(ReconcileError, match="sw4d9"):
+        sets.renew(system, backend, {"sw4d9": {"192.0.2.1": 300}}, {})
+    sets.renew(system, backend, {}, {})
 
 
 def test_learning_goes_on_while_a_set_is_made_anew(system: NamespaceSystem) -> None:

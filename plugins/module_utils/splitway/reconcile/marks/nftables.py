@@ -127,8 +127,8 @@ def _match(marks: Marks, version: int, name: str, target: str, chains: dict[str,
     """Return the rules (none for an empty set) that send a set's destinations to a chain."""
     address = f"{_IP[version]} daddr"
     if name not in marks.networks:
-        # dnsmasq's re-adding does not refresh an nft element (facts.md): the packet path does.
-        return [f"{address} @{name} update @{name} {{ {address} }} goto {target}"]
+        # Use refreshes nothing: an address is gone twice the retention after its last answer (learned.py).
+        return [f"{address} @{name} goto {target}"]
     if not marks.networks[name]:
         return []
     # One anonymous set for all policies, whatever egress they give it: it leaves its answer in the mark. With one a

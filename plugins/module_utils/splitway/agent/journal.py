@@ -17,7 +17,6 @@ from typing import TypeVar
 
 from ..system import SystemFailure
 
-PATH = Path("/var/lib/splitway/journal.db")
 LIMIT = 500_000  # pairs; the oldest go first. About 50 MB.
 _WAITING = 100_000  # pairs that may wait in memory while the disk does not take them
 _CHUNK = 2000  # rows that are in memory at once
@@ -58,7 +57,7 @@ class Journal:
     A file that is damaged is moved aside and a new one begun; `notices` then has a line that says so.
     """
 
-    def __init__(self, path: Path = PATH, limit: int = LIMIT) -> None:
+    def __init__(self, path: Path, limit: int = LIMIT) -> None:
         self.path = path
         self.limit = limit
         self.notices: list[str] = []  # for the log; whoever reads them empties the list

@@ -13,7 +13,7 @@ from .names import METADATA, fill_of
 from .paths import Egresses, first_refusal
 from .subject import Client, Destination, check_service, find_client, read_destination, require_marks
 
-__all__ = ["Client", "Decision", "ExplainError", "Explanation", "Facts", "Hop", "Resolved", "explain"]
+__all__ = ["NOTHING_KNOWN", "Decision", "ExplainError", "Explanation", "Facts", "Hop", "Resolved", "explain"]
 
 NOTHING_KNOWN = Facts()
 

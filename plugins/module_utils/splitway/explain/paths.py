@@ -85,7 +85,7 @@ class Egresses:
             return f"its egress is {name}"
         if table.interface is not None:
             return f"upstream {name.rpartition('/')[2]} has no IPv{family} address"
-        if self._is_group(number):
+        if self._is_group(name):
             return f"no member of group {name} is up"
         devices = {device.name for device in self._state.upstreams}
         return f"upstream {name} is {'down' if name in devices else 'disabled'}"
@@ -109,10 +109,9 @@ class Egresses:
             return dataclasses.replace(taken, blocked=f"the guard lets nothing direct out by {hop.interface}")
         return taken
 
-    def _is_group(self, number: int) -> bool:
-        groups = self._state.agent.groups if self._state.agent else ()
-        own = (group for group in groups if group.number == number)
-        return any(number not in {member.number for member in group.members} for group in own)
+    def _is_group(self, name: str) -> bool:
+        members = f"egress:{name}/"  # their numbers; an upstream may have one with nothing behind the slash
+        return any(key.startswith(members) and key != members for key in self._state.numbers)
 
 
 def first_refusal(paths: Iterable[Path]) -> Optional[str]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail
@@ -10,7 +11,13 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import to_data, without_keys
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import (
+    Agent,
+    State,
+    to_data,
+    without_keys,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse
 
@@ -31,7 +38,7 @@ class ActionModule(ActionBase):
                 variables.setdefault(name, None)
         try:
             topology = parse(variables)
-            state = compile_state(topology, numbers or {})
+            state = _with_engine(compile_state(topology, numbers or {}))
         except (TopologyError, CompileError) as error:
             raise AnsibleActionFail(str(error)) from error
         result.update(changed=False, digest=digest(state), client_folder=to_data(topology.client_files))
@@ -42,3 +49,8 @@ class ActionModule(ActionBase):
                 client_files=to_data(client_files(topology)),
             )
         return result
+
+
+def _with_engine(state: State) -> State:
+    """Return the state with the version of the engine that compiled it, which the gateway is to run, too."""
+    return dataclasses.replace(state, agent=dataclasses.replace(state.agent or Agent(engine=""), engine=version()))

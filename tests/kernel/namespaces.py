@@ -220,6 +220,15 @@ class PlainUnits(Units):
     def active(self, name: str) -> bool:
         return bool(self.pids(name))
 
+    def enabled(self, name: str) -> bool:
+        return (self.folder / f"{name}.enabled").exists()
+
+    def enable(self, name: str) -> None:
+        (self.folder / f"{name}.enabled").touch()
+
+    def disable(self, name: str) -> None:
+        (self.folder / f"{name}.enabled").unlink(missing_ok=True)
+
     def start(self, name: str) -> None:
         if self.active(name):
             return
@@ -275,7 +284,8 @@ class NamespaceSystem(System):
     """A System with folders of its own; it acts on the namespace in which the test runs."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(configuration=folder / "etc", runtime=folder / "run", log=folder / "log")
+        super().__init__(configuration=folder / "etc", runtime=folder / "run", log=folder / "log", data=folder / "data")
+        self.root = folder / "root"
         (folder / "units").mkdir(parents=True)
         self.plain_units = PlainUnits(self, folder / "units")
 
@@ -299,11 +309,13 @@ class ReadOnlySystem(NamespaceSystem):
     """A System that raises on whatever changes the host: check mode is proven with it, not believed."""
 
     def __init__(self, like: NamespaceSystem) -> None:
-        System.__init__(self, like.configuration, like.runtime, like.log)
+        System.__init__(self, like.configuration, like.runtime, like.log, like.data)
+        self.root = like.root
         self.plain_units = _ReadOnlyUnits(self, like.plain_units.folder)
 
     run = netlink = netfilter = write_file = append_line = journal = remove_file = set_sysctl = _refuse
+    write_folder = remove_folder = link_file = write_link = _refuse
 
 
 class _ReadOnlyUnits(PlainUnits):
-    start = stop = restart = reload = kill = _refuse
+    start = stop = restart = reload = kill = enable = disable = _refuse

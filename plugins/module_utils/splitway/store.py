@@ -89,6 +89,20 @@ class Store:
         finally:
             os.close(descriptor)
 
+    def held(self) -> bool:
+        """Return whether somebody holds the gateway at this moment."""
+        try:
+            descriptor = os.open(self.system.runtime / "lock", os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def generation(self, sections: Collection[str] = SECTIONS) -> State:
         """Return the published generation, of its sections these; the empty state on a host that has none.
 

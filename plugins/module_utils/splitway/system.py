@@ -10,7 +10,7 @@ import socket
 import subprocess
 import syslog
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONFIGURATION = Path("/etc/splitway")
 RUNTIME = Path("/run/splitway")
 LOG = Path("/var/log/splitway")
+DATA = Path("/var/lib/splitway")
 
 NETLINK_NETFILTER = 12  # linux/netlink.h
 
@@ -36,10 +37,13 @@ class System:
 
     root = Path("/")  # of what lies neither in our folders nor in the kernel's
 
-    def __init__(self, configuration: Path = CONFIGURATION, runtime: Path = RUNTIME, log: Path = LOG) -> None:
+    def __init__(
+        self, configuration: Path = CONFIGURATION, runtime: Path = RUNTIME, log: Path = LOG, data: Path = DATA
+    ) -> None:
         self.configuration = configuration
         self.runtime = runtime
         self.log = log
+        self.data = data  # what the agent has learned
         self.commands: list[str] = []  # what was run to change something, without its input
 
     @property
@@ -130,6 +134,25 @@ class System:
             os.rename(temporary, path)
         except BaseException:
             os.unlink(temporary)
+            raise
+
+    def write_folder(self, path: Path, files: Mapping[str, bytes]) -> None:
+        """Make a folder of these files, for all to read; it is there as a whole or not at all."""
+        self.commands.append(f"write {path}")
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        try:
+            for name, content in files.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                with (temporary / name).open("wb") as stream:
+                    stream.write(content)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            for entry in (temporary, *temporary.rglob("*")):
+                entry.chmod(0o755 if entry.is_dir() else 0o644)
+            os.rename(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary)
             raise
 
     def append_line(self, path: Path, line: str) -> None:

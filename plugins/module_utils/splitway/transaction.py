@@ -18,7 +18,7 @@ from .audit import Reason
 from .choices import with_choices
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
-from .state import SECTIONS, AddressSet, Device, Egress, MarkPolicy, Peer, State, Table
+from .state import SECTIONS, AddressSet, Device, Egress, Group, MarkPolicy, Peer, State, Table, Watch
 from .store import DEADLINE, Store, StoreError, Transaction
 from .system import SystemFailure
 
@@ -272,9 +272,11 @@ _IDENTITIES: dict[type, str] = {
     AddressSet: "name",
     Device: "interface",
     Egress: "number",
+    Group: "number",
     MarkPolicy: "number",
     Peer: "name",
     Table: "number",
+    Watch: "upstream",
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..state import State
 from ..system import System
-from . import dns, flows, marks, routes, sets, wireguard
+from . import agent, dns, flows, marks, routes, sets, wireguard
 from .base import Change
 
 
@@ -67,8 +67,11 @@ RECONCILERS: dict[str, Reconciler] = {
         lambda state, current: wireguard.plan(_server(state), current),
         wireguard.apply,
     ),
-    # Nothing yet: the agent's reconciler comes with the agent.
-    "agent": Reconciler(lambda _system, _state: None, lambda _state, _current: (), lambda _system, _changes: None),
+    "agent": Reconciler(
+        lambda system, state: agent.read(system, state.agent),
+        lambda state, current: agent.plan(state.agent, current),
+        agent.apply,
+    ),
 }
 
 

@@ -2,7 +2,7 @@
 """The few things that we ask of systemd: a unit's text, start, stop, restart, is it running.
 
 Reconcilers reach it as ``system.units``, so that a test can run the same unit files as plain
-processes in a network namespace. Nothing is enabled here: what starts at boot is the agent's matter.
+processes in a network namespace. Only the agent's units are enabled: at boot it starts all others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RestartSec=1
 
 
 class Units:
-    """systemd's units on this host. All methods but read, active and available change it."""
+    """systemd's units on this host. All methods but read, active, enabled and available change it."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -67,6 +67,22 @@ class Units:
             return False
         shown = self.system.read("systemctl", "show", "--property=ActiveState", "--value", name)
         return shown.strip() in ("active", "activating", "reloading")
+
+    def enabled(self, name: str) -> bool:
+        """Return whether a unit is started at boot."""
+        if not self.available():
+            return False
+        shown = self.system.read("systemctl", "show", "--property=UnitFileState", "--value", name)
+        return shown.strip() == "enabled"
+
+    def enable(self, name: str) -> None:
+        """Have a unit started at boot. Raises SystemFailure."""
+        self._systemctl("enable", "--quiet", name)
+
+    def disable(self, name: str) -> None:
+        """Have a unit not started at boot; nothing when it is not."""
+        if self.enabled(name):
+            self._systemctl("disable", "--quiet", name)
 
     def start(self, name: str) -> None:
         """Start a unit and wait until it says that it runs. Raises SystemFailure."""

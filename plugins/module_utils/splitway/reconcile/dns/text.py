@@ -95,7 +95,8 @@ def unit_text(where: Paths) -> str:
 
     dnsmasq is started from a copy of its files in its own folder below /run, made at each start by
     whoever starts it. What a running dnsmasq was started with is therefore known, always; and its user
-    needs no way into our configuration folder.
+    needs no way into our configuration folder. The folder's group is root's, by which the agent reads it: it is
+    root without the right to read what is not its own.
 
     Type=forking: the first process ends when the sockets are bound and the files are read, so
     ``systemctl restart`` returns when it answers, and fails when it cannot. It starts as its own user,
@@ -115,6 +116,7 @@ PIDFile={where.pid}
 RuntimeDirectory={where.runtime.name}
 RuntimeDirectoryMode=0750
 ExecStartPre=+/usr/bin/install -D -m 0644 -t {where.runtime} {where.options} {where.names}
+ExecStartPre=+/bin/chgrp root {where.runtime}
 ExecStart=/usr/sbin/dnsmasq --conf-file={where.started_options} --conf-file={where.started_names} --pid-file={where.pid}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always

@@ -10,6 +10,7 @@ the next egress with its number must not inherit it. What is deleted begins anew
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ...compiler.verdict import decide, holder
@@ -41,24 +42,53 @@ def plan(
     """Return a removal for each classified flow of a client whose verdict has changed, or whose egress is gone.
 
     `learned`: addresses by set name as they are now, the old sets' included, where they still are.
-    With no old rules (None) a flow must have the mark of its new verdict. With no new ones nothing
-    is judged: no packet is classified any more.
+    A flow stays on its member of a group, whichever member new flows go to. With no old rules (None) a flow must
+    have a mark that its new verdict gives now. With no new ones nothing is judged: no packet is classified any more.
     """
     if new is None:
         return ()
     before, after = judge_by(old, old_sets, learned), judge_by(new, new_sets, learned)
     masks = [marks.mask for marks in (old, new) if marks is not None]
-    ways = {mark_of(egress.number, new.mask) for egress in new.egresses}
-    return tuple(_changes(before, after, masks, ways, flows))
+    return tuple(_changes(before, after, masks, None if old is None else _reach(old), _reach(new), flows))
 
 
-def _changes(before: Judge, after: Judge, masks: list[int], ways: set[int], flows: Iterable[Flow]) -> Iterator[Change]:
+@dataclass(frozen=True)
+class _Marks:
+    """The marks that flows of one generation may have, by the mark of their egress."""
+
+    now: Mapping[int, frozenset[int]]  # what its new flows get
+    ever: Mapping[int, frozenset[int]]  # what they may have got by any choice
+
+
+def _reach(marks: Marks) -> _Marks:
+    def masked(numbers: Iterable[int]) -> frozenset[int]:
+        return frozenset(mark_of(number, marks.mask) for number in numbers)
+
+    now, ever = {}, {}
+    for egress in marks.egresses:
+        mark = mark_of(egress.number, marks.mask)
+        now[mark] = masked(way.number for way in egress.ways) or frozenset((mark,))
+        ever[mark] = now[mark] | masked((egress.number, *egress.may_use))
+    return _Marks(now, ever)
+
+
+def _changes(
+    before: Judge, after: Judge, masks: list[int], old: Optional[_Marks], new: _Marks, flows: Iterable[Flow]
+) -> Iterator[Change]:
     for flow in flows:
-        if not any(flow.mark & classified_bit(mask) for mask in masks):
-            continue
-        was, now, mark = before(flow), after(flow), flow.mark & masks[-1]
-        if now != mark and (was != now or (now is not None and mark not in ways)):
-            yield Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow)
+        if any(flow.mark & classified_bit(mask) for mask in masks):
+            was, now, mark = before(flow), after(flow), flow.mark & masks[-1]
+            if now is None:
+                ends = was is not None
+            elif was != now:
+                ends = mark not in new.now.get(now, (now,))
+            else:
+                # Its verdict is the same, and it stays where it is: another member may have been chosen meanwhile, or
+                # its address may have expired. Unless its egress is no more, or is none of its verdict's any more.
+                lost = old is not None and mark in old.ever.get(now, ())
+                ends = mark not in new.ever.get(now, (now,)) and (lost or mark not in new.now)
+            if ends:
+                yield Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow)
 
 
 def judge_by(marks: Optional[Marks], sets: Iterable[AddressSet], learned: Learned) -> Judge:
@@ -81,6 +111,12 @@ def judge_by(marks: Optional[Marks], sets: Iterable[AddressSet], learned: Learne
         return known[key]
 
     return judge
+
+
+def on(system: System, numbers: Iterable[int], mask: int) -> tuple[Change, ...]:
+    """Return a removal for each flow that has the mark of one of these egress numbers. Raises SystemFailure."""
+    found = (flow for number in numbers for flow in conntrack.dump(system, mark_of(number, mask), mask))
+    return tuple(Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow) for flow in found)
 
 
 def apply(system: System, changes: tuple[Change, ...]) -> None:

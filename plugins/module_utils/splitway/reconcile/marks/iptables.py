@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from ...state import DIRECT, FAMILIES, FamilyMarks, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
+from ...state import DIRECT, FAMILIES, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, classified_bit, mark_of
 from ...system import System
 from ..sets import ipset
 from . import iptables_io
@@ -22,6 +22,7 @@ from .model import (
     Ruleset,
     Step,
     direct_mark,
+    direct_numbers,
     egress_numbers,
     policy_mark,
     unmasqueraded,
@@ -38,6 +39,7 @@ INPUT = f"{CLASSIFY}-INPUT"
 NAT = f"{CLASSIFY}-NAT"
 LOOKUPS = {4: "sw4c", 6: "sw6c"}
 _STRAY = "-m conntrack --ctstate INVALID,NEW -j DROP"
+_WHOLE = 1 << 31  # what the kernel counts a probability in
 _CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
@@ -89,13 +91,29 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     chains.update(tree(DISPATCH, policies, mask, clear))
     for policy in family.policies:
         chains.update(_policy(family, policy))
+    declared = {egress.number: egress.ways for egress in marks.egresses}
     for number in egress_numbers(marks):
-        chains[_egress_chain(number)] = [
-            f"-j MARK --set-xmark {mark_of(number, mask):#x}/{mask:#x}",
-            f"-j CONNMARK --save-mark --nfmask {mask:#x} --ctmask {mask:#x}",
-        ]
+        chains[_egress_chain(number)] = _egress(declared.get(number) or (Way(number),), mask)
     chains.update(_guard(marks))
     return chains
+
+
+def _egress(ways: tuple[Way, ...], mask: int) -> list[str]:
+    """Return the rules that give a new flow one of the ways' marks, by chance and weight.
+
+    Each way takes the flow from those before it with its share of the weights so far.
+    """
+    lines, total = [], 0
+    for way in ways:
+        total += way.weight
+        mark = f"-j MARK --set-xmark {mark_of(way.number, mask):#x}/{mask:#x}"
+        lines.append(mark if way is ways[0] else f"{_chance(way.weight, total)} {mark}")
+    return [*lines, f"-j CONNMARK --save-mark --nfmask {mask:#x} --ctmask {mask:#x}"]
+
+
+def _chance(weight: int, total: int) -> str:
+    probability = round(weight / total * _WHOLE) / _WHOLE  # as the kernel keeps and iptables-save prints it
+    return f"-m statistic --mode random --probability {probability:.11f}"
 
 
 def _policy(family: FamilyMarks, policy: MarkPolicy) -> dict[str, list[str]]:
@@ -129,7 +147,8 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
         for mark, egress in ((mark_of(egress.number, mask), egress) for egress in marks.egresses)
         if egress.interface is not None
     }
-    leaves[direct_mark(mask)] = leaf(direct_mark(mask), mask, f"-g {DIRECT_GUARD}")
+    for mark in (mark_of(number, mask) for number in direct_numbers(marks)):
+        leaves[mark] = leaf(mark, mask, f"-g {DIRECT_GUARD}")
     chains = tree(LEAVE, leaves, mask, "-j DROP")
     chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {LEAVE}"]
     chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP"]

@@ -81,8 +81,9 @@ def direct_mark(mask: int) -> int:
 
 
 def egress_numbers(marks: Marks) -> tuple[int, ...]:
-    """Return the numbers of all egresses, `direct` among them, that are declared or that a policy names."""
+    """Return the numbers of all egresses, `direct` among them, that are declared or that a policy or a way names."""
     numbers = {DIRECT, *(egress.number for egress in marks.egresses)}
+    numbers.update(way.number for egress in marks.egresses for way in egress.ways)
     for family in (marks.v4, marks.v6):
         for policy in family.policies:
             numbers.add(policy.default)
@@ -91,5 +92,12 @@ def egress_numbers(marks: Marks) -> tuple[int, ...]:
 
 
 def unmasqueraded(marks: Marks) -> tuple[int, ...]:
-    """Return the marks of the egresses that keep the clients' addresses."""
-    return tuple(sorted(mark_of(egress.number, marks.mask) for egress in marks.egresses if not egress.nat))
+    """Return the marks of the egresses that keep the clients' addresses; what leaves directly does as `direct` does."""
+    direct = next((egress.nat for egress in marks.egresses if egress.number == DIRECT), True)
+    kept = (egress.number for egress in marks.egresses if not (direct if egress.direct else egress.nat))
+    return tuple(sorted(mark_of(number, marks.mask) for number in kept))
+
+
+def direct_numbers(marks: Marks) -> tuple[int, ...]:
+    """Return the numbers of what leaves directly now: `direct`, and egresses that fell back to it."""
+    return (DIRECT, *sorted(egress.number for egress in marks.egresses if egress.direct))

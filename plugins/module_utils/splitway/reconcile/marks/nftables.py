@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any
 
-from ...state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, classified_bit, mark_of
+from ...state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, Way, classified_bit, mark_of
 from ...system import System
 from .. import nft
 from ..base import ReconcileError
@@ -24,6 +24,7 @@ from .model import (
     Ruleset,
     Step,
     direct_mark,
+    direct_numbers,
     egress_numbers,
     unmasqueraded,
 )
@@ -67,7 +68,7 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
     mask, bit = marks.mask, classified_bit(marks.mask)
     # Copying bits from one mark to the other needs two variables in one operation, which kernels
     # before 6.13 do not have: each mark's bits are constants in the chain of its egress.
-    restore = ", ".join(f"{mark_of(number, mask):#x} : goto egress_{number}" for number in egress_numbers(marks))
+    restore = ", ".join(f"{mark_of(number, mask):#x} : goto {chain}" for number, chain in _mark_chains(marks).items())
     return {
         "prerouting": [
             _BASE.format("filter", "prerouting", -150),
@@ -86,17 +87,38 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
     }
 
 
+def _mark_chains(marks: Marks) -> dict[int, str]:
+    """Return, by egress number, the chain that gives a packet just this one, whatever its new flows get."""
+    switched = {egress.number for egress in marks.egresses if egress.ways}
+    return {number: f"{'way' if number in switched else 'egress'}_{number}" for number in egress_numbers(marks)}
+
+
 def _egresses(marks: Marks) -> dict[str, list[str]]:
-    keep = _keep(marks.mask)
+    keep, mark_chains = _keep(marks.mask), _mark_chains(marks)
     chains = {}
-    for number in egress_numbers(marks):
+    for number, chain in mark_chains.items():
         mark = mark_of(number, marks.mask)
-        chains[f"egress_{number}"] = [
+        chains[chain] = [
             f"meta mark set meta mark & {keep} | {mark:#x}",
             f"ct mark set ct mark & {keep} | {mark:#x}",
             "accept",  # the end of this base chain only
         ]
+    for egress in marks.egresses:
+        if egress.ways:
+            chains[f"egress_{egress.number}"] = [_choose(egress.ways, mark_chains)]
     return chains
+
+
+def _choose(ways: tuple[Way, ...], mark_chains: dict[int, str]) -> str:
+    """Return the rule that sends a new flow one of the ways, by chance and weight."""
+    if len(ways) == 1:
+        return f"goto {mark_chains[ways[0].number]}"
+    total, pairs = 0, []
+    for way in ways:
+        share = f"{total}" if way.weight == 1 else f"{total}-{total + way.weight - 1}"
+        pairs.append(f"{share} : goto {mark_chains[way.number]}")
+        total += way.weight
+    return f"numgen random mod {total} vmap {{ {', '.join(pairs)} }}"
 
 
 def _policy(marks: Marks, version: int, policy: MarkPolicy) -> dict[str, list[str]]:
@@ -143,7 +165,7 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
     """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
     tunnels, bit = f'"{marks.tunnels}*"', classified_bit(marks.mask)
     rules = {egress.number: f'oifname != "{egress.interface}" drop' for egress in marks.egresses if egress.interface}
-    rules[DIRECT] = f"oifname {tunnels} drop"
+    rules.update((number, f"oifname {tunnels} drop") for number in direct_numbers(marks))
     chains = {f"leave_{number}": [rule] for number, rule in rules.items()}
     pairs = ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in sorted(rules))
     chains["forward"] = [

@@ -47,12 +47,13 @@ class Setting:
 def read(system: System, uplinks: Iterable[str]) -> Parameters:
     """Return the parameters; `uplinks` are interfaces with a default route by router advertisement.
 
-    Such an interface would lose that route when forwarding is switched on, unless accept_ra is 2.
+    Such an interface would lose that route when forwarding is switched on, unless accept_ra is 2. After a reboot
+    it may have no route yet, but it is on record.
     """
-    wanted = {f"net/ipv6/conf/{name}/accept_ra": "2" for name in sorted(set(uplinks))}
-    wanted = {key: value for key, value in wanted.items() if system.sysctl(key) == "1"}
-    wanted.update({**FORWARDING, **ACCOUNTING})
     before = json.loads(system.read_file(_record(system)) or "{}")
+    keys = {f"net/ipv6/conf/{name}/accept_ra" for name in uplinks} | (set(before) - set(_FORWARDING))
+    wanted = {key: "2" for key in sorted(keys) if system.sysctl(key) == "1"}
+    wanted.update(_FORWARDING)
     now = {key: system.sysctl(key) for key in {**wanted, **before}}
     return Parameters(now, wanted, before)
 

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`splitway restore`: the whole generation is brought back, as after a reboot.
+
+At boot that is done twice. Early, before there is a network: floors, guards, sets and chains. Then, by the agent:
+tunnels, their routes, the addresses that names had, dnsmasq; and wg0 last, when nothing that comes in can go
+a wrong way any more. What cannot be brought back is tried again by the agent and keeps nothing else waiting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Mapping
+
+from .. import audit
+from ..choices import with_choices
+from ..reconcile.base import Change, additions
+from ..reconcile.routes.sysctl import Setting
+from ..reconcile.sections import RECONCILERS
+from ..state import SECTIONS, State
+from ..store import Store
+from ..system import System
+from ..transaction import FAILURES
+from .errors import AgentError
+from .heal import Healing, heal
+from .journal import Journal
+from .learning import Learning
+
+HELP = "bring everything back, as after a reboot"
+
+BEHIND = ("routes", "sets", "marks")
+"""What decides which way a packet takes: it is there before anything can come in."""
+
+_TUNNELS_AND_NAMES = tuple(section for section in SECTIONS if section not in ("server", "agent"))
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument(
+        "--early", action="store_true", help="floors, guards, sets and chains only: before there is a network"
+    )
+
+
+def run(options: argparse.Namespace, system: System) -> int:
+    """Restore; say what changed. Raises AgentError when there is nothing to restore, or something cannot be."""
+    store = Store(system)
+    state, problem = store.generation_or_previous()
+    if problem:
+        sys.stderr.write(f"splitway: {problem}\n")
+    if state == State():
+        if options.early:
+            return 0
+        raise AgentError("this host has no state: run site.yml")
+    done = restore_early(store) if options.early else restore(store)
+    if done.busy:
+        raise AgentError("a run of site.yml is changing this gateway: try again when it has ended")
+    for changes in done.changes.values():
+        for change in changes:
+            sys.stdout.write(f"{change.action} {change.what}\n")
+    if done.failures:
+        raise AgentError("; ".join(f"{section}: {failure}" for section, failure in done.failures.items()))
+    return 0
+
+
+def restore_early(store: Store) -> Healing:
+    """Bring in floors, guards, sets and chains. Each is tried; forwarding is not switched on yet.
+
+    An uplink that comes up while forwarding is on takes no router advertisement, unless told otherwise before.
+    """
+    if store.held() or store.transaction() is not None:
+        return Healing(busy=True)
+    done: dict[str, tuple[Change, ...]] = {}
+    failures: dict[str, str] = {}
+    with store.lock():
+        state = with_choices(store.generation(), store.choices())
+        for section in BEHIND:
+            try:
+                changes = additions(RECONCILERS[section].changes(store.system, state))
+                changes = tuple(change for change in changes if not isinstance(change.payload, Setting))
+                RECONCILERS[section].apply(store.system, changes)
+                done[section] = changes
+            except FAILURES as error:
+                failures[section] = str(error)
+    return _recorded(store, Healing(changes=_something(done), failures=failures))
+
+
+def restore(store: Store) -> Healing:
+    """Bring the whole generation back, wg0 last. On a gateway where all is well nothing changes.
+
+    Nothing is done while somebody else changes the gateway: whoever does may be waiting for us to start.
+    """
+    if store.held():
+        return Healing(busy=True)
+    journal = Journal(store.system.data / "journal.db")
+    try:
+        refill = Learning(store, journal).refill
+        done = heal(store, store.generation, _TUNNELS_AND_NAMES, refill)
+        missing = [section for section in BEHIND if section in done.failures]
+        if done.busy:
+            return done
+        if missing:
+            reason = f"wg0 waits for {' and '.join(missing)}"
+            return _recorded(store, dataclasses.replace(done, failures={**done.failures, "server": reason}))
+        last = heal(store, store.generation, ("server",), refill)
+    finally:
+        journal.close()
+    return _recorded(
+        store,
+        dataclasses.replace(
+            done,
+            changes={**done.changes, **last.changes},
+            failures={**done.failures, **last.failures},
+            seconds=done.seconds + last.seconds,
+        ),
+    )
+
+
+def _something(changes: Mapping[str, tuple[Change, ...]]) -> dict[str, tuple[Change, ...]]:
+    return {section: these for section, these in changes.items() if these}
+
+
+def _recorded(store: Store, done: Healing) -> Healing:
+    """Keep a record of each section that was brought back, or could not be."""
+    reason = audit.Reason("agent", "restored")
+    state = store.generation()
+    for section in SECTIONS:
+        changes, failure = done.changes.get(section, ()), done.failures.get(section, "")
+        if changes or failure:
+            audit.record(store.system, audit.Entry(reason, section, changes, failure, (state,)), time.time())
+    return done

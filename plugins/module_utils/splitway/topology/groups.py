@@ -18,7 +18,6 @@ MEMBER_KEYS = ("upstream", "weight")
 FAILOVER, BALANCE, LATENCY = MODES = ("failover", "balance", "latency")
 LONGEST_HOLD = 86400  # seconds
 LARGEST_MARGIN = 10000  # milliseconds
-MEANT_FOR = {"hold": (FAILOVER, LATENCY), "margin": (LATENCY,)}
 
 
 def read_groups(report: Report, entries: Any, known: Words, names: Claims) -> tuple[Group, ...]:
@@ -38,9 +37,8 @@ def _read(fields: Fields, known: Words, names: Claims) -> Optional[Group]:
     on_down = fields.get_or("on_down", known.egress, BLOCK)
     if any(member.upstream == on_down for member in members):
         fields.report.add(f"{fields.path}.on_down", f"{shown(on_down)} is one of the members: it is down then, too")
-    for key, modes in MEANT_FOR.items():
-        if fields.given(key) and mode not in modes:
-            fields.report.add(f"{fields.path}.{key}", f"means nothing for {mode}, only for {' and '.join(modes)}")
+    if fields.given("margin") and mode != LATENCY:
+        fields.report.add(f"{fields.path}.margin", f"means nothing for {mode}, only for {LATENCY}")
     hold = fields.get_or("hold", duration(0, LONGEST_HOLD), Group.hold)
     margin = fields.get_or("margin", number("a number of milliseconds", 0, LARGEST_MARGIN), Group.margin)
     return None if name is None else Group(name, members, mode, on_down, hold, margin)

@@ -51,9 +51,10 @@ def read(system: System, uplinks: Iterable[str]) -> Parameters:
     it may have no route yet, but it is on record.
     """
     before = json.loads(system.read_file(_record(system)) or "{}")
-    keys = {f"net/ipv6/conf/{name}/accept_ra" for name in uplinks} | (set(before) - set(_FORWARDING))
+    keys = {f"net/ipv6/conf/{name}/accept_ra" for name in uplinks}
+    keys.update(key for key in before if key.endswith("/accept_ra"))
     wanted = {key: "2" for key in sorted(keys) if system.sysctl(key) == "1"}
-    wanted.update(_FORWARDING)
+    wanted.update({**FORWARDING, **ACCOUNTING})
     now = {key: system.sysctl(key) for key in {**wanted, **before}}
     return Parameters(now, wanted, before)
 

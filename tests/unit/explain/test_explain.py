@@ -125,6 +125,18 @@ def test_an_address_that_two_names_share_takes_the_earlier_rule(state: State) ->
     assert "by another name, which shares the address) list video → eu: hidden by it (learned for youtube.com" in text
     alone = host(state, {"youtube.com": ["203.0.113.1"]}, "youtube.com")
     assert "shares" not in told(state, "youtube.com", alone)
+    assert "shares" not in told(state, "203.0.113.1", shared)  # nobody said which name was meant
+
+
+def test_an_inventory_leaves_open_what_it_cannot_know(state: State) -> None:
+    text = told(state, "maps.google.com")
+    assert "own rules → direct: decides (learned for maps.google.com, set sw4d" in text
+    assert "list google → us: hidden by it (learned for google.com, set sw4d" in text
+    assert "unless" not in text
+    networks = told(state, "paused.example")
+    assert "unless an earlier one holds it, which cannot be known here: list google → us, list video → eu" in networks
+    names = told(state, "198.51.100.137")
+    assert "unless an earlier one holds it, which cannot be known here: own rules → direct, own rules → block" in names
 
 
 def test_a_name_whose_set_was_emptied_or_is_gone_is_told(state: State) -> None:

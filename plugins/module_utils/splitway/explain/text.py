@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from .model import DECIDES, HIDDEN, POSSIBLE, Decision, Explanation, Held, Path, RuleStep
 
+MOST_TOLD = 8  # rules that hold the address, in a text; the data have all
 MOST_POSSIBLE = 5  # rules that could come first, in a text
 WIDTH = 100
 INDENT = 11  # columns of the words on the left
@@ -62,7 +63,10 @@ def _decision(explanation: Explanation, decisions: list[Decision]) -> Iterator[s
 
 def _rules(decision: Decision) -> Iterator[str]:
     """Yield the rows of the rules that hold the address, or could; the others are counted."""
-    told = [_step(step) for step in decision.rules if step.part in (DECIDES, HIDDEN)]
+    holding = [_step(step) for step in decision.rules if step.part in (DECIDES, HIDDEN)]
+    told = holding[:MOST_TOLD]
+    if len(holding) > MOST_TOLD:
+        told.append(f"and {len(holding) - MOST_TOLD} more that are hidden by it")
     if decision.by_default:
         default = "direct, as its range is special" if decision.special else f"the default, {decision.egress}"
         told.append(f"no rule holds it: {default}")

@@ -9,7 +9,6 @@ a wrong way any more. What cannot be brought back is tried again by the agent an
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import time
 from collections.abc import Mapping
@@ -24,16 +23,13 @@ from ..store import Store
 from ..system import System
 from ..transaction import FAILURES
 from .errors import AgentError
-from .heal import Healing, heal
+from .heal import VERDICT, Healing, heal
 from .journal import Journal
 from .learning import Learning
 
 HELP = "bring everything back, as after a reboot"
 
-BEHIND = ("routes", "sets", "marks")
-"""What decides which way a packet takes: it is there before anything can come in."""
-
-_TUNNELS_AND_NAMES = tuple(section for section in SECTIONS if section not in ("server", "agent"))
+_SECTIONS = tuple(section for section in SECTIONS if section != "agent")  # it runs already
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +71,7 @@ def restore_early(store: Store) -> Healing:
     failures: dict[str, str] = {}
     with store.lock():
         state = with_choices(store.generation(), store.choices())
-        for section in BEHIND:
+        for section in VERDICT:
             try:
                 changes = additions(RECONCILERS[section].changes(store.system, state))
                 changes = tuple(change for change in changes if not isinstance(change.payload, Setting))
@@ -95,26 +91,10 @@ def restore(store: Store) -> Healing:
         return Healing(busy=True)
     journal = Journal(store.system.data / "journal.db")
     try:
-        refill = Learning(store, journal).refill
-        done = heal(store, store.generation, _TUNNELS_AND_NAMES, refill)
-        missing = [section for section in BEHIND if section in done.failures]
-        if done.busy:
-            return done
-        if missing:
-            reason = f"wg0 waits for {' and '.join(missing)}"
-            return _recorded(store, dataclasses.replace(done, failures={**done.failures, "server": reason}))
-        last = heal(store, store.generation, ("server",), refill)
+        done = heal(store, store.generation, _SECTIONS, Learning(store, journal).refill)
     finally:
         journal.close()
-    return _recorded(
-        store,
-        dataclasses.replace(
-            done,
-            changes={**done.changes, **last.changes},
-            failures={**done.failures, **last.failures},
-            seconds=done.seconds + last.seconds,
-        ),
-    )
+    return done if done.busy else _recorded(store, done)
 
 
 def _something(changes: Mapping[str, tuple[Change, ...]]) -> dict[str, tuple[Change, ...]]:

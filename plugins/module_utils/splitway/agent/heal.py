@@ -24,6 +24,10 @@ Refill = Callable[[State], int]
 """Puts what the journal knows into the learned sets that lack it; returns how many addresses."""
 
 
+VERDICT = ("routes", "sets", "marks")
+"""What decides which way a packet takes: it is there before anything can come in by wg0."""
+
+
 @dataclass(frozen=True)
 class Healing:
     """What one look found and did."""
@@ -67,13 +71,18 @@ class _Healer:
         self.refilled = 0
 
     def heal(self, sections: Collection[str]) -> None:
-        planned = {}
-        for section in SECTIONS:
-            if section in sections:
-                changes = self._bring(section, None)
-                planned[section] = removals(changes or ())
-                if section == "sets" and changes is not None:
-                    self._refill_sets()
+        planned: dict[str, tuple[Change, ...]] = {}
+        for section in (section for section in SECTIONS if section in sections):
+            missing = [name for name in VERDICT if name in sections and name not in planned]
+            if section == "server" and missing:
+                self.failures[section] = f"wg0 waits for {' and '.join(missing)}"
+                continue
+            changes = self._bring(section, None)
+            if changes is None:
+                continue
+            planned[section] = removals(changes)
+            if section == "sets":
+                self._refill_sets()
         for section in reversed(SECTIONS):
             if planned.get(section):
                 self._bring(section, planned[section])

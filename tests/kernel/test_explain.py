@@ -15,6 +15,7 @@ from typing import Optional
 
 import pytest
 from namespaces import NamespaceSystem, run_here, wait_for
+from test_groups import Gateway, topology
 from traffic import (
     BACKENDS,
     BLOCK,
@@ -98,6 +99,29 @@ def test_1000_explanations_are_what_the_kernel_does(system: NamespaceSystem, lab
         said.update((name, one.decisions[0].blocked is None) for one, (_, name) in zip(explained, ways))
         run_here("conntrack", "-F")
     assert said == {(None, False), *((name, True) for name in EXITS)}  # else the test would have proven little
+
+
+def test_groups_are_explained_as_new_flows_take_them(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    gateway = Gateway(system, lab, topology(backend, mode="balance", on_down="direct"))
+    fast = gateway.number("fast")
+    reached = []
+    for choices in (
+        {},
+        {fast: gateway.choice("fast/eu")},
+        {fast: gateway.choice("fast", direct=True)},
+        {fast: gateway.choice("fast")},
+    ):
+        gateway.switch(choices)
+        (decision,) = explain_here(system, CLIENTS[4][0], "198.51.100.1").decisions
+        run_here("conntrack", "-F")
+        with contextlib.ExitStack() as stack:
+            arrived = {name: stack.enter_context(captured(host, name)) for name, host in lab.exits.items()}
+            marks = lab.marks(system, [(CLIENTS[4][0], f"198.51.100.{host}") for host in range(1, 61)])
+        open_paths = [path for path in decision.paths if path.blocked is None]
+        assert {int(path.mark, 16) for path in open_paths} == {mark for mark in marks if mark}
+        reached.append({name for name, packets in arrived.items() if packets})
+        assert {path.interface for path in open_paths} == reached[-1]
+    assert reached == [{"wg-up-1", "wg-up-2"}, {"wg-up-2"}, {"uplink"}, set()]
 
 
 def random_pair(rnd: random.Random) -> tuple[str, str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -52,7 +53,8 @@ def explain_here(
 ) -> Explanation:
     """Return the explanation by this host's state, kernel and dnsmasq. Raises ExplainError, SystemFailure."""
     store = Store(system)
-    state = with_choices(store.generation(), store.choices())
+    published, damage = store.generation_or_previous()
+    state = with_choices(published, store.choices())
     if state == State():
         raise ExplainError("this host is no gateway yet: run site.yml for it")
     find_client(state, client)  # what is mistyped is told before dnsmasq is asked
@@ -67,7 +69,8 @@ def explain_here(
             holds=holds,
             route=lambda source, address, mark: route(system, state, source, address, mark),
         )
-        return explain(state, client, destination, facts, port, protocol)
+        explanation = explain(state, client, destination, facts, port, protocol)
+    return explanation if damage is None else dataclasses.replace(explanation, notes=(*explanation.notes, damage))
 
 
 def resolve(state: State, name: str) -> Resolved:

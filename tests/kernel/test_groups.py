@@ -204,12 +204,15 @@ def test_with_all_members_down_nothing_leaves(system: NamespaceSystem, lab: Lab,
 def test_a_fallback_that_the_operator_takes_away_ends_what_is_on_it(
     system: NamespaceSystem, lab: Lab, backend: str
 ) -> None:
-    gateway = Gateway(system, lab, topology(backend, members=["us"], on_down="eu"))
+    before, after = (topology(backend, members=["us"], on_down=on_down) for on_down in ("eu", "block"))
+    for variables in (before, after):
+        variables["splitway_clients"][1]["default"] = "eu"  # which stays an egress
+    gateway = Gateway(system, lab, before)
     gateway.switch({gateway.number("fast"): gateway.choice("eu")})
     assert lab.way(WEB) == "wg-up-2"
     with contextlib.closing(lab.open(WEB)) as connection:
         assert connection.recv(100) == b"wg-up-2"
-        gateway.run(topology(backend, members=["us"]))  # the agent's choice is as it was
+        gateway.run(after)  # the agent's choice is as it was
         with captured(lab.exits["wg-up-2"], "wg-up-2") as packets:
             assert not goes_on(connection)
             assert lab.way(WEB) == "wg-up-1"

@@ -32,7 +32,9 @@ from splitway.store import digest
 from splitway.topology.model import (
     Client,
     Endpoint,
+    Group,
     List,
+    Member,
     Policy,
     Rule,
     Server,
@@ -50,7 +52,7 @@ NAMES = [
 ADDRESSES = ["8.8.8.8", "8.8.4.4", "9.9.9.9", "10.1.2.3", "192.168.7.7", "169.254.169.254", "2001:db8::1", "fd00::7"]
 NETWORKS = ["8.8.8.0/24", "8.0.0.0/8", "0.0.0.0/0", "10.1.0.0/16", "10.0.0.0/7", "192.168.7.7/32", "169.254.169.254/32"]
 NETWORKS += ["2001:db8::/32", "::/0", "fd00::/64"]
-EGRESSES = ["direct", "block", "us", "eu", "off"]
+EGRESSES = ["direct", "block", "us", "eu", "off", "fast"]
 SPECIAL = ["10.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "224.0.0.0/4"]
 SPECIAL += ["::1/128", "fc00::/7", "fe80::/10", "ff00::/8"]
 
@@ -59,7 +61,16 @@ def upstream(name: str, enabled: bool = True) -> Upstream:
     return Upstream(name, Endpoint("198.51.100.1", 51820), "key", (ipaddress.ip_network("0.0.0.0/0"),), enabled=enabled)
 
 
-def topology(lists: dict, clients: dict, backend: str = "ipset", upstreams: tuple = ("us", "eu")) -> Topology:
+FAST = Group("fast", (Member("us"), Member("off")), on_down="direct")
+
+
+def topology(
+    lists: dict,
+    clients: dict,
+    backend: str = "ipset",
+    upstreams: tuple = ("us", "eu"),
+    groups: tuple[Group, ...] = (),
+) -> Topology:
     return Topology(
         server=Server("wg0", 51820, (ipaddress.ip_interface("10.8.0.1/16"), ipaddress.ip_interface("fd08::1/64"))),
         upstreams=(*map(upstream, upstreams), upstream("off", enabled=False)),
@@ -73,6 +84,7 @@ def topology(lists: dict, clients: dict, backend: str = "ipset", upstreams: tupl
             for index, (name, policy) in enumerate(clients.items())
         ),
         backend=backend,
+        groups=groups,
     )
 
 
@@ -91,6 +103,7 @@ topologies = st.builds(
     st.fixed_dictionaries(dict.fromkeys(("one", "two", "three"), list_content)),
     st.dictionaries(st.sampled_from(["alice", "bob", "carol", "dave"]), policy, min_size=1),
     st.sampled_from(["ipset", "nftables"]),
+    groups=st.just((FAST,)),
 )
 answers = st.dictionaries(st.sampled_from(NAMES), st.lists(st.sampled_from(ADDRESSES), min_size=1, max_size=3))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splitway.reconcile import flows
 from splitway.reconcile.flows.conntrack import Flow
-from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
+from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, mark_of
 
 MASK = 0x3FFF
 SETS = (AddressSet("sw4d1", 4, 600), AddressSet("sw4n1", 4, None, ("198.51.100.0/24",)), AddressSet("sw4s", 4, None))
@@ -72,6 +72,43 @@ def test_flows_that_are_not_classified_are_left_alone() -> None:
 def test_another_mask_moves_all_flows() -> None:
     old, new = section(101, 0), section(101, 0, mask=0x3FFF0000)
     assert ended(old, new, flow("192.0.2.1", US), flow("203.0.113.1", HERE)) == ["192.0.2.1", "203.0.113.1"]
+
+
+def grouped(default: int, *chosen: int, may_use: tuple[int, ...] = (111, 112)) -> Marks:
+    """Return rules that lead to `default`, with a group 110 whose new flows get what is chosen."""
+    members = (Egress(111, "group/us", "wg-up-1"), Egress(112, "group/eu", "wg-up-2"))
+    ways = tuple(Way(number) for number in chosen)
+    return dataclasses.replace(
+        section(101, default), egresses=(*EGRESSES, Egress(110, "group", ways=ways, may_use=may_use), *members)
+    )
+
+
+def on(*numbers: int) -> list[Flow]:
+    """Return a flow on each egress, which no list holds; its port is the number."""
+    return [dataclasses.replace(flow("203.0.113.1", mark_of(n, MASK)), source_port=n) for n in numbers]
+
+
+def left(old: Marks, new: Marks, *numbers: int) -> list[int]:
+    gone = [change.payload.source_port for change in flows.plan(old, SETS, new, SETS, LEARNED, on(*numbers))]
+    return [number for number in numbers if number not in gone]
+
+
+def test_a_flow_stays_on_its_member_whichever_is_chosen() -> None:
+    for chosen in ((111,), (112,), (111, 112), (110,)):
+        assert left(grouped(110, 111), grouped(110, *chosen), 111, 112) == [111, 112]
+
+
+def test_a_flow_that_comes_to_a_group_must_be_on_a_member_that_is_chosen() -> None:
+    assert left(grouped(102, 111), grouped(110, 112), 102, 111, 112, 0) == [112]
+    assert left(grouped(110, 111), grouped(102, 111), 102, 111, 112) == [102]
+
+
+def test_a_flow_ends_with_its_member_and_with_its_fallback() -> None:
+    before = grouped(110, 102, may_use=(111, 112, 102))
+    after = grouped(110, 111, may_use=(111,))
+    after = dataclasses.replace(after, egresses=after.egresses[:-1])
+    # 101 is on a list's egress whose address has expired: it was none of the group's.
+    assert left(before, after, 101, 102, 111, 112) == [101, 111]
 
 
 egresses = st.sampled_from((0, 101, 102))

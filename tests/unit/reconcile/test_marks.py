@@ -20,7 +20,7 @@ from splitway.reconcile.marks import iptables_io as iptables
 from splitway.reconcile.marks import nftables as marks_nftables
 from splitway.reconcile.marks.model import ChainStep, ClientsStep, LookupStep, Place, Ruleset
 from splitway.reconcile.marks.tree import leaf, tree
-from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
+from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, mark_of
 from splitway.system import System, SystemFailure
 
 BACKENDS = ("ipset", "nftables")
@@ -29,7 +29,9 @@ SETS = ("sw4n1", "sw4n2", "sw4d1", "sw4p1")
 
 rules = st.lists(
     st.builds(
-        MarkRule, st.lists(st.sampled_from(SETS), min_size=1, max_size=3).map(tuple), st.sampled_from((0, 99, 101, 102))
+        MarkRule,
+        st.lists(st.sampled_from(SETS), min_size=1, max_size=3).map(tuple),
+        st.sampled_from((0, 99, 101, 102, 103)),
     ),
     max_size=4,
 ).map(tuple)
@@ -46,13 +48,19 @@ def families(draw: st.DrawFn) -> FamilyMarks:
     return FamilyMarks({client: policy.number for client, policy in clients.items()}, chosen, "sw4s")
 
 
-def section(v4: FamilyMarks) -> Marks:
+GROUP = Egress(103, "group")
+
+
+def section(v4: FamilyMarks, group: Egress = GROUP) -> Marks:
     egresses = (Egress(0, "direct"), Egress(99, "block"), Egress(101, "us", "wg-up-1"), Egress(102, "eu", "wg-up-2"))
+    egresses = (*egresses, group)
     networks = {name: ("198.51.100.0/24",) for name in (*SETS, "sw4s") if name[3] != "d"}
     return Marks("wg0", "wg-up-", 0x3FFF, egresses, v4, FamilyMarks(), networks)
 
 
-sections = st.builds(section, families())
+ways = st.lists(st.builds(Way, st.sampled_from((101, 102, 103)), st.integers(1, 100)), max_size=4).map(tuple)
+groups = st.builds(lambda some, direct: Egress(103, "group", ways=some, direct=direct), ways, st.booleans())
+sections = st.builds(section, families(), groups)
 
 
 def apply_to(found: Ruleset, changes: tuple[Change, ...]) -> Ruleset:
@@ -196,6 +204,43 @@ def test_the_tree_finds_every_number_and_no_other(numbers: set[int], other: int,
         assert compared <= 64
     expected = f"LEAF{other}" if other in numbers else "none"
     assert walk(chains, "T", mark_of(other, mask))[0] == expected
+
+
+def shares_by_iptables(lines: list[str]) -> dict[int, float]:
+    """Return the share of each mark, by the rules read as the kernel reads them."""
+    shares: dict[int, float] = {}
+    for line in lines:
+        probability = float((re.search(r"--probability (\S+)", line) or [0, "1"])[1])
+        if found := re.search(r"MARK --set-xmark (\w+)/", line):
+            shares = {mark: share * (1 - probability) for mark, share in shares.items()}
+            mark = int(found[1], 16)
+            shares[mark] = shares.get(mark, 0) + probability
+    return shares
+
+
+def shares_by_nftables(line: str) -> dict[int, float]:
+    total = re.search(r"mod (\d+) vmap", line)
+    if total is None:
+        return {mark_of(int(line.rpartition("_")[2]), 0x3FFF): 1}
+    shares: dict[int, float] = {}
+    for first, last, number in re.findall(r"(\d+)(?:-(\d+))? : goto \w+_(\d+)", line):
+        mark = mark_of(int(number), 0x3FFF)
+        shares[mark] = shares.get(mark, 0) + (int(last or first) - int(first) + 1) / int(total[1])
+    return shares
+
+
+@given(ways.filter(bool))
+def test_each_way_has_its_share(some: tuple[Way, ...]) -> None:
+    marked = section(FamilyMarks(), Egress(103, "group", ways=some))
+    by_iptables = RENDER["ipset"](marked).chains[Place(4, "mangle", "SPLITWAY-EGRESS-103")]
+    by_nftables = RENDER["nftables"](marked).chains[Place(0, "splitway", "egress_103")]
+    total = sum(way.weight for way in some)
+    expected = {
+        mark_of(number, 0x3FFF): sum(way.weight for way in some if way.number == number) / total
+        for number in {way.number for way in some}
+    }
+    assert shares_by_iptables([line.text for line in by_iptables]) == pytest.approx(expected, abs=1e-6)
+    assert shares_by_nftables(by_nftables[0].text) == pytest.approx(expected)
 
 
 class Bare(System):

@@ -267,7 +267,10 @@ LOOP.append(LOOP)
         (
             f"{RULES}[1].egress",
             "Direct",
-            f'{RULES}[1].egress: "Direct" is not an egress (direct, block, an upstream or a group); did you mean "direct"?',
+            (
+                f'{RULES}[1].egress: "Direct" is not an egress (direct, block, an upstream or a group); '
+                'did you mean "direct"?'
+            ),
         ),
         (f"{RULES}[1].egress", DELETE, f"{RULES}[1].egress: is required"),
         (f"{RULES}[1].list", DELETE, f"{RULES}[1]: has no match: a rule has exactly one of domain, network, list"),

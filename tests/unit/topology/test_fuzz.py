@@ -18,7 +18,23 @@ from splitway.topology.endpoints import endpoint
 from splitway.topology.model import Topology
 from splitway.topology.networks import network
 
+HEALTH = {
+    "probes": [{"icmp": "9.9.9.9"}, {"tcp": "9.9.9.9:53"}],
+    "interval": 1.5,
+    "timeout": 1,
+    "down": 3,
+    "restart": True,
+}
 SETTINGS = {
+    "splitway_upstreams": [
+        {**RIGHT["splitway_upstreams"][0], "health": HEALTH, "on_down": "fast"},
+        {**RIGHT["splitway_upstreams"][1], "on_down": "direct"},
+    ],
+    "splitway_upstream_groups": [
+        {"name": "fast", "mode": "latency", "members": ["us", "eu"], "hold": "1m", "margin": 20},
+        {"name": "both", "mode": "balance", "members": [{"upstream": "eu", "weight": 2}], "on_down": "us"},
+    ],
+    "splitway_agent": {"metrics": "127.0.0.1:9586", "access_log": {"days": 7}, "warm_up": True},
     "splitway_default_policy": "family",
     "splitway_backend": "nftables",
     "splitway_mark_mask": "0x3fff",
@@ -40,10 +56,12 @@ POSITIONS = [path for name, value in {**RIGHT, **SETTINGS}.items() for path in p
 MAPPINGS = [
     path
     for path in POSITIONS
-    if re.search(r"(server|dns|client_files|lists|policies|\[\d+\]|google\]|family\])$", path)
+    if re.search(
+        r"(server|dns|client_files|agent|access_log\]|health\]|lists|policies|\[\d+\]|google\]|family\])$", path
+    )
 ]
 
-WORDS = "us block family google domain ip proxy *.a.com bücher.de 10.8.0.7 10.8.0.0/24 :: fd64::2/128 12h on xn--"
+WORDS = "us fast block family google domain ip proxy *.a.com bücher.de 10.8.0.7 10.8.0.0/24 :: fd64::2/128 12h on xn--"
 TRAPS = "[::1]:5 a.com:99999 0xfffffffff wg0 wg-up-1 {{x}} \ud800 １.１ 1.1.1.1#53 # / fe80::1%lo/64 ::ffff:1.2.3.4"
 NEARLY_RIGHT = st.sampled_from([*WORDS.split(), *TRAPS.split(), "a\nb", "a" * 70, "9" * 5000, key("fuzz")])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | NEARLY_RIGHT

@@ -36,13 +36,16 @@ class Learning:
     def configure(self, state: State) -> None:
         """Go by another generation from now on."""
         addresses = self._state.server.addresses if self._state.server else ()
-        self._state, self._names = state, learned.Names(state.dns.lines if state.dns else ())
+        self._state, self._names = state, self._names_of(state)
         if state.server and (self._answers is None or state.server.addresses != addresses):
             self._listen(state.server.addresses, state.server.interface)
         if self._warming:
             self._warming.cancel()
         if state.agent and state.agent.warm_up and state.server and self._names.domains:
             self._warming = asyncio.create_task(self._warm_up(str(state.server.addresses[0]).partition("/")[0]))
+
+    def _names_of(self, state: State) -> learned.Names:
+        return learned.Names(state.dns.lines if state.dns else (), learned.local_names(self._store.system))
 
     def _listen(self, addresses: tuple[str, ...], interface: str) -> None:
         loop = asyncio.get_running_loop()
@@ -61,8 +64,7 @@ class Learning:
         if state.agent is None:
             return 0
         now = time.time()
-        names = learned.Names(state.dns.lines if state.dns else ())
-        done = learned.refill(self._store.system, state, self.journal, names, now)
+        done = learned.refill(self._store.system, state, self.journal, self._names_of(state), now)
         learned.end_flows(self._store.system, state, done.addresses)
         for name, count in done.removed.items():
             log.info("set %s: %d addresses of names that are on it no longer", name, count)

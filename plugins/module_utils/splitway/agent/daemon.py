@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`splitway run`: the agent itself. One loop; whatever blocks or changes the host runs in one worker, one at a time."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from typing import Any, Callable, TypeVar
+
+from ..store import Store
+from ..system import System
+from . import boot, control, notify
+from .generation import Generation
+from .healing import Healer
+from .journal import Journal
+from .learning import Learning
+from .observing import Observing
+from .peers import Endpoints
+from .tunnels import Tunnels
+
+HELP = "run the agent (systemd does that)"
+
+HANGING = 150.0  # seconds in the worker after which systemd is to start us anew: no program of ours takes longer
+SAVE = 60.0  # seconds between savings of the clients' endpoints
+
+log = logging.getLogger("splitway")
+T = TypeVar("T")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments: it has none."""
+    del parser
+
+
+def run(options: argparse.Namespace, system: System) -> int:
+    """Run until systemd ends us."""
+    del options
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    asyncio.run(Daemon(system).run())
+    return 0
+
+
+class Daemon:
+    """The agent's parts, and what they share."""
+
+    def __init__(self, system: System) -> None:
+        self._system, self._store = system, Store(system)
+        self._generation = Generation(self._store)
+        self._host = asyncio.Lock()
+        self._busy_since = 0.0  # when the worker began; 0: it rests
+        self._endpoints = Endpoints(system.data / "endpoints.json")
+        self._endpoints.load(system)
+        self._learning = Learning(self._store, Journal(system.data / "journal.db"))
+        self._healer = Healer(self._store, self._generation, self._endpoints, self._learning.refill)
+        self._tunnels = Tunnels(self._store, self._healer, self._work)
+        self._observing = Observing(self._store, self._generation, self._healer, self._tunnels, self._learning)
+
+    async def run(self) -> None:
+        """Restore the gateway, then look after it until we are told to stop."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        self._healer.listen()
+        restored = await self._work(boot.restore, self._store)
+        for section, reason in restored.failures.items():
+            log.error("cannot restore %s: %s", section, reason)
+        await control.serve(self._system, {"status": self._observing.status})
+        self._configure()
+        notify.tell("READY=1")
+        tasks = [
+            asyncio.create_task(part)
+            for part in (
+                self._healer.run(self._work, self._configure),
+                self._learning.run(self._work),
+                self._observing.run(self._work),
+                self._save(),
+                self._keep_watchdog(),
+                stop.wait(),
+            )
+        ]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        notify.tell("STOPPING=1")
+        await self._work(self._endpoints.save, self._system)
+        self._observing.close()
+        self._learning.close()
+        for task in done:
+            task.result()  # a part that ended by a defect: its traceback goes to the journal, systemd starts us anew
+
+    def _configure(self) -> None:
+        """Go by the generation as it is now."""
+        state = self._generation.state
+        self._learning.configure(state)
+        self._tunnels.configure(state)
+        self._observing.configure(state)
+
+    async def _work(self, action: Callable[..., T], *arguments: Any) -> T:
+        async with self._host:
+            self._busy_since = time.monotonic()
+            try:
+                return await asyncio.to_thread(action, *arguments)
+            finally:
+                self._busy_since = 0.0
+
+    async def _save(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE)
+            await self._work(self._endpoints.save, self._system)
+
+    async def _keep_watchdog(self) -> None:
+        interval = notify.watchdog_interval()
+        while interval:
+            if not self._busy_since or time.monotonic() - self._busy_since < HANGING:
+                notify.tell("WATCHDOG=1")
+            await asyncio.sleep(interval)
+        await asyncio.Event().wait()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is told to others: the snapshot for `splitway status` and the exporter, and the access log."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Optional
+
+from ..choices import with_choices
+from ..reconcile import sets
+from ..reconcile.sets.model import IPSET
+from ..state import State
+from ..store import Store, digest
+from ..transaction import FAILURES
+from . import dns_statistics, metrics, snapshot, traffic
+from .generation import Generation
+from .healing import Healer, Worker
+from .learning import Learning
+from .tunnels import Tunnels
+
+DRAIN = 1.0  # seconds between countings of the flows that ended
+SELDOM = 60.0  # seconds between looks at what is dear: living flows, nftables' sets, dnsmasq's log
+FRESH = 5.0  # seconds for which living flows that were counted are told again
+
+log = logging.getLogger("splitway")
+
+
+class Observing:
+    """Gathers what the agent's parts know."""
+
+    def __init__(
+        self, store: Store, generation: Generation, healer: Healer, tunnels: Tunnels, learning: Learning
+    ) -> None:
+        self._store, self._generation = store, generation
+        self._healer, self._tunnels, self._learning = healer, tunnels, learning
+        self._started = time.time()
+        self._digest = ""
+        self._traffic: Optional[traffic.Traffic] = None
+        self._bytes: Mapping[traffic.Key, int] = {}
+        self._entries: Mapping[str, int] = {}
+        self._additions = snapshot.Additions()
+        self._failed = dns_statistics.FailedAdditions()
+        self.failed_additions: Counter[str] = Counter()
+        self._exporter = metrics.Exporter(self.take)
+
+    def configure(self, state: State) -> None:
+        """Go by another generation from now on."""
+        self._digest = digest(state) if state != State() else ""
+        known = traffic.names(with_choices(state, self._tunnels.choices))
+        if known is not None and self._traffic is None:
+            self._traffic = traffic.Traffic(known)
+        elif known is not None and self._traffic is not None:
+            self._traffic.follow(known)
+        problem = self._exporter.listen(state.agent.metrics if state.agent else None)
+        if problem:
+            log.error("%s", problem)
+
+    async def run(self, worker: Worker[Any]) -> None:
+        """Count what passes, for ever."""
+        loop = asyncio.get_running_loop()
+        seldom_at = loop.time()
+        while True:
+            await asyncio.sleep(DRAIN)
+            if self._traffic:
+                self._traffic.drain()
+            if loop.time() >= seldom_at:
+                seldom_at = loop.time() + SELDOM
+                with contextlib.suppress(*FAILURES):
+                    await worker(self._look)
+            self._additions.note(self._sizes(), time.time())
+
+    def _look(self) -> None:
+        state = self._generation.state
+        if self._traffic:
+            self._traffic.read(self._store.system, time.monotonic())
+        if state.backend != IPSET:
+            found = sets.read_learned(self._store.system, state.backend)
+            self._entries = {name: len(item.members) for name, item in found.items()}
+        self.failed_additions += self._failed.read(self._store.system)
+
+    def _sizes(self) -> Mapping[str, int]:
+        return self._healer.sizes if self._generation.state.backend == IPSET else self._entries
+
+    def close(self) -> None:
+        """Serve no longer."""
+        self._exporter.close()
+
+    async def status(self) -> Any:
+        """Return the snapshot as plain data, for the control socket."""
+        return snapshot.to_plain(await asyncio.to_thread(self.take))
+
+    def take(self) -> snapshot.Snapshot:
+        """Return what is known now. Blocks for a moment; for any thread."""
+        state = with_choices(self._generation.state, self._tunnels.choices)
+        clock, moved = time.monotonic(), self._bytes
+        if self._traffic:
+            with contextlib.suppress(*FAILURES):
+                moved = self._bytes = self._traffic.read(self._store.system, clock, FRESH)
+        server = state.server.addresses[0].partition("/")[0] if state.server else ""
+        stamp = self._store.stamp()
+        healer, tunnels = self._healer, self._tunnels
+        sources = snapshot.Sources(
+            state=state,
+            started=self._started,
+            generation=self._digest,
+            applied=stamp[2] / 1e9 if stamp else None,
+            problem=self._generation.problem,
+            health=dict(tunnels.health),
+            readings=healer.readings,
+            restarts=dict(tunnels.restarts),
+            switches=dict(tunnels.switches),
+            traffic=moved,
+            entries=self._sizes(),
+            added=dict(self._additions.times),
+            drift=snapshot.Drift(dict(healer.healed), healer.refilled, dict(healer.failures)),
+            dns=dns_statistics.ask(server) if server else None,
+            failed_additions=dict(self.failed_additions),
+            lost_flows=self._traffic.lost if self._traffic else 0,
+        )
+        return snapshot.take(sources, time.time(), clock)

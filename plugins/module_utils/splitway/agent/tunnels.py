@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Health and failover at work: each upstream is probed by its own clock, and what that says is acted on at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+
+from .. import audit
+from ..choices import Choices
+from ..state import Group, State, Watch
+from ..store import Store
+from ..transaction import FAILURES
+from . import failover, probes, repair
+from .healing import Healer, Worker
+from .health import DOWN, UP, Health, Reading, Round, judge
+from .switch import Switched, switch
+
+log = logging.getLogger("splitway")
+
+
+class Tunnels:
+    """The upstreams' health, and the ways that follow from it."""
+
+    def __init__(self, store: Store, healer: Healer, worker: Worker[Any]) -> None:
+        self._store, self._healer, self._worker = store, healer, worker
+        self._state = State()
+        self._tasks: dict[Watch, asyncio.Task[None]] = {}
+        self._memory: failover.Memory = {}
+        self._deciding = asyncio.Lock()
+        self._repairs: dict[str, repair.History] = {}
+        self.health: dict[str, Health] = {}
+        self.restarts: Counter[str] = Counter()  # upstream → repairs since the start
+        self.switches: Counter[str] = Counter()  # group → changes of its ways since the start
+        self.choices: Choices = store.choices()
+
+    def configure(self, state: State) -> None:
+        """Go by another generation from now on. Upstreams whose watch is the same are watched on."""
+        first = self._state == State()
+        self._state = state
+        watches = state.agent.watches if state.agent else ()
+        for watch in [watch for watch in self._tasks if watch not in watches]:
+            self._tasks.pop(watch).cancel()
+        now = time.monotonic()
+        kept = {watch.upstream: self.health[watch.upstream] for watch in watches if watch in self._tasks}
+        self.health = {watch.upstream: kept.get(watch.upstream, Health(watch, now)) for watch in watches}
+        for watch in watches:
+            if watch not in self._tasks:
+                self._tasks[watch] = asyncio.create_task(self._watch(watch))
+        if first and state.agent:
+            self._memory = failover.remember(state.agent.groups, self.choices)
+
+    async def _watch(self, watch: Watch) -> None:
+        memory = probes.Memory()
+        while True:
+            began = time.monotonic()
+            replies = await probes.ask(watch, memory)
+            now = time.monotonic()
+            before = self.health[watch.upstream]
+            after = judge(before, Round(now, replies, self._reading(watch), memory.received, memory.refused))
+            self.health[watch.upstream] = after
+            if after.state != before.state:
+                self._tell(after)
+            await self.decide()
+            if after.state == DOWN:
+                await self._repair(watch, now)
+            else:
+                self._repairs.pop(watch.upstream, None)
+            await asyncio.sleep(max(0.05, began + watch.interval / 1000 - time.monotonic()))
+
+    def _reading(self, watch: Watch) -> Optional[Reading]:
+        """Return what WireGuard counted at the healer's last look; None when it saw no such interface."""
+        for (interface, _key), peer in self._healer.readings.peers.items():
+            if interface == watch.interface:
+                age = None if peer.handshake is None else max(0.0, time.time() - peer.handshake)
+                return Reading(peer.received, peer.sent, age)
+        return None
+
+    def _tell(self, health: Health) -> None:
+        upstream = health.watch.upstream
+        if health.state == UP:
+            log.warning("upstream %s is up", upstream)
+        else:
+            log.warning("upstream %s is %s: %s", upstream, health.state, health.why)
+
+    async def decide(self) -> None:
+        """Have every egress with a choice take the way that the health of the upstreams says."""
+        async with self._deciding:
+            if self._state.agent is None or not self._state.agent.groups:
+                return
+            groups = self._state.agent.groups
+            chosen, self._memory = failover.choose(
+                groups, self.health, self._memory, time.monotonic(), _plain(self._state)
+            )
+            if chosen == self.choices:
+                return
+            try:
+                done = await self._worker(self._switch, chosen, failover.dead(groups, self.health))
+            except FAILURES as error:
+                log.error("cannot switch: %s", error)  # tried again after the next round
+                self._healer.ask(("routes", "marks"))
+                return
+            for group in groups:
+                if chosen[group.number] != self.choices.get(group.number):
+                    self.switches[group.name] += 1
+                    log.warning("egress %s: %s", group.name, done.words(group.number))
+            self._record(done, [group for group in groups if chosen[group.number] != self.choices.get(group.number)])
+            self.choices = chosen
+
+    def _record(self, done: Switched, groups: Sequence[Group]) -> None:
+        why = "; ".join(f"{group.name}: {done.words(group.number)}" for group in groups)
+        for section, changes in done.changes.items():
+            entry = audit.Entry(audit.Reason("agent", f"failover: {why}"), section, changes, states=(self._state,))
+            audit.record(self._store.system, entry, time.time())
+
+    def _switch(self, chosen: Choices, dead: frozenset[int]) -> Switched:
+        return switch(self._store, self.choices, chosen, dead)
+
+    async def _repair(self, watch: Watch, now: float) -> None:
+        """Try the next thing for an upstream that is down, when it is due."""
+        history = self._repairs.get(watch.upstream, repair.History())
+        step = repair.next_step(history, now, watch.restart)
+        device = next((device for device in self._state.upstreams if device.name == watch.upstream), None)
+        if step is None or device is None:
+            return
+        self._repairs[watch.upstream] = repair.done(history, now)
+        try:
+            done = await self._worker(repair.repair, self._store, device, step)
+        except FAILURES as error:
+            log.warning("upstream %s: %s", watch.upstream, error)
+            return
+        if done.words:
+            self.restarts[watch.upstream] += step == repair.DEVICE
+            log.warning("upstream %s: %s", watch.upstream, done.words)
+            self._healer.ask(done.sections)
+
+
+def _plain(state: State) -> Mapping[int, str]:
+    """Return number → upstream of the egresses that are one upstream and nothing else."""
+    upstreams = {device.interface: device.name for device in state.upstreams}
+    groups = {group.number for group in state.agent.groups} if state.agent else set()
+    marks = state.marks
+    return {
+        egress.number: upstreams[egress.interface]
+        for egress in (marks.egresses if marks else ())
+        if egress.interface in upstreams and egress.number not in groups
+    }

@@ -204,41 +204,23 @@ def _dns(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 class Exporter:
-    """Serves the metrics by HTTP, at an address that may change."""
+    """Serves the metrics by HTTP until it is closed."""
 
-    def __init__(self, take: Take) -> None:
-        self._registry = CollectorRegistry()
-        self._registry.register(SnapshotCollector(take))
-        self._address: Optional[str] = None
-        self._server: Optional[WSGIServer] = None
-
-    def listen(self, address: Optional[str]) -> str:
-        """Serve at "address:port" from now on, None: nowhere; return why that cannot be, "" when it can.
-
-        Called again with the same address it does nothing, unless it failed before.
-        """
-        if address == self._address and (self._server is not None or address is None):
-            return ""
-        self.close()
-        self._address = address
-        if address is None:
-            return ""
+    def __init__(self, address: str, take: Take) -> None:
+        """Serve at "address:port". Raises OSError when that is taken, or not an address of this host."""
+        self.address = address
+        registry = CollectorRegistry()
+        registry.register(SnapshotCollector(take))
         host, _, port = address.rpartition(":")
         host = host.strip("[]")
         kind = _Server6 if ":" in host else _Server
-        try:
-            self._server = make_server(host, int(port), make_wsgi_app(self._registry), kind, _SilentHandler)
-        except OSError as error:
-            return f"metrics cannot be served at {address}: {error.strerror}"
+        self._server = make_server(host, int(port), make_wsgi_app(registry), kind, _SilentHandler)
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        return ""
 
     def close(self) -> None:
         """Serve no longer; takes up to half a second."""
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        self._server.shutdown()
+        self._server.server_close()
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -83,12 +83,7 @@ def restore_early(store: Store) -> Healing:
 
 
 def restore(store: Store) -> Healing:
-    """Bring the whole generation back, wg0 last. On a gateway where all is well nothing changes.
-
-    Nothing is done while somebody else changes the gateway: whoever does may be waiting for us to start.
-    """
-    if store.held():
-        return Healing(busy=True)
+    """Bring the whole generation back, wg0 last. On a gateway where all is well nothing changes."""
     journal = Journal(store.system.data / "journal.db")
     try:
         done = heal(store, store.generation, _SECTIONS, Learning(store, journal).refill)

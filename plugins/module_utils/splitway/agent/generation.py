@@ -22,6 +22,11 @@ class Generation:
         self.problem: Optional[str] = None  # the file is damaged: the generation before it is used
         self.refresh()
 
+    @property
+    def current(self) -> bool:
+        """Return whether the state is that of the file still."""
+        return self._store.stamp() == self._file
+
     def refresh(self) -> bool:
         """Read the generation again if its file changed; return whether it did."""
         now = self._store.stamp()

@@ -32,7 +32,7 @@ VERDICT = ("routes", "sets", "marks")
 class Healing:
     """What one look found and did."""
 
-    busy: bool = False  # a run of site.yml has the gateway: nothing was looked at
+    busy: bool = False  # a run of site.yml has the gateway, or has just changed it: nothing was looked at
     rolled_back: bool = False  # a run had not ended in time: the last generation was applied
     changes: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)  # section → what was brought back
     failures: Mapping[str, str] = field(default_factory=dict)  # section → why not
@@ -40,17 +40,21 @@ class Healing:
     seconds: float = 0.0
 
 
-def heal(store: Store, state: Callable[[], State], sections: Collection[str], refill: Refill) -> Healing:
+def heal(store: Store, state: Callable[[], Optional[State]], sections: Collection[str], refill: Refill) -> Healing:
     """Bring these sections back to what they should be; return what that took.
 
-    `state` gives the generation, once nobody else has the gateway.
+    `state` gives the generation, once nobody else has the gateway; None when that is another by then than the one
+    that was looked for. Whoever has the gateway is not waited for: it may be waiting for the agent to end or to start.
     """
     began = time.monotonic()
+    if store.held():
+        return Healing(busy=True)
     with store.lock():
         rolled_back = end_expired(store)
-        if store.transaction() is not None:
-            return Healing(busy=True)
-        healer = _Healer(store, with_choices(state(), store.choices()), refill)
+        wanted = None if store.transaction() is not None else state()
+        if wanted is None:
+            return Healing(busy=True, rolled_back=rolled_back)
+        healer = _Healer(store, with_choices(wanted, store.choices()), refill)
         healer.heal(SECTIONS if rolled_back else sections)
     return Healing(
         rolled_back=rolled_back,

@@ -102,7 +102,7 @@ class Healer:
         if not suspected and not whole and not self._store.transaction():
             return None
         looked_at = SECTIONS if whole else suspected
-        done = heal(self._store, lambda: state, looked_at, self._refill)
+        done = heal(self._store, lambda: state if self._generation.current else None, looked_at, self._refill)
         if done.busy:
             self._heard |= suspected
             return done

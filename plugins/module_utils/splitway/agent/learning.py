@@ -85,6 +85,8 @@ class Learning:
                 log.error("%s", self.journal.notices.pop())
 
     def _write(self) -> None:
+        if self._store.held():
+            return  # whoever has the gateway may be waiting for the agent to end
         with self._store.lock():
             if self._store.transaction() is not None:
                 return  # its sets may not be there yet; what was answered waits

@@ -7,6 +7,7 @@ processes in a network namespace. Only the agent's units are enabled: at boot it
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -89,8 +90,10 @@ class Units:
         self._systemctl("start", name)
 
     def restart(self, name: str) -> None:
-        """Stop a unit if it runs, and start it. Raises SystemFailure."""
-        self._systemctl("restart", name)
+        """Stop a unit if it runs, and start it. Who asks that of itself does not wait for it. Raises SystemFailure."""
+        shown = self.system.read("systemctl", "show", "--property=MainPID", "--value", name)
+        itself = shown.strip() == str(os.getpid())
+        self._systemctl(*(("--no-block",) if itself else ()), "restart", name)
 
     def reload(self, name: str) -> None:
         """Let a unit that runs read its configuration again; nothing when it does not run."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...system import System
+from ..dns.text import GROUP
 
 GUARD = "splitway-guard.service"
 AGENT = "splitway.service"
@@ -135,7 +136,7 @@ def agent_text(where: Places) -> str:
 
     Not after network-online.target: a tunnel whose endpoint has no address yet keeps nothing else waiting. No
     start limit: an agent that gave up would heal nothing until somebody looks. KillMode=mixed: what it has
-    just started to change is not cut off in the middle.
+    just started to change is not cut off in the middle. The group is that of our dnsmasq's folder.
     """
     return f"""\
 # Made by splitway
@@ -160,6 +161,7 @@ RuntimeDirectoryPreserve=yes
 StateDirectory=splitway
 StateDirectoryMode=0700
 LogsDirectory=splitway
+SupplementaryGroups={GROUP}
 PrivateTmp=yes
 PrivateDevices=yes
 {_SANDBOX}

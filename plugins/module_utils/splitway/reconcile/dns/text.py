@@ -13,6 +13,8 @@ from ..base import ReconcileError
 
 UNIT = "splitway-dnsmasq.service"
 
+GROUP = "nogroup"  # that of Debian's user dnsmasq
+
 CANARY = "use-application-dns.net"
 """Firefox asks for it; NXDOMAIN keeps its names away from DNS over HTTPS, which no set would see."""
 
@@ -95,8 +97,8 @@ def unit_text(where: Paths) -> str:
 
     dnsmasq is started from a copy of its files in its own folder below /run, made at each start by
     whoever starts it. What a running dnsmasq was started with is therefore known, always; and its user
-    needs no way into our configuration folder. The folder's group is root's, by which the agent reads it: it is
-    root without the right to read what is not its own.
+    needs no way into our configuration folder. The agent reads it by its group: it is root without the right to
+    read what is not its own.
 
     Type=forking: the first process ends when the sockets are bound and the files are read, so
     ``systemctl restart`` returns when it answers, and fails when it cannot. It starts as its own user,
@@ -116,12 +118,12 @@ PIDFile={where.pid}
 RuntimeDirectory={where.runtime.name}
 RuntimeDirectoryMode=0750
 ExecStartPre=+/usr/bin/install -D -m 0644 -t {where.runtime} {where.options} {where.names}
-ExecStartPre=+/bin/chgrp root {where.runtime}
 ExecStart=/usr/sbin/dnsmasq --conf-file={where.started_options} --conf-file={where.started_names} --pid-file={where.pid}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
 User=dnsmasq
+Group={GROUP}
 AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
 NoNewPrivileges=yes

@@ -40,6 +40,10 @@ installed:
   description: Whether a generation is published on the host.
   returned: success
   type: bool
+problem:
+  description: What is wrong with the generation's file, while the generation before it is used; else empty.
+  returned: success
+  type: str
 backend:
   description: The backend of the generation.
   returned: success
@@ -85,8 +89,8 @@ def main() -> None:
     module = AnsibleModule(options, supports_check_mode=True)
     system = System()
     try:
-        state = Store(system).generation()
-        answer = _describe(state)
+        state, problem = Store(system).generation_or_previous()
+        answer = {**_describe(state), "problem": problem or ""}
         if module.params["state"]:
             answer["state"] = to_data(without_keys(state))
         if module.params["drift"]:
@@ -97,6 +101,8 @@ def main() -> None:
             }
     except FAILURES as error:
         module.fail_json(msg=str(error))
+    if problem:
+        module.warn(problem)
     module.exit_json(changed=False, **answer)
 
 

@@ -136,7 +136,10 @@ def _begin(module: AnsibleModule, store: Store) -> dict:
     identifier = module.params["transaction"] or uuid.uuid4().hex[:16]
     if not module.check_mode:
         begin(store, identifier, module.params["deadline"], module.params["wait"], module.params["who"])
-    return {"changed": False, "id": identifier, "numbers": store.generation(()).numbers}
+    last, problem = store.generation_or_previous(())
+    if problem:
+        module.warn(problem)
+    return {"changed": False, "id": identifier, "numbers": last.numbers}
 
 
 def _rehearse(module: AnsibleModule, store: Store) -> dict:

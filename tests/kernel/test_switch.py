@@ -207,6 +207,26 @@ def test_a_run_of_site_yml_and_a_switch_at_once(system: NamespaceSystem, lab: La
         turn(up)
 
 
+def test_a_switch_takes_nothing_away_that_a_run_still_needs(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """The run removes an upstream, whose clients are moved by a later step."""
+    variables = topology(backend, members=["us"], on_down="direct")
+    variables["splitway_clients"][1]["default"] = "eu"
+    gateway = Gateway(system, lab, variables)
+    fast = gateway.number("fast")
+    variables["splitway_clients"][1]["default"] = "us"
+    del variables["splitway_upstreams"][1]
+    state = compile_state(parse(variables), gateway.store.generation().numbers)
+    begin(gateway.store, "run")
+    bring(gateway.store, "routes", state.routes, backend=None, transaction="run", purge=True)
+    switch(gateway.store, {}, {fast: gateway.choice("fast", direct=True)}, [gateway.number("fast/us")])
+    assert lab.way(WEB) == "uplink"
+    assert lab.way(WEB, TWO) == "wg-up-2"
+    for section in ("sets", "marks"):
+        bring(gateway.store, section, getattr(state, section), backend=backend, transaction="run", purge=True)
+    commit(gateway.store, "run", state.numbers)
+    assert (lab.way(WEB), lab.way(WEB, TWO)) == ("uplink", "wg-up-1")
+
+
 def test_a_switch_of_a_big_gateway_keeps_its_budget(system: NamespaceSystem, backend: str, tmp_path: Path) -> None:
     """1,000 clients, 50 policies, 10,000 flows of which 1,000 end: 0.7 s are the aim, the bound is loose."""
     wanted = {**sizes.variables(1000, 50, 20, 40, 2000), "splitway_backend": backend}

@@ -176,6 +176,15 @@ def test_wrong_targets_and_no_handshake_are_a_dead_tunnel() -> None:
     assert tunnel.seconds(600) == {UP}
 
 
+def test_wrong_targets_and_a_handshake_that_grows_too_old() -> None:
+    tunnel = Tunnel()
+    tunnel.answers = False
+    tunnel.seconds(60)
+    tunnel.answers_handshakes = False  # nobody uses it: only the probes go out, and nothing comes back
+    tunnel.until(lambda health: health.state == DOWN)
+    assert 180 <= tunnel.now - (tunnel.handshake or 0) <= 190
+
+
 def test_wrong_targets_and_a_tunnel_that_dies_under_load() -> None:
     tunnel = Tunnel()
     tunnel.answers, tunnel.upload, tunnel.download = False, 5000, 50_000

@@ -61,6 +61,7 @@ lint: prepared ## formats, styles, types, documentation
 
 .PHONY: unit
 unit: prepared ## pure code and modules on a fake system
+	tests/prepare-machine unit
 	PYTHONPATH=$(root)/.cache/collections pytest --import-mode=importlib --numprocesses 2 \
 		--junitxml $(results)/unit.xml $(collection)/tests/unit
 

@@ -228,6 +228,15 @@ def test_the_alerts_ask_for_nothing_that_is_not_there() -> None:
     assert asked - exported() == set()
 
 
+def test_the_reference_names_each_metric_and_each_alert() -> None:
+    text = (MONITORING.parent / "docs" / "monitoring.md").read_text()
+    table, alerts = text.partition("### Metrics")[2].split("### Alerts")
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    assert {f"splitway_{name}" for row in rows for name in re.findall(r"`(\w+)`", row)} == exported()
+    named = set(re.findall(r"\bSplitway\w+", alerts))
+    assert named == set(re.findall(r"alert: (\w+)", (MONITORING / "alerts.yaml").read_text()))
+
+
 @needs_promtool
 @pytest.mark.parametrize("command", [("check", "rules", "alerts.yaml"), ("test", "rules", "alerts_test.yaml")])
 def test_the_alerts(command: tuple[str, ...]) -> None:

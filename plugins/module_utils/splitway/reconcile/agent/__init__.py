@@ -2,9 +2,9 @@
 """The section `agent`: the version of the engine in use, the program, the units, and that the agent runs.
 
 A version is shipped beforehand (versions.py); what is brought here is which one is current. What a running
-agent was started with is known by a copy of the link to it, so that it is restarted when that is another version,
-and only then: an agent that heals this section never restarts itself. What it looks after needs no restart either,
-it reads the generation when that changes.
+agent was started with is known by copies, of the link to its version and of its unit: it is restarted when they
+are others, and only then, so that an agent that heals this section does not restart itself again and again. What it
+looks after needs no restart, it reads the generation when that changes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ class Current:
     versions: tuple[str, ...] = ()
     whole: bool = False  # whether the desired version is there
     link: Optional[str] = None  # the version in use
-    started: Optional[str] = None  # the version that the running agent was started with; None: it does not run
+    running: bool = False
+    # What the running agent was started with.
+    started: Optional[str] = None
+    started_unit: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def read(system: System, desired: Optional[Agent]) -> Current:
         File(where.rotation, rotation_text(system), 0o644),
     )
     names = (GUARD, AGENT)
+    running = system.units.active(AGENT)
     return Current(
         where=where,
         wanted=wanted,
@@ -104,7 +108,9 @@ def read(system: System, desired: Optional[Agent]) -> Current:
         versions=versions.installed(system),
         whole=desired is not None and versions.is_whole(system, desired.engine),
         link=system.read_link(where.current),
-        started=system.read_link(where.started) if system.units.active(AGENT) else None,
+        running=running,
+        started=system.read_link(where.started) if running else None,
+        started_unit=system.read_file(where.started_unit) if running else None,
     )
 
 
@@ -140,8 +146,9 @@ def _units(current: Current) -> Iterator[Change]:
 
 
 def _run(desired: Agent, current: Current) -> Iterator[Change]:
-    if current.started != desired.engine:
-        before, after = ("running", "restarted") if current.started else ("stopped", "running")
+    fresh = (current.started, current.started_unit) == (desired.engine, agent_text(current.where))
+    if not (current.running and fresh):
+        before, after = ("running", "restarted") if current.running else ("stopped", "running")
         yield Change(CHANGE, f"service {AGENT}", before, after, Restart())
     others = [name for name in current.versions if name not in (desired.engine, current.link)]
     # The one in use until now is the next to come back to.
@@ -151,10 +158,10 @@ def _run(desired: Agent, current: Current) -> Iterator[Change]:
 
 
 def _plan_removal(current: Current) -> tuple[Change, ...]:
-    there = (current.started, current.link, *current.files.values(), *current.units.values(), *current.versions)
+    there = (current.running, current.link, *current.files.values(), *current.units.values(), *current.versions)
     if not any(there):
         return ()
-    before = "running" if current.started else "stopped"
+    before = "running" if current.running else "stopped"
     return (Change(REMOVE, f"service {AGENT}, its engine and files", before, "", Remove()),)
 
 
@@ -201,7 +208,7 @@ def _remove(system: System) -> None:
         system.units.stop(name)
         system.units.disable(name)
         system.units.remove(name)
-    for path in (where.program, where.rotation, where.started):
+    for path in (where.program, where.rotation, where.started, where.started_unit):
         system.remove_file(path)
     for folder in (where.library, system.data):
         system.remove_folder(folder)

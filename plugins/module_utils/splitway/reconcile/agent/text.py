@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ...system import System
 from ..dns.text import GROUP
+from ..services import FOLDER
 
 GUARD = "splitway-guard.service"
 AGENT = "splitway.service"
@@ -20,6 +21,7 @@ class Places:
     library: Path  # a folder a version
     current: Path  # the link to the one in use
     started: Path  # a copy of that link, made when the agent starts
+    started_unit: Path  # and of its unit
     program: Path
     rotation: Path
 
@@ -31,6 +33,7 @@ def places(system: System) -> Places:
         library=library,
         current=library / "current",
         started=system.runtime / "engine",
+        started_unit=system.runtime / AGENT,
         program=system.root / "usr/local/sbin/splitway",
         rotation=system.root / "etc/logrotate.d/splitway",
     )
@@ -148,6 +151,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=notify
 ExecStartPre=/usr/bin/cp --no-dereference --no-target-directory --remove-destination {where.current} {where.started}
+ExecStartPre=/usr/bin/cp --remove-destination {FOLDER / AGENT} {where.started_unit}
 ExecStart={where.program} run
 Restart=always
 RestartSec=2

@@ -129,7 +129,10 @@ class Tunnels:
             return
         self._repairs[watch.upstream] = repair.done(history, now)
         try:
-            done = await self._worker(repair.repair, self._store, device, step)
+            # Looked up outside of the worker: a name server that is silent holds no switch up.
+            endpoint = repair.endpoint_of(device) if step == repair.ENDPOINT else None
+            found = await asyncio.to_thread(repair.look_up, endpoint) if endpoint else ()
+            done = await self._worker(repair.repair, self._store, device, step, found)
         except FAILURES as error:
             log.warning("upstream %s: %s", watch.upstream, error)
             return

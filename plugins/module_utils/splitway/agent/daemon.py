@@ -40,8 +40,12 @@ def run(options: argparse.Namespace, system: System) -> int:
     """Run until systemd ends us."""
     del options
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
-    asyncio.run(Daemon(system).run())
+    asyncio.run(_run(system))
     return 0
+
+
+async def _run(system: System) -> None:
+    await Daemon(system).run()  # made in the loop, to which its parts belong
 
 
 class Daemon:
@@ -76,6 +80,7 @@ class Daemon:
             for part in (
                 self._healer.run(self._work, self._configure),
                 self._learning.run(self._work),
+                self._tunnels.run(self._observing.follow),
                 self._observing.run(self._work),
                 self._save(),
                 self._keep_watchdog(),
@@ -100,8 +105,12 @@ class Daemon:
     async def _work(self, action: Callable[..., T], *arguments: Any) -> T:
         async with self._host:
             self._busy_since = time.monotonic()
+            work = asyncio.ensure_future(asyncio.to_thread(action, *arguments))
             try:
-                return await asyncio.to_thread(action, *arguments)
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait([work])  # a thread cannot be cancelled: nobody else begins before it has ended
+                raise
             finally:
                 self._busy_since = 0.0
 

@@ -46,19 +46,31 @@ class Observing:
         self._additions = snapshot.Additions()
         self._failed = dns_statistics.FailedAdditions()
         self.failed_additions: Counter[str] = Counter()
-        self._exporter = metrics.Exporter(self.take)
+        self._exporter: Optional[metrics.Exporter] = None
 
     def configure(self, state: State) -> None:
         """Go by another generation from now on."""
         self._digest = digest(state) if state != State() else ""
-        known = traffic.names(with_choices(state, self._tunnels.choices))
+        self.follow()
+        self._export(state.agent.metrics if state.agent else None)
+
+    def follow(self) -> None:
+        """Count flows by the names that their marks have now."""
+        known = traffic.names(with_choices(self._generation.state, self._tunnels.choices))
         if known is not None and self._traffic is None:
             self._traffic = traffic.Traffic(known)
         elif known is not None and self._traffic is not None:
             self._traffic.follow(known)
-        problem = self._exporter.listen(state.agent.metrics if state.agent else None)
-        if problem:
-            log.error("%s", problem)
+
+    def _export(self, address: Optional[str]) -> None:
+        if self._exporter and self._exporter.address != address:
+            self._exporter.close()
+            self._exporter = None
+        if address and self._exporter is None:
+            try:
+                self._exporter = metrics.Exporter(address, self.take)
+            except OSError as error:
+                log.error("metrics cannot be served at %s: %s", address, error)
 
     async def run(self, worker: Worker[Any]) -> None:
         """Count what passes, for ever."""
@@ -88,7 +100,8 @@ class Observing:
 
     def close(self) -> None:
         """Serve no longer."""
-        self._exporter.close()
+        if self._exporter:
+            self._exporter.close()
 
     async def status(self) -> Any:
         """Return the snapshot as plain data, for the control socket."""

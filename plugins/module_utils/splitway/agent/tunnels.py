@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 from .. import audit
@@ -33,6 +33,8 @@ class Tunnels:
         self._memory: failover.Memory = {}
         self._deciding = asyncio.Lock()
         self._repairs: dict[str, repair.History] = {}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._switched: Callable[[], None] = lambda: None
         self.health: dict[str, Health] = {}
         self.restarts: Counter[str] = Counter()  # upstream → repairs since the start
         self.switches: Counter[str] = Counter()  # group → changes of its ways since the start
@@ -51,8 +53,18 @@ class Tunnels:
         for watch in watches:
             if watch not in self._tasks:
                 self._tasks[watch] = asyncio.create_task(self._watch(watch))
+                self._tasks[watch].add_done_callback(self._end)
         if first and state.agent:
             self._memory = failover.remember(state.agent.groups, self.choices)
+
+    async def run(self, switched: Callable[[], None]) -> None:
+        """Wait for ever, or until watching fails by a defect, which is raised. `switched` is called after a switch."""
+        self._switched = switched
+        await self._failed
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and not self._failed.done():
+            self._failed.set_exception(task.exception() or AssertionError("a watch ended"))
 
     async def _watch(self, watch: Watch) -> None:
         memory = probes.Memory()
@@ -104,18 +116,23 @@ class Tunnels:
                 log.error("cannot switch: %s", error)  # tried again after the next round
                 self._healer.ask(("routes", "marks"))
                 return
-            for group in groups:
-                if chosen[group.number] != self.choices.get(group.number):
-                    self.switches[group.name] += 1
-                    log.warning("egress %s: %s", group.name, done.words(group.number))
-            self._record(done, [group for group in groups if chosen[group.number] != self.choices.get(group.number)])
             self.choices = chosen
+            self._note(done, groups)
 
-    def _record(self, done: Switched, groups: Sequence[Group]) -> None:
-        why = "; ".join(f"{group.name}: {done.words(group.number)}" for group in groups)
+    def _note(self, done: Switched, groups: Sequence[Group]) -> None:
+        moved = {
+            group.name: done.words(group.number)
+            for group in groups
+            if group.number in done.after and done.before[group.number] != done.after[group.number]
+        }
+        for name, words in moved.items():
+            self.switches[name] += 1
+            log.warning("egress %s: %s", name, words)
+        why = "; ".join(f"{name}: {words}" for name, words in moved.items())
         for section, changes in done.changes.items():
             entry = audit.Entry(audit.Reason("agent", f"failover: {why}"), section, changes, states=(self._state,))
             audit.record(self._store.system, entry, time.time())
+        self._switched()
 
     def _switch(self, chosen: Choices, dead: frozenset[int]) -> Switched:
         return switch(self._store, self.choices, chosen, dead)

@@ -19,14 +19,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from labkit.clients import start_clients
-from labkit.hosts import FILES, host
-
-STATE_OF_THE_GATEWAY = (
-    "systemctl --failed --no-legend",
-    "ip rule; ip -6 rule",
-    "wg show all latest-handshakes",
-    "journalctl --no-pager --lines 80",
-)
+from labkit.failures import state_of_the_gateway
+from labkit.hosts import FILES
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -35,9 +29,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for command in STATE_OF_THE_GATEWAY:
-            done = host("gw").run(command)
-            report.sections.append((f"gateway: {command}", done.stdout + done.stderr))
+        report.sections += state_of_the_gateway()
 
 
 @pytest.fixture(scope="session")

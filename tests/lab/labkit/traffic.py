@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from labkit.hosts import LabError, container, host, wait_until
-from labkit.ways import BLOCKED, expectations, way
+from labkit.ways import BLOCKED, expectations, permitted, way
 
 # What each client asks all the time. No target that one client may reach directly is asked by the other through a
 # tunnel, so that the destination alone tells a leak on the wire.
@@ -24,6 +24,7 @@ TARGETS = {
         "ads.example",
         "paused.example",
         "legacy.example",
+        "spread.example",
         "example.org",
         "198.51.100.161",
         "2001:db8:ff:a0::1",
@@ -31,7 +32,7 @@ TARGETS = {
     "bob": ("youtube.com", "198.51.100.145", "2001:db8:ff:90::1", "example.org"),
 }
 # The numbers that names.conf gives to the names above which no client may reach directly.
-NUMBERS = (20, 21, 22, 23, 30, 31, 50, 51, 60, 61, 62, 63)
+NUMBERS = (20, 21, 22, 23, 30, 31, 50, 51, 60, 61, 62, 63, 72, 73)
 FORBIDDEN = (
     *(f"{prefix}{number}" for number in NUMBERS for prefix in ("198.51.100.", "2001:db8:ff::")),
     "198.51.100.161",
@@ -99,13 +100,18 @@ def stop_traffic() -> dict[str, list[dict[str, Any]]]:
     return results
 
 
+def allowed(client: str, probe: dict[str, Any]) -> frozenset[str]:
+    """Returns the ways that a probe may have taken."""
+    return permitted(expectations()[client][probe["target"], probe["family"]])
+
+
 def leaks(results: dict[str, list[dict[str, Any]]]) -> list[str]:
     """Returns every probe that was answered by a wrong way, and every packet that should not have left."""
     answered = [
         f"{client}: {probe}"
         for client, probes in results.items()
         for probe in probes
-        if probe["seen"] is not None and way(probe) != expectations()[client][probe["target"], probe["family"]]
+        if probe["seen"] is not None and way(probe) not in allowed(client, probe)
     ]
     packets = captured(f"{INSIDE} or {destinations(FORBIDDEN)}")
     return answered + [packet for packet in packets if not OWN_RESET.search(packet)]

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Asks names and addresses over HTTP as a client's browser would, and tells what came of it.
 
-    probe.py [--forever] '[["google.com", 4], ["2001:db8:ff::200", 6], …]'
+    probe.py [--forever | --every SECONDS] '[["google.com", 4], ["2001:db8:ff::200", 6], …]'
 
 Writes one JSON object a line, for each address of each target: `{"target", "family", "address", "seen", "error"}`.
 `seen` is the address that the web server saw; `address` is null when the name was not answered.
@@ -14,6 +14,7 @@ import http.client
 import json
 import socket
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 SECONDS = 4.0
@@ -47,7 +48,8 @@ def probe(target: str, family: int) -> list[dict[str, object]]:
 
 def main() -> None:
     """Probes everything at once: an address that swallows packets must not hold up the others."""
-    forever = sys.argv[1] == "--forever"
+    forever = sys.argv[1] in ("--forever", "--every")
+    pause = float(sys.argv[2]) if sys.argv[1] == "--every" else 0.0
     wishes = json.loads(sys.argv[-1])
     with ThreadPoolExecutor(max_workers=64) as pool:
         while True:
@@ -56,6 +58,7 @@ def main() -> None:
                     print(json.dumps(result), flush=True)
             if not forever:
                 return
+            time.sleep(pause)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from ..store import Store
 from ..system import System
 from ..transaction import FAILURES
 from .errors import AgentError
-from .heal import VERDICT, Healing, heal
+from .heal import VERDICT, Healing, Refill, heal
 from .journal import Journal
 from .learning import Learning
 
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, system: System) -> int:
         if options.early:
             return 0
         raise AgentError("this host has no state: run site.yml")
-    done = restore_early(store) if options.early else restore(store)
+    done = restore_early(store) if options.early else _restore(store)
     if done.busy:
         raise AgentError("a run of site.yml is changing this gateway: try again when it has ended")
     for changes in done.changes.values():
@@ -58,6 +58,14 @@ def run(options: argparse.Namespace, system: System) -> int:
     if done.failures:
         raise AgentError("; ".join(f"{section}: {failure}" for section, failure in done.failures.items()))
     return 0
+
+
+def _restore(store: Store) -> Healing:
+    journal = Journal(store.system.data / "journal.db")
+    try:
+        return restore(store, Learning(store, journal).refill)
+    finally:
+        journal.close()
 
 
 def restore_early(store: Store) -> Healing:
@@ -82,13 +90,9 @@ def restore_early(store: Store) -> Healing:
     return _recorded(store, Healing(changes=_something(done), failures=failures))
 
 
-def restore(store: Store) -> Healing:
+def restore(store: Store, refill: Refill) -> Healing:
     """Bring the whole generation back, wg0 last. On a gateway where all is well nothing changes."""
-    journal = Journal(store.system.data / "journal.db")
-    try:
-        done = heal(store, store.generation, _SECTIONS, Learning(store, journal).refill)
-    finally:
-        journal.close()
+    done = heal(store, store.generation, _SECTIONS, refill)
     return done if done.busy else _recorded(store, done)
 
 

@@ -69,7 +69,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._healer.listen()
-        restored = await self._work(boot.restore, self._store)
+        restored = await self._work(boot.restore, self._store, self._learning.refill)
         for section, reason in restored.failures.items():
             log.error("cannot restore %s: %s", section, reason)
         await control.serve(self._system, {"status": self._observing.status})

@@ -72,14 +72,14 @@ kernel: prepared ## reconcilers against the real kernel, in network namespaces (
 		--junitxml $(results)/kernel.xml $(collection)/tests/kernel
 
 .PHONY: molecule
-molecule: lab-machine ## SCENARIO=default (ipset) or nftables: the whole collection on real hosts, judged by real traffic
+molecule: lab-machine ## SCENARIO=default (ipset), nftables or chaos (faults): the whole on real hosts, judged by real traffic
 	PYTEST_ADDOPTS="--junitxml=$(results)/molecule-$(SCENARIO).xml" molecule test --no-command-borders --scenario-name $(SCENARIO)
 
-.PHONY: molecule-default molecule-nftables
-molecule-default molecule-nftables:
+.PHONY: molecule-default molecule-nftables molecule-chaos
+molecule-default molecule-nftables molecule-chaos:
 	$(MAKE) molecule SCENARIO=$(@:molecule-%=%)
 
-tiers := lint unit kernel molecule-default molecule-nftables
+tiers := lint unit kernel molecule-default molecule-nftables molecule-chaos
 
 # Every tier runs, so that one run tells all that is wrong; the last line counts the tests of all of them.
 define run_tiers
@@ -92,7 +92,7 @@ define run_tiers
 endef
 
 .PHONY: test
-test: prepared ## lint, unit, kernel and both Molecule scenarios
+test: prepared ## lint, unit, kernel and all Molecule scenarios
 	$(call run_tiers,$(tiers))
 
 .PHONY: test-all
@@ -100,7 +100,8 @@ test-all: prepared ## the same and the demo
 	$(call run_tiers,$(tiers) demo)
 
 .PHONY: bench
-bench: prepared ## times of the engine at size; with the lab up, of site.yml as well
+bench: prepared ## times of the engine and cost of an idle agent at size; with the lab up, of site.yml as well
 	tests/prepare-machine kernel
 	.venv/bin/python tests/bench/engine.py
+	/usr/bin/python3 tests/bench/idle.py
 	if docker exec splitway-lab-gw wg show wg0 >/dev/null 2>&1; then .venv/bin/python tests/bench/site.py; fi

@@ -199,9 +199,10 @@ def _end(pids: list[int], signal_: int) -> None:
 class PlainUnits(Units):
     """The same unit files, run as plain processes in the test's namespace; never restarted by themselves."""
 
-    def __init__(self, system: System, folder: Path) -> None:
+    def __init__(self, system: System, folder: Path, owner: Optional[int] = None) -> None:
         super().__init__(system)
         self.folder = folder
+        self.owner = owner or os.getpid()
 
     def available(self) -> bool:
         return True
@@ -252,14 +253,14 @@ class PlainUnits(Units):
 
     def pids(self, name: str) -> list[int]:
         """Return the processes of a unit: those that inherited our mark in their environment."""
-        return _marked(f"{_MARKER}={os.getpid()}:{name}\0")
+        return _marked(f"{_MARKER}={self.owner}:{name}\0")
 
     def kill(self, name: str, signal_: int = signal.SIGKILL) -> None:
         """Send a signal to a unit's processes and wait for their end."""
         _end(self.pids(name), signal_)
 
     def close(self) -> None:
-        _end(_marked(f"{_MARKER}={os.getpid()}:"), signal.SIGKILL)
+        _end(_marked(f"{_MARKER}={self.owner}:"), signal.SIGKILL)
 
     def _settings(self, name: str, setting: str) -> list[str]:
         template = re.sub(r"@.*\.", "@.", name)
@@ -270,7 +271,7 @@ class PlainUnits(Units):
         return [line.replace("%i", instance) for line in re.findall(rf"^{setting}=(.+)$", text, re.MULTILINE)]
 
     def _execute(self, name: str, argv: list[str], wait: bool) -> None:
-        environment = {**os.environ, _MARKER: f"{os.getpid()}:{name}"}
+        environment = {**os.environ, _MARKER: f"{self.owner}:{name}"}
         log = self.folder / f"{name}.log"
         with log.open("a") as stream:
             process = subprocess.Popen(
@@ -283,11 +284,12 @@ class PlainUnits(Units):
 class NamespaceSystem(System):
     """A System with folders of its own; it acts on the namespace in which the test runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, owner: Optional[int] = None) -> None:
+        """`owner`: the process that started the units; None: this one."""
         super().__init__(configuration=folder / "etc", runtime=folder / "run", log=folder / "log", data=folder / "data")
         self.root = folder / "root"
-        (folder / "units").mkdir(parents=True)
-        self.plain_units = PlainUnits(self, folder / "units")
+        (folder / "units").mkdir(parents=True, exist_ok=True)
+        self.plain_units = PlainUnits(self, folder / "units", owner)
 
     def journal(self, identifier: str, text: str) -> None:
         """Leave the machine's own journal alone."""

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import tarfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 PACKAGE = "splitway"
@@ -47,7 +48,7 @@ def contents(data: bytes) -> dict[str, bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as tar:
             return {entry.name: _content(tar, entry) for entry in tar}
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise EngineError(f"it cannot be read: {error}") from error
 
 

@@ -258,7 +258,7 @@ def tar_of(name: str, kind: bytes = tarfile.REGTYPE) -> bytes:
 def test_an_archive_that_is_not_the_engines_installs_nothing(host: Host, archive: bytes) -> None:
     source = host.root / "engine.tar.gz"
     source.write_bytes(archive)
-    with pytest.raises(ReconcileError, match="the engine.s archive"):
+    with pytest.raises(ReconcileError, match=r"the engine.s archive"):
         versions.install(host, "0123456789abcdef", source)
     assert there(host) == set()
 

@@ -62,6 +62,7 @@ class Daemon:
         self._healer = Healer(self._store, self._generation, self._endpoints, self._learning.refill)
         self._tunnels = Tunnels(self._store, self._healer, self._work)
         self._observing = Observing(self._store, self._generation, self._healer, self._tunnels, self._learning)
+        self._learning.hear = self._observing.hear
 
     async def run(self) -> None:
         """Restore the gateway, then look after it until we are told to stop."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from ..reconcile.dns.text import UNIT, paths
-from ..reconcile.routes.sysctl import FORWARDING
+from ..reconcile.routes.sysctl import ACCOUNTING, FORWARDING
 from ..reconcile.services import FOLDER, WIREGUARD
 from ..reconcile.sets.model import IPSET
 from ..state import State
@@ -33,7 +33,7 @@ def take(system: System, state: State, readings: Readings, entries: Mapping[str,
     return {
         "upstreams": _devices(readings, (device.interface for device in state.upstreams)),
         "server": _devices(readings, (server,)),
-        "routes": tuple(system.sysctl(key) for key in FORWARDING),
+        "routes": tuple(system.sysctl(key) for key in (*FORWARDING, *ACCOUNTING)),
         "sets": _sets(state, entries),
         "marks": tuple(entries.get(name) for name in ("sw4c", "sw6c")),
         "dns": _dns(system),

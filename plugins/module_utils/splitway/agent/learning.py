@@ -7,18 +7,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Optional
+from collections.abc import Collection
+from typing import Callable, Optional
 
 from ..state import State
 from ..store import Store
 from ..transaction import FAILURES
 from . import learned, warm
-from .answers import Answers
+from .answers import Answer, Answers
 from .healing import Worker
 from .journal import Journal
 
 EVERY = 5.0  # seconds between writings
 WARM_AGAIN = 30.0  # seconds until dnsmasq is asked again when it did not answer
+
+Hear = Callable[[list[Answer]], None]
 
 log = logging.getLogger("splitway")
 
@@ -28,21 +31,24 @@ class Learning:
 
     def __init__(self, store: Store, journal: Journal) -> None:
         self._store, self.journal = store, journal
+        self.hear: Optional[Hear] = None  # is told of every answer, those to names that are not listed, too
         self._state = State()
-        self._names = learned.Names(())
+        self.names = learned.Names(())
         self._answers: Optional[Answers] = None
-        self._warming: Optional[asyncio.Task[None]] = None
+        self._warming: set[asyncio.Task[None]] = set()
 
     def configure(self, state: State) -> None:
         """Go by another generation from now on."""
         addresses = self._state.server.addresses if self._state.server else ()
-        self._state, self._names = state, self._names_of(state)
+        asked = frozenset(self.names.domains)
+        self._state, self.names = state, self._names_of(state)
         if state.server and (self._answers is None or state.server.addresses != addresses):
             self._listen(state.server.addresses, state.server.interface)
-        if self._warming:
-            self._warming.cancel()
-        if state.agent and state.agent.warm_up and state.server and self._names.domains:
-            self._warming = asyncio.create_task(self._warm_up(str(state.server.addresses[0]).partition("/")[0]))
+        if state.agent and state.agent.warm_up and state.server:
+            new = tuple(domain for domain in self.names.domains if domain not in asked)
+            warming = asyncio.create_task(self._warm_up(state.server.addresses[0].partition("/")[0], new))
+            self._warming.add(warming)
+            warming.add_done_callback(self._warming.discard)
 
     def _names_of(self, state: State) -> learned.Names:
         return learned.Names(state.dns.lines if state.dns else (), learned.local_names(self._store.system))
@@ -57,7 +63,10 @@ class Learning:
         loop.add_reader(self._answers, self._read, self._answers)
 
     def _read(self, answers: Answers) -> None:
-        learned.record(self.journal, self._names, answers.read(), time.time())
+        heard = answers.read()
+        learned.record(self.journal, self.names, heard, time.time())
+        if self.hear:
+            self.hear(heard)
 
     def refill(self, state: State) -> int:
         """Give the learned sets what they lack; return how many addresses. Blocks; call with the lock held."""
@@ -90,14 +99,14 @@ class Learning:
         with self._store.lock():
             if self._store.transaction() is not None:
                 return  # its sets may not be there yet; what was answered waits
-            done = learned.refresh(self._store.system, self._state, self.journal, self._names, time.time())
+            done = learned.refresh(self._store.system, self._state, self.journal, self.names, time.time())
             learned.end_flows(self._store.system, self._state, done.addresses)
 
-    async def _warm_up(self, server: str) -> None:
+    async def _warm_up(self, server: str, domains: Collection[str]) -> None:
         with contextlib.suppress(OSError):  # the address is gone again: another generation follows
             for _ in range(3):  # dnsmasq may be on its way
-                done = await warm.warm_up(server, tuple(self._names.domains), self._note)
-                if done.answered:
+                done = await warm.warm_up(server, domains, self._note)
+                if done.answered or not done.asked:
                     log.info("warmed up: %d of %d questions were answered", done.answered, done.asked)
                     return
                 await asyncio.sleep(WARM_AGAIN)

@@ -18,14 +18,17 @@ from ..state import State
 from ..store import Store, digest
 from ..transaction import FAILURES
 from . import dns_statistics, metrics, snapshot, traffic
+from .access import AccessLog, clean
+from .answers import Answer
 from .generation import Generation
 from .healing import Healer, Worker
 from .learning import Learning
 from .tunnels import Tunnels
+from .visits import Ways
 
 DRAIN = 1.0  # seconds between countings of the flows that ended
 SELDOM = 60.0  # seconds between looks at what is dear: living flows, nftables' sets, dnsmasq's log
-FRESH = 5.0  # seconds for which living flows that were counted are told again
+FRESH = 30.0  # seconds for which living flows that were counted are told again
 
 log = logging.getLogger("splitway")
 
@@ -47,12 +50,15 @@ class Observing:
         self._failed = dns_statistics.FailedAdditions()
         self.failed_additions: Counter[str] = Counter()
         self._exporter: Optional[metrics.Exporter] = None
+        self._access: Optional[AccessLog] = None
+        self._ways: Optional[Ways] = None
 
     def configure(self, state: State) -> None:
         """Go by another generation from now on."""
         self._digest = digest(state) if state != State() else ""
         self.follow()
         self._export(state.agent.metrics if state.agent else None)
+        self._log_access(state)
 
     def follow(self) -> None:
         """Count flows by the names that their marks have now."""
@@ -72,6 +78,24 @@ class Observing:
             except OSError as error:
                 log.error("metrics cannot be served at %s: %s", address, error)
 
+    def _log_access(self, state: State) -> None:
+        days = state.agent.access_log if state.agent else None
+        self._access = None
+        if days is None or state.marks is None:
+            clean(self._store.system, -1, time.time())
+        else:
+            self._access = AccessLog(self._store.system, days)
+            self._ways = Ways(state, state.marks, self._learning.names)
+
+    def hear(self, answers: list[Answer]) -> None:
+        """Take answers to clients, for the access log."""
+        if self._access is None or self._ways is None:
+            return
+        for answer in answers:
+            found = self._ways.of(answer)
+            if found:
+                self._access.note(found[0], answer.name, found[1], time.time())
+
     async def run(self, worker: Worker[Any]) -> None:
         """Count what passes, for ever."""
         loop = asyncio.get_running_loop()
@@ -80,11 +104,20 @@ class Observing:
             await asyncio.sleep(DRAIN)
             if self._traffic:
                 self._traffic.drain()
+            if self._access:
+                self._flush(self._access)
             if loop.time() >= seldom_at:
                 seldom_at = loop.time() + SELDOM
+                self._export(self._generation.state.agent.metrics if self._generation.state.agent else None)
                 with contextlib.suppress(*FAILURES):
                     await worker(self._look)
             self._additions.note(self._sizes(), time.time())
+
+    def _flush(self, access: AccessLog) -> None:
+        try:
+            access.flush(time.time())
+        except FAILURES as error:
+            log.error("the access log: %s", error)
 
     def _look(self) -> None:
         state = self._generation.state

@@ -24,8 +24,6 @@ from ..system import System
 from ..transaction import FAILURES
 from .errors import AgentError
 from .heal import VERDICT, Healing, Refill, heal
-from .journal import Journal
-from .learning import Learning
 
 HELP = "bring everything back, as after a reboot"
 
@@ -61,6 +59,10 @@ def run(options: argparse.Namespace, system: System) -> int:
 
 
 def _restore(store: Store) -> Healing:
+    # Not above: early at boot neither is needed, and whatever they need may be missing.
+    from .journal import Journal
+    from .learning import Learning
+
     journal = Journal(store.system.data / "journal.db")
     try:
         return restore(store, Learning(store, journal).refill)

@@ -102,6 +102,7 @@ test-all: prepared ## the same and the demo
 .PHONY: bench
 bench: prepared ## times of the engine and cost of an idle agent at size; with the lab up, of site.yml as well
 	tests/prepare-machine kernel
+	tests/prepare-machine bench
 	.venv/bin/python tests/bench/engine.py
 	/usr/bin/python3 tests/bench/idle.py
 	if docker exec splitway-lab-gw wg show wg0 >/dev/null 2>&1; then .venv/bin/python tests/bench/site.py; fi

@@ -60,6 +60,14 @@ def test_the_generation_before_a_damaged_one_is_used_and_it_is_said(store: Store
     assert "\n" not in problem
 
 
+def test_a_generation_that_was_taken_away_is_the_one_before(store: Store, path: Path) -> None:
+    store.publish(OLD)
+    store.publish(NEW)
+    path.unlink()
+    state, problem = store.generation_or_previous()
+    assert (state, problem is not None) == (OLD, True)
+
+
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_the_next_publication_replaces_a_damaged_one_and_keeps_the_good_one(
     store: Store, path: Path, damage: str

@@ -38,19 +38,16 @@ from splitway.system import System
 
 def names_of(section: str, state: State) -> set[str]:
     """Return the pretended kernel objects of a section."""
-    if section == "upstreams":
-        return {device.interface for device in state.upstreams}
-    if section == "routes":
-        return {f"table {table.number}" for table in state.routes.tables}
-    if section == "sets":
-        return {entry.name for entry in state.sets}
-    if section == "dns":
-        return set(state.dns.lines) if state.dns else set()
-    if section == "marks":
-        return set(state.marks.networks) if state.marks else set()
-    if section == "agent":
-        return {state.agent.engine} if state.agent else set()
-    return {peer.name for peer in state.server.peers} if state.server else set()
+    names: dict[str, set[str]] = {
+        "upstreams": {device.interface for device in state.upstreams},
+        "routes": {f"table {table.number}" for table in state.routes.tables},
+        "sets": {entry.name for entry in state.sets},
+        "dns": set(state.dns.lines) if state.dns else set(),
+        "marks": set(state.marks.networks) if state.marks else set(),
+        "server": {peer.name for peer in state.server.peers} if state.server else set(),
+        "agent": {state.agent.engine} if state.agent else set(),
+    }
+    return names[section]
 
 
 class Kernel:

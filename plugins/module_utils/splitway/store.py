@@ -111,15 +111,24 @@ class Store:
         return self.generation_or_previous(sections)[0]
 
     def generation_or_previous(self, sections: Collection[str] = SECTIONS) -> tuple[State, Optional[str]]:
-        """Return the generation, and what is wrong with it when that is why it is the one before."""
+        """Return the generation, and what is wrong with it when that is why it is the one before.
+
+        A file that is gone while the one before it is there was taken away: publishing nothing removes both.
+        """
+        missing = False
         try:
-            return self._read(self._generation, sections) or State(), None
+            state = self._read(self._generation, sections)
+            if state is not None:
+                return state, None
+            missing, damage = True, f"{self._generation} is gone"
         except ValueError as error:
             damage = f"{self._generation} is damaged ({error})"
         try:
             previous = self._read(self._previous, sections)
         except ValueError as error:
             raise StoreError(f"{damage}, and so is {self._previous}; remove both to start from nothing") from error
+        if previous is None and missing:
+            return State(), None
         if previous is None:
             raise StoreError(f"{damage}; remove it to start from nothing")
         return previous, f"{damage}: the generation before it is used until site.yml is run"
@@ -140,8 +149,8 @@ class Store:
     def publish(self, state: State) -> None:
         """Make a state the published generation, by one rename. The empty state leaves no file."""
         if state == State():
-            self.system.remove_file(self._generation)
             self.system.remove_file(self._previous)
+            self.system.remove_file(self._generation)
             return
         text = _sealed(to_json(state))
         try:

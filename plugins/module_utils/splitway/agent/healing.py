@@ -91,6 +91,8 @@ class Healer:
         """Look cheaply, and heal what was heard of or looks different. Blocks for up to seconds."""
         heard, self._heard = self._heard, set()
         state, now = self._generation.state, time.monotonic()
+        if state == State() and not self._store.transaction():
+            return None  # nothing is known of what should be
         try:
             suspected = heard | self._different(state)
         except FAILURES as error:

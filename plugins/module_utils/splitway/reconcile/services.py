@@ -90,10 +90,8 @@ class Units:
         self._systemctl("start", name)
 
     def restart(self, name: str) -> None:
-        """Stop a unit if it runs, and start it. Who asks that of itself does not wait for it. Raises SystemFailure."""
-        shown = self.system.read("systemctl", "show", "--property=MainPID", "--value", name)
-        itself = shown.strip() == str(os.getpid())
-        self._systemctl(*(("--no-block",) if itself else ()), "restart", name)
+        """Stop a unit if it runs, and start it. Raises SystemFailure."""
+        self._end("restart", name)
 
     def reload(self, name: str) -> None:
         """Let a unit that runs read its configuration again; nothing when it does not run."""
@@ -103,7 +101,13 @@ class Units:
     def stop(self, name: str) -> None:
         """Stop a unit; nothing when it does not run."""
         if self.active(name):
-            self._systemctl("stop", name)
+            self._end("stop", name)
+
+    def _end(self, verb: str, name: str) -> None:
+        """Who asks that of itself does not wait for it: it first finishes what it does."""
+        shown = self.system.read("systemctl", "show", "--property=MainPID", "--value", name)
+        itself = shown.strip() == str(os.getpid())
+        self._systemctl(*(("--no-block",) if itself else ()), verb, name)
 
     def _systemctl(self, *argv: str) -> None:
         self.system.run("systemctl", *argv)

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: split_explain
 short_description: Explain without a host why a client's traffic goes where it goes
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Runs on the controller; no host is touched.
   - Says which rule decides and which rules it hides, the mark, the routing table, the way out, or why nothing leaves.

@@ -180,17 +180,20 @@ def test_two_faults_at_once_and_a_healthy_host_is_left_alone(agent: Running) -> 
     assert not agent.healer.healed
 
 
-def test_a_client_is_found_again_where_it_was(agent: Running) -> None:
-    run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "endpoint", "10.90.0.77:1234")
+@pytest.mark.parametrize("fault", ["wireguard-go of the clients' side killed", "a client removed"])
+def test_a_client_is_found_again_where_it_was(fault: str, agent: Running) -> None:
+    """And it is called, for it believes that its session still stands."""
+    run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "endpoint", "10.90.0.9:1234")
     wait_for(
-        lambda: any(peer.endpoint == "10.90.0.77:1234" for peer in agent.healer.readings.peers.values()), "remembered"
+        lambda: any(peer.endpoint == "10.90.0.9:1234" for peer in agent.healer.readings.peers.values()), "remembered"
     )
-    kill(agent.store, unit_of("wg0"))
-    wait_for(lambda: "10.90.0.77:1234" in _endpoints(), "the endpoint to be set again", PROMISED)
+    FAULTS[fault](agent.store)
+    wait_for(lambda: "10.90.0.9:1234" in _peers("endpoints"), "the endpoint to be set again", PROMISED)
+    wait_for(lambda: int((_peers("transfer").split() or ["0"])[-1]) > 0, "the client to be called", 1.0)
 
 
-def _endpoints() -> str:
-    return run_here("sh", "-c", "wg show wg0 endpoints 2>/dev/null || true")
+def _peers(subject: str) -> str:
+    return run_here("sh", "-c", f"wg show wg0 {subject} 2>/dev/null || true")
 
 
 def test_sets_that_a_stranger_empties_are_filled_again(agent: Running) -> None:

@@ -22,6 +22,7 @@ LOOK = 4.0  # seconds between cheap looks; what they find is healed within 5
 WHOLE = 55.0  # seconds between whole comparisons
 SETTLE = 0.1  # seconds that events have to gather: one fault is many of them
 BUSY = 1.0  # seconds between looks whether a run of site.yml has ended
+_DEVICES = frozenset(("upstreams", "server"))
 LONGEST_PAUSE = 60.0  # seconds between attempts at what cannot be healed
 
 log = logging.getLogger("splitway")
@@ -117,14 +118,26 @@ class Healer:
             elif section in self._looks:
                 self._baseline[section] = self._looks[section]
         self._note(done, now)
+        if _DEVICES & done.changes.keys():
+            try:
+                self._read_peers()
+            except FAILURES as error:
+                log.warning("looking at the peers: %s", error)
+        elif _DEVICES.issubset(looked_at) and not _DEVICES & done.failures.keys():
+            self._endpoints.forget(self.readings)
         return done
 
-    def _different(self, state: State) -> set[str]:
+    def _read_peers(self) -> peers.Readings:
+        """Read WireGuard's peers; those that were made anew get the endpoints that they had."""
         readings = peers.read(self._store.system)
         self._endpoints.remember(readings)
         if self._endpoints.restore(self._store.system, readings):
             readings = peers.read(self._store.system)
         self.readings = readings
+        return readings
+
+    def _different(self, state: State) -> set[str]:
+        readings = self._read_peers()
         sizes = fingerprint.sizes(self._store.system, state.backend)
         looks = fingerprint.take(self._store.system, state, readings, sizes)
         found = {

@@ -31,6 +31,11 @@ class PeerReading:
     received: int  # bytes
     sent: int  # bytes
 
+    @property
+    def quiet(self) -> bool:
+        """Return whether it says nothing by itself: it has no keepalive."""
+        return self.configured[-1] == "off"
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -78,13 +83,12 @@ class Endpoints:
         self._saved = dict(self._known)
 
     def remember(self, readings: Readings) -> None:
-        """Keep the endpoints of those peers that have one; forget peers of devices that no longer have them."""
-        self._known = {
-            key: endpoint
-            for key, endpoint in self._known.items()
-            if key in readings.peers or key[0] not in readings.devices
-        }
+        """Keep the endpoints of those peers that have one."""
         self._known.update({key: peer.endpoint for key, peer in readings.peers.items() if peer.endpoint})
+
+    def forget(self, readings: Readings) -> None:
+        """Forget who is no peer any more; to be asked of readings of devices that are as they should be."""
+        self._known = {key: endpoint for key, endpoint in self._known.items() if key in readings.peers}
 
     def save(self, system: System) -> None:
         """Write what is known to disk, if it is not there yet."""
@@ -93,12 +97,10 @@ class Endpoints:
             self._saved = dict(self._known)
 
     def restore(self, system: System, readings: Readings) -> int:
-        """Give peers without an endpoint the one that they had; return how many. Raises SystemFailure."""
-        missing = [
-            (interface, key, self._known[interface, key])
-            for (interface, key), peer in readings.peers.items()
-            if peer.endpoint is None and (interface, key) in self._known
-        ]
-        for interface in sorted({entry[0] for entry in missing}):
-            wireguard.set_endpoints(system, interface, [entry[1:] for entry in missing if entry[0] == interface])
+        """Give peers without an endpoint the one that they had, and call them; return how many. Raises SystemFailure."""
+        missing = [key for key, peer in readings.peers.items() if peer.endpoint is None and key in self._known]
+        for interface in sorted({interface for interface, _ in missing}):
+            these = [key for key in missing if key[0] == interface]
+            wireguard.set_endpoints(system, interface, [(key[1], self._known[key]) for key in these])
+            wireguard.call(system, interface, [key[1] for key in these if readings.peers[key].quiet])
         return len(missing)

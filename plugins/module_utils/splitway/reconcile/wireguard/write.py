@@ -280,3 +280,17 @@ def set_endpoints(system: System, interface: str, endpoints: Iterable[tuple[str,
     for start in range(0, len(todo), _PEERS_A_COMMAND):
         batch = todo[start : start + _PEERS_A_COMMAND]
         system.run("wg", "set", interface, *(word for key, end in batch for word in ("peer", key, "endpoint", end)))
+
+
+def call(system: System, interface: str, keys: Iterable[str]) -> None:
+    """Have an interface shake hands now with peers that have no keepalive. Raises SystemFailure.
+
+    A peer that still holds the session of an interface which was made anew notices only after 15 s of silence
+    (KEEPALIVE_TIMEOUT and REKEY_TIMEOUT). WireGuard sends a keepalive at the moment when they are switched on.
+    """
+    todo = list(keys)
+    for start in range(0, len(todo), _PEERS_A_COMMAND):
+        batch = todo[start : start + _PEERS_A_COMMAND]
+        for keepalive in ("1", "off"):
+            words = (word for key in batch for word in ("peer", key, "persistent-keepalive", keepalive))
+            system.run("wg", "set", interface, *words)

@@ -97,7 +97,7 @@ class Endpoints:
             self._saved = dict(self._known)
 
     def restore(self, system: System, readings: Readings) -> int:
-        """Give peers without an endpoint the one that they had, and call them; return how many. Raises SystemFailure."""
+        """Give peers without an endpoint the one that they had; return how many. Raises SystemFailure."""
         missing = [key for key, peer in readings.peers.items() if peer.endpoint is None and key in self._known]
         for interface in sorted({interface for interface, _ in missing}):
             these = [key for key in missing if key[0] == interface]

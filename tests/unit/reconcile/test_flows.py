@@ -123,3 +123,20 @@ def test_after_the_deletions_no_flow_contradicts_a_changed_rule(
     was, now = (a, c) if listed else (b, d)
     assert bool(ended(old, new, one)) == (was != now and mark != mark_of(now, MASK))
     assert flows.plan(old, SETS, dataclasses.replace(new), SETS, LEARNED, ()) == ()
+
+
+def strayed(marks: Marks, *numbers: int) -> list[int]:
+    return [change.payload.source_port for change in flows.strays(marks, SETS, LEARNED, on(*numbers))]
+
+
+def test_a_flow_strays_that_its_verdict_never_sends_where_it_is() -> None:
+    assert strayed(grouped(110, 111), 0, 101, 110, 111, 112) == [0, 101]
+    assert strayed(grouped(102, 111), 0, 102, 110, 111, 112) == [0, 110, 111, 112]
+
+
+def test_a_fallback_that_others_use_as_well_is_right_while_it_is_in_force() -> None:
+    numbers = (111, 112, 101)  # a list leads to 101
+    assert strayed(grouped(110, 101, may_use=numbers), *numbers) == []
+    assert strayed(grouped(110, 111, may_use=numbers), *numbers) == [101]
+    numbers = (111, 112, 102)
+    assert strayed(grouped(110, 111, may_use=numbers), *numbers) == []

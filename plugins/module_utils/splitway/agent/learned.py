@@ -247,7 +247,7 @@ class _Plan:
 def end_flows(system: System, state: State, addresses: Collection[str]) -> int:
     """End the clients' flows to these addresses that go another way than the rules say now; return how many.
 
-    Raises ReconcileError and SystemFailure.
+    `state` is the generation with the choices. Raises ReconcileError and SystemFailure.
     """
     if not addresses or state.marks is None:
         return 0
@@ -255,7 +255,7 @@ def end_flows(system: System, state: State, addresses: Collection[str]) -> int:
     if not concerned:
         return 0
     learned = sets.members(system, state.backend)
-    changes = flows.plan(None, (), state.marks, state.sets, learned, concerned)
+    changes = flows.strays(state.marks, state.sets, learned, concerned)
     flows.apply(system, changes)
     return len(changes)
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection
 from typing import Callable, Optional
 
+from ..choices import with_choices
 from ..state import State
 from ..store import Store
 from ..transaction import FAILURES
@@ -100,7 +101,8 @@ class Learning:
             if self._store.transaction() is not None:
                 return  # its sets may not be there yet; what was answered waits
             done = learned.refresh(self._store.system, self._state, self.journal, self.names, time.time())
-            learned.end_flows(self._store.system, self._state, done.addresses)
+            chosen = with_choices(self._state, self._store.choices())
+            learned.end_flows(self._store.system, chosen, done.addresses)
 
     async def _warm_up(self, server: str, domains: Collection[str]) -> None:
         with contextlib.suppress(OSError):  # the address is gone again: another generation follows

@@ -9,6 +9,7 @@ the next egress with its number must not inherit it. What is deleted begins anew
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable, Optional
@@ -89,6 +90,30 @@ def _changes(
                 ends = mark not in new.ever.get(now, (now,)) and (lost or mark not in new.now)
             if ends:
                 yield Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow)
+
+
+def strays(marks: Marks, sets: Iterable[AddressSet], learned: Learned, flows: Iterable[Flow]) -> tuple[Change, ...]:
+    """Return a removal for each flow of a client that is on a way which the rules, with any choice, do not give it.
+
+    Which rule it began by is not known: where a group's fallback is another rule's way as well, a flow is there by
+    right only while new flows of the group are sent there.
+    """
+    judge, reach = judge_by(marks, sets, learned), _reach(marks)
+    users = Counter(way for mark in _named(marks) for way in reach.ever.get(mark, ()))
+    stays = {mark: reach.now[mark] | {way for way in ways if users[way] == 1} for mark, ways in reach.ever.items()}
+    verdicts = ((flow, judge(flow)) for flow in flows if flow.mark & classified_bit(marks.mask))
+    return tuple(
+        Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow)
+        for flow, verdict in verdicts
+        if verdict is not None and flow.mark & marks.mask not in stays.get(verdict, (verdict,))
+    )
+
+
+def _named(marks: Marks) -> frozenset[int]:
+    """Return the marks of the egresses that rules and defaults name; a group's member is none."""
+    policies = (*marks.v4.policies, *marks.v6.policies)
+    rules = {rule.egress for policy in policies for rule in (*policy.rules, *policy.special)}
+    return frozenset(mark_of(number, marks.mask) for number in rules.union(policy.default for policy in policies))
 
 
 def judge_by(marks: Optional[Marks], sets: Iterable[AddressSet], learned: Learned) -> Judge:

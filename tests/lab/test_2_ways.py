@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from labkit.clients import CLIENTS
-from labkit.ways import Wish, expectations, settled_ways
+from labkit.ways import Wish, expectations, settled_ways, ways
 
 ROWS = [(client, wish) for client in CLIENTS for wish in expectations()[client]]
 
@@ -22,3 +22,9 @@ def taken(clients: None) -> dict[str, dict[Wish, str]]:
 )
 def test_way(client: str, wish: Wish, taken: dict[str, dict[Wish, str]]) -> None:
     assert taken[client][wish] == expectations()[client][wish]
+
+
+def test_a_group_that_spreads_uses_all_its_members(taken: dict[str, dict[Wish, str]]) -> None:
+    """That twenty flows to each of two addresses all go one way happens once in 10^12 runs."""
+    used = frozenset[str]().union(*(ways("alice", [("spread.example", 4)])["spread.example", 4] for _ in range(20)))
+    assert used == {"us", "eu"}

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: The splitway authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a stranger breaks leaks nothing, and one run of site.yml repairs it."""
+"""What a stranger breaks while no agent runs leaks nothing, and one run of site.yml repairs it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from labkit.traffic import watched_traffic
 from labkit.ways import expectations, settled_ways
 
 DRIFT = {
-    "a tunnel's link down": "ip link set wg-up-1 down",
-    "the rules flushed and the system's own brought back": "ip rule flush; ip rule add lookup main pref 32766; "
-    "ip rule add lookup default pref 32767; ip -6 rule flush; ip -6 rule add lookup main pref 32766",
-    "a table emptied": "ip route flush table 101; ip -6 route flush table 101",
-    "the ruleset flushed": "nft flush ruleset",
-    "the clients' addresses taken away": "ip address flush dev wg0",
+    "a tunnel's link down": ("upstreams", "ip link set wg-up-1 down"),
+    "the rules flushed and the system's own brought back": (
+        "routes",
+        (
+            "ip rule flush; ip rule add lookup main pref 32766; ip rule add lookup default pref 32767; "
+            "ip -6 rule flush; ip -6 rule add lookup main pref 32766"
+        ),
+    ),
+    "a table emptied": ("routes", "ip route flush table 101; ip -6 route flush table 101"),
+    "the ruleset flushed": ("marks", "nft flush ruleset"),
+    "the clients' addresses taken away": ("server", "ip address flush dev wg0"),
 }
-"""Fault by fault: what a person or another program does by hand, and what is repaired."""
+"""Fault by fault: which section it is in, and what a person or another program does by hand."""
 
 
 def assert_repaired() -> None:
@@ -31,9 +36,14 @@ def assert_repaired() -> None:
 
 @pytest.mark.parametrize("fault", DRIFT)
 def test_a_fault_leaks_nothing_and_is_repaired(fault: str, clients: None) -> None:
+    section, command = DRIFT[fault]
+    host("gw").check_output("systemctl stop splitway")
     with watched_traffic():
         # From the tap: not every gateway has nft.
-        host("tap").check_output(DRIFT[fault])
-        assert playbook("verify.yml").status != 0, "verify.yml did not notice"
+        host("tap").check_output(command)
+        look = playbook("verify.yml")
+        assert look.status != 0
+        assert f'"{section}": [' in look.output.replace("\\", ""), f"verify.yml did not notice:\n{look.output}"
         playbook_succeeds("site.yml")
+    assert host("gw").check_output("systemctl is-active splitway") == "active"
     assert_repaired()

@@ -11,6 +11,7 @@ from ipaddress import IPv6Address
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 
 PORT = 4000
+IPV6_FREEBIND = 78  # linux/in6.h
 
 
 def written(address: str) -> bytes:
@@ -20,10 +21,12 @@ def written(address: str) -> bytes:
 
 
 def answer_datagrams() -> None:
-    """Answers from the address that was asked: the host plays thousands."""
+    """Answers from the address that was asked."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as channel:
         channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         channel.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        # The host plays whole networks: their IPv6 addresses are on none of its interfaces.
+        channel.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
         channel.bind(("::", PORT))
         while True:
             data, ancillary, _flags, sender = channel.recvmsg(2048, socket.CMSG_SPACE(20))

@@ -13,6 +13,7 @@ from typing import Any, Callable, TypeVar
 
 from ..store import Store
 from ..system import System
+from ..transaction import FAILURES
 from . import boot, control, notify
 from .generation import Generation
 from .healing import Healer
@@ -70,9 +71,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._healer.listen()
-        restored = await self._work(boot.restore, self._store, self._learning.refill)
-        for section, reason in restored.failures.items():
-            log.error("cannot restore %s: %s", section, reason)
+        await self._restore()
         await control.serve(self._system, {"status": self._observing.status})
         self._configure()
         notify.tell("READY=1")
@@ -83,14 +82,14 @@ class Daemon:
                 self._learning.run(self._work),
                 self._tunnels.run(self._observing.follow),
                 self._observing.run(self._work),
-                self._save(),
+                self._keep_endpoints(),
                 self._keep_watchdog(),
                 stop.wait(),
             )
         ]
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         notify.tell("STOPPING=1")
-        await self._work(self._endpoints.save, self._system)
+        await self._save()
         self._observing.close()
         self._learning.close()
         for task in done:
@@ -115,10 +114,25 @@ class Daemon:
             finally:
                 self._busy_since = 0.0
 
-    async def _save(self) -> None:
+    async def _restore(self) -> None:
+        """Bring everything back; what cannot be is the healer's to try again."""
+        try:
+            failures = (await self._work(boot.restore, self._store, self._learning.refill)).failures
+        except FAILURES as error:
+            failures = {"the gateway": str(error)}
+        for section, reason in failures.items():
+            log.error("cannot restore %s: %s", section, reason)
+
+    async def _keep_endpoints(self) -> None:
         while True:
             await asyncio.sleep(SAVE)
+            await self._save()
+
+    async def _save(self) -> None:
+        try:
             await self._work(self._endpoints.save, self._system)
+        except FAILURES as error:
+            log.warning("the clients' endpoints are not saved: %s", error)
 
     async def _keep_watchdog(self) -> None:
         interval = notify.watchdog_interval()

@@ -24,6 +24,7 @@ SETTLE = 0.1  # seconds that events have to gather: one fault is many of them
 BUSY = 1.0  # seconds between looks whether a run of site.yml has ended
 _DEVICES = frozenset(("upstreams", "server"))
 LONGEST_PAUSE = 60.0  # seconds between attempts at what cannot be healed
+WHOLE_GATEWAY = "gateway"  # in the place of a section, where none of them could be looked at
 
 log = logging.getLogger("splitway")
 T = TypeVar("T")
@@ -94,19 +95,13 @@ class Healer:
         state, now = self._generation.state, time.monotonic()
         if state == State() and not self._store.transaction():
             return None  # nothing is known of what should be
-        try:
-            suspected = heard | self._different(state)
-        except FAILURES as error:
-            log.warning("looking at the host: %s", error)
-            suspected = set(SECTIONS)
-        suspected |= {section for section, at in self._retry_at.items() if now >= at}
-        suspected -= {section for section, at in self._retry_at.items() if now < at and section not in heard}
+        suspected = self._suspected(state, heard, now)
         whole = now - self._whole_at >= WHOLE
         if not suspected and not whole and not self._store.transaction():
             return None
         looked_at = SECTIONS if whole else suspected
-        done = heal(self._store, lambda: state if self._generation.current else None, looked_at, self._refill)
-        if done.busy:
+        done = self._heal(state, looked_at, now)
+        if done is None or done.busy:
             self._heard |= suspected
             return done
         if whole:
@@ -117,7 +112,7 @@ class Healer:
                 self._baseline.pop(section, None)
             elif section in self._looks:
                 self._baseline[section] = self._looks[section]
-        self._note(done, now)
+        self._note(done, (*looked_at, WHOLE_GATEWAY), now)
         if _DEVICES & done.changes.keys():
             try:
                 self._read_peers()
@@ -127,6 +122,16 @@ class Healer:
             self._endpoints.forget(self.readings)
         return done
 
+    def _heal(self, state: State, sections: Collection[str], now: float) -> Optional[Healing]:
+        """Heal these sections; None while that cannot even begin: a run whose time is up cannot be rolled back."""
+        if self._store.transaction() and now < self._retry_at.get(WHOLE_GATEWAY, now):
+            return None
+        try:
+            return heal(self._store, lambda: state if self._generation.current else None, sections, self._refill)
+        except FAILURES as error:
+            self._note(Healing(failures={WHOLE_GATEWAY: str(error)}), (WHOLE_GATEWAY,), now)
+            return None
+
     def _read_peers(self) -> peers.Readings:
         """Read WireGuard's peers; those that were made anew get the endpoints that they had."""
         readings = peers.read(self._store.system)
@@ -135,6 +140,16 @@ class Healer:
             readings = peers.read(self._store.system)
         self.readings = readings
         return readings
+
+    def _suspected(self, state: State, heard: set[str], now: float) -> set[str]:
+        """Return the sections that may be out of order, but those for whose next attempt it is too early."""
+        try:
+            found = heard | self._different(state)
+        except FAILURES as error:
+            log.warning("looking at the host: %s", error)
+            found = set(SECTIONS)
+        found |= {section for section, at in self._retry_at.items() if now >= at}
+        return found - {section for section, at in self._retry_at.items() if now < at and section not in heard}
 
     def _different(self, state: State) -> set[str]:
         readings = self._read_peers()
@@ -148,7 +163,7 @@ class Healer:
         self.sizes, self._looks = sizes, looks
         return found
 
-    def _note(self, done: Healing, now: float) -> None:
+    def _note(self, done: Healing, looked_at: Collection[str], now: float) -> None:
         if done.rolled_back:
             log.warning("a run had not ended in time: the last generation was applied again")
         for section, changes in done.changes.items():
@@ -164,7 +179,8 @@ class Healer:
             self._retry_at[section] = now + min(LONGEST_PAUSE, 2.0 ** self._attempts[section])
             if self.failures.get(section) != message:
                 log.error("cannot heal %s: %s", section, message)
-        for section in [section for section in self._attempts if section not in done.failures]:
+        for section in set(looked_at) - done.failures.keys():
             del self._attempts[section]
             self._retry_at.pop(section, None)
-        self.failures = dict(done.failures)
+        before = {section: message for section, message in self.failures.items() if section not in looked_at}
+        self.failures = {**before, **done.failures}

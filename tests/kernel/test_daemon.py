@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole agent as a process of its own: what it lives through, and that it ends when it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from namespaces import NamespaceSystem, run_here, wait_for
+from test_healing import gateway, peer_of
+
+from splitway.agent import control
+from splitway.store import Store
+from splitway.transaction import begin
+
+__all__ = ["gateway"]
+PROGRAM = Path(__file__).parents[1] / "bench" / "agent.py"
+pytestmark = pytest.mark.parametrize("gateway", ["nftables"], indirect=True)
+
+
+@contextlib.contextmanager
+def agent(system: NamespaceSystem) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the agent; it is to run until the end, and to end at once."""
+    with (system.configuration.parent / "agent.log").open("wb") as log:
+        process = subprocess.Popen(["/usr/bin/python3", str(PROGRAM), str(system.configuration.parent)], stderr=log)
+    try:
+        wait_for(lambda: process.poll() is not None or answers(system), "the agent", 20)
+        yield process
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(5) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(system: NamespaceSystem) -> bool:
+    with contextlib.suppress(control.AgentError):
+        return bool(control.ask(system, "status"))
+    return False
+
+
+def test_a_generation_that_nobody_can_read_does_not_end_it(gateway: Store) -> None:
+    system = gateway.system
+    for name in ("state.json", "state.previous.json"):
+        (system.configuration / name).write_text("{")
+    with agent(system) as process:
+        assert "is damaged" in control.ask(system, "status")["problem"]
+        assert process.poll() is None
+
+
+def test_a_run_that_cannot_be_rolled_back_does_not_end_it(gateway: Store) -> None:
+    """Something that is not ours lies in a table of ours; once it is gone, the rest follows."""
+    system = gateway.system
+    with agent(system):
+        run_here("ip", "route", "add", "192.0.2.0/24", "via", "10.90.0.9", "table", "101")
+        begin(gateway, "run", deadline=0.5)
+        wait_for(lambda: control.ask(system, "status")["drift"]["failures"], "the failure", 10)
+        run_here("ip", "route", "del", "192.0.2.0/24", "table", "101")
+        wait_for(lambda: gateway.transaction() is None, "the run to be ended", 10)
+        wait_for(lambda: not control.ask(system, "status")["drift"]["failures"], "all well", 10)
+
+
+def test_a_full_disk_does_not_end_it(gateway: Store) -> None:
+    system = gateway.system
+    system.data.mkdir(exist_ok=True)
+    run_here("mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(system.data))
+    try:
+        (system.data / "full").write_bytes(b"x" * 4096)
+        with agent(system):  # what it knows is saved when it ends, at the latest
+            run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "endpoint", "10.90.0.9:9")
+            wait_for(lambda: control.ask(system, "status")["clients"][0]["endpoint"], "the endpoint to be seen", 10)
+    finally:
+        run_here("umount", str(system.data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -294,3 +295,16 @@ def test_an_audit_that_cannot_be_written_fails_no_run(kernel: Kernel, store: Sto
     store.system.log.write_text("a file where the folder should be")
     run(store, state())
     assert store.generation() == state()
+
+
+def test_drift_is_looked_for_when_nobody_is_at_work(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    kernel.there["sets"].clear()
+    found: list[Any] = []
+    looking = threading.Thread(target=lambda: found.append(transaction.drift(store, state(), ["sets"])))
+    with store.lock():
+        looking.start()
+        looking.join(0.2)
+        kernel.there["sets"].add("sw4d1")  # healed
+    looking.join(5)
+    assert found == [{"sets": ()}]

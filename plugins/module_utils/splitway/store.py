@@ -27,10 +27,15 @@ from .state import SECTIONS, State, from_json, section_from_data, to_data, to_js
 from .system import System
 
 DEADLINE = 120  # seconds; each step of a transaction renews it
+_AGAIN = 0.02  # seconds between attempts to get the lock
 
 
 class StoreError(Exception):
     """The stored state or transaction does not allow what was asked; the message says what to do."""
+
+
+class Held(StoreError):
+    """Somebody else holds the gateway."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,22 @@ def _unsealed(text: str) -> str:
     return match[2]
 
 
+def _take(descriptor: int, patience: Optional[float]) -> None:
+    if patience is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return
+    give_up = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= give_up:
+                raise Held("somebody else is changing this gateway: try again in a moment") from error
+            time.sleep(_AGAIN)
+        else:
+            return
+
+
 class Store:
     """The files of one gateway."""
 
@@ -79,29 +100,18 @@ class Store:
         self._choices = system.runtime / "choices.json"
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the gateway for one step: nobody else changes it meanwhile."""
+    def lock(self, patience: Optional[float] = None) -> Iterator[None]:
+        """Hold the gateway for one step: nobody else changes it meanwhile.
+
+        Raises Held when somebody else has it for longer than `patience` seconds (None: waits for as long as it takes).
+        """
         self.system.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.system.runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _take(descriptor, patience)
             yield
         finally:
             os.close(descriptor)
-
-    def held(self) -> bool:
-        """Return whether somebody holds the gateway at this moment."""
-        try:
-            descriptor = os.open(self.system.runtime / "lock", os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
 
     def generation(self, sections: Collection[str] = SECTIONS) -> State:
         """Return the published generation, of its sections these; the empty state on a host that has none.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any, Optional
 
 from . import audit
@@ -175,8 +176,10 @@ def restore(store: Store, left: State, state: State, reason: Reason = RESTORED) 
 
 def drift(store: Store, state: State, sections: Iterable[str] = SECTIONS) -> dict[str, tuple[Change, ...]]:
     """Return, by section, what would have to change for the kernel to be as the state, with the choices, says."""
-    chosen = with_choices(state, store.choices())
-    return {section: RECONCILERS[section].changes(store.system, chosen) for section in sections}
+    # What somebody changes or heals at this moment is half there. On a host that nobody has changed nothing is made.
+    with store.lock() if store.system.runtime.exists() else nullcontext():
+        chosen = with_choices(state, store.choices())
+        return {section: RECONCILERS[section].changes(store.system, chosen) for section in sections}
 
 
 def _each(

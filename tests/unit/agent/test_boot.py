@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from splitway import transaction
-from splitway.agent import boot, heal
+from splitway.agent import boot, heal, repair, switch
 from splitway.agent.errors import AgentError
 from splitway.agent.generation import Generation
+from splitway.choices import Choice
 from splitway.reconcile.base import ADD, Change, ReconcileError
 from splitway.reconcile.routes.sysctl import Setting
 from splitway.reconcile.sections import Reconciler
-from splitway.state import SECTIONS, AddressSet, State
-from splitway.store import Store
+from splitway.state import SECTIONS, AddressSet, Device, State, Way
+from splitway.store import Held, Store
 from splitway.system import System
 
 GENERATION = State(sets=(AddressSet("sw4d1", 4, 60),))
@@ -118,7 +119,12 @@ def test_nobody_who_has_the_gateway_is_waited_for(host: Host, store: Store) -> N
         began = time.monotonic()
         assert boot.restore(store, host.refill).busy
         assert boot.restore_early(store).busy
+        assert repair.repair(store, Device("us", "wg-up-1", None, (), ()), repair.DEVICE, ()) == repair.Repaired()
         assert time.monotonic() - began < 1
+        with pytest.raises(Held, match="somebody else is changing this gateway"):
+            switch.switch(store, {}, {101: Choice((Way(101),))}, ())
+        assert store.choices() == {}
+        assert time.monotonic() - began < 2 * switch.PATIENCE
     transaction.begin(store, "run")
     assert boot.restore(store, host.refill).busy
     assert boot.restore_early(store).busy

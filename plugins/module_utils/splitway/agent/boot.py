@@ -19,7 +19,7 @@ from ..reconcile.base import Change, additions
 from ..reconcile.routes.sysctl import Setting
 from ..reconcile.sections import RECONCILERS
 from ..state import SECTIONS, State
-from ..store import Store
+from ..store import Held, Store
 from ..system import System
 from ..transaction import FAILURES
 from .errors import AgentError
@@ -75,21 +75,28 @@ def restore_early(store: Store) -> Healing:
 
     An uplink that comes up while forwarding is on takes no router advertisement, unless told otherwise before.
     """
-    if store.held() or store.transaction() is not None:
-        return Healing(busy=True)
     done: dict[str, tuple[Change, ...]] = {}
     failures: dict[str, str] = {}
-    with store.lock():
-        state = with_choices(store.generation(), store.choices())
-        for section in VERDICT:
-            try:
-                changes = additions(RECONCILERS[section].changes(store.system, state))
-                changes = tuple(change for change in changes if not isinstance(change.payload, Setting))
-                RECONCILERS[section].apply(store.system, changes)
-                done[section] = changes
-            except FAILURES as error:
-                failures[section] = str(error)
+    try:
+        with store.lock(patience=0):
+            if store.transaction() is not None:
+                return Healing(busy=True)
+            state = with_choices(store.generation(), store.choices())
+            for section in VERDICT:
+                try:
+                    done[section] = _bring_early(store, section, state)
+                except FAILURES as error:
+                    failures[section] = str(error)
+    except Held:
+        return Healing(busy=True)
     return _recorded(store, Healing(changes=_something(done), failures=failures))
+
+
+def _bring_early(store: Store, section: str, state: State) -> tuple[Change, ...]:
+    changes = additions(RECONCILERS[section].changes(store.system, state))
+    changes = tuple(change for change in changes if not isinstance(change.payload, Setting))
+    RECONCILERS[section].apply(store.system, changes)
+    return changes
 
 
 def restore(store: Store, refill: Refill) -> Healing:

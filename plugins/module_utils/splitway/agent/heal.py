@@ -17,7 +17,7 @@ from ..reconcile import wireguard
 from ..reconcile.base import Change, additions, removals
 from ..reconcile.sections import RECONCILERS
 from ..state import SECTIONS, State
-from ..store import Store
+from ..store import Held, Store
 from ..transaction import FAILURES, end_expired
 
 Refill = Callable[[State], int]
@@ -47,15 +47,16 @@ def heal(store: Store, state: Callable[[], Optional[State]], sections: Collectio
     that was looked for. Whoever has the gateway is not waited for: it may be waiting for the agent to end or to start.
     """
     began = time.monotonic()
-    if store.held():
+    try:
+        with store.lock(patience=0):
+            rolled_back = end_expired(store)
+            wanted = None if store.transaction() is not None else state()
+            if wanted is None:
+                return Healing(busy=True, rolled_back=rolled_back)
+            healer = _Healer(store, with_choices(wanted, store.choices()), refill)
+            healer.heal(SECTIONS if rolled_back else sections)
+    except Held:
         return Healing(busy=True)
-    with store.lock():
-        rolled_back = end_expired(store)
-        wanted = None if store.transaction() is not None else state()
-        if wanted is None:
-            return Healing(busy=True, rolled_back=rolled_back)
-        healer = _Healer(store, with_choices(wanted, store.choices()), refill)
-        healer.heal(SECTIONS if rolled_back else sections)
     return Healing(
         rolled_back=rolled_back,
         changes={section: changes for section, changes in healer.done.items() if changes},

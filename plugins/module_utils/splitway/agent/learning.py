@@ -12,7 +12,7 @@ from typing import Callable, Optional
 
 from ..choices import with_choices
 from ..state import State
-from ..store import Store
+from ..store import Held, Store
 from ..transaction import FAILURES
 from . import learned, warm
 from .answers import Answer, Answers
@@ -95,11 +95,10 @@ class Learning:
                 log.error("%s", self.journal.notices.pop())
 
     def _write(self) -> None:
-        if self._store.held():
-            return  # whoever has the gateway may be waiting for the agent to end
-        with self._store.lock():
+        # Whoever has the gateway may be waiting for the agent to end; what was answered waits.
+        with contextlib.suppress(Held), self._store.lock(patience=0):
             if self._store.transaction() is not None:
-                return  # its sets may not be there yet; what was answered waits
+                return  # its sets may not be there yet
             done = learned.refresh(self._store.system, self._state, self.journal, self.names, time.time())
             chosen = with_choices(self._state, self._store.choices())
             learned.end_flows(self._store.system, chosen, done.addresses)

@@ -15,7 +15,7 @@ from typing import Optional
 from ..reconcile import wireguard
 from ..reconcile.wireguard.live import record_folder, resolve, unit_of
 from ..state import Device, Peer
-from ..store import Store
+from ..store import Held, Store
 from ..system import System
 
 ENDPOINT, DEVICE = "endpoint", "device"
@@ -79,12 +79,15 @@ def repair(store: Store, device: Device, step: str, found: tuple[str, ...]) -> R
 
     `found`: what look_up says of its endpoint. Raises SystemFailure.
     """
-    with store.lock():
-        if store.transaction() is not None:
-            return Repaired()
-        if step == DEVICE:
-            return _restart(store.system, device.interface)
-        return _set_endpoint(store.system, device, found)
+    try:
+        with store.lock(patience=0):
+            if store.transaction() is not None:
+                return Repaired()
+            if step == DEVICE:
+                return _restart(store.system, device.interface)
+            return _set_endpoint(store.system, device, found)
+    except Held:
+        return Repaired()
 
 
 def _exit(device: Device) -> Optional[Peer]:

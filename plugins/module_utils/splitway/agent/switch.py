@@ -23,6 +23,8 @@ from ..transaction import FAILURES
 
 _SECTIONS = ("routes", "marks")
 
+PATIENCE = 2.0  # seconds for a step of a run to end: it may be the one that waits until the agent has ended
+
 
 @dataclass(frozen=True)
 class Switched:
@@ -58,9 +60,10 @@ def switch(store: Store, before: Choices, after: Choices, dead: Collection[int])
 
     `dead`: the numbers whose upstream is down. Their flows end, once nothing leads there any more; so do those of an
     egress that goes directly from now on, or no longer. All others stay where they are: going back to a better
-    member breaks nobody's connection. Every part is tried; the first failure is raised when all have been.
+    member breaks nobody's connection. Every part is tried; the first failure is raised when all have been. Raises
+    Held, and nothing was done, when somebody else has the gateway for longer than PATIENCE.
     """
-    with store.lock():
+    with store.lock(PATIENCE):
         store.choose(after)
         state = store.staged(_SECTIONS)
         if state.marks is None:

@@ -24,6 +24,8 @@ Refill = Callable[[State], int]
 """Puts what the journal knows into the learned sets that lack it; returns how many addresses."""
 
 
+PATIENCE = 0.3  # seconds for somebody who only looks
+
 VERDICT = ("routes", "sets", "marks")
 """What decides which way a packet takes: it is there before anything can come in by wg0."""
 
@@ -44,11 +46,11 @@ def heal(store: Store, state: Callable[[], Optional[State]], sections: Collectio
     """Bring these sections back to what they should be; return what that took.
 
     `state` gives the generation, once nobody else has the gateway; None when that is another by then than the one
-    that was looked for. Whoever has the gateway is not waited for: it may be waiting for the agent to end or to start.
+    that was looked for. Whoever keeps the gateway is not waited for: it may wait for the agent to end or to start.
     """
     began = time.monotonic()
     try:
-        with store.lock(patience=0):
+        with store.lock(PATIENCE):
             rolled_back = end_expired(store)
             wanted = None if store.transaction() is not None else state()
             if wanted is None:

@@ -8,7 +8,8 @@ from typing import Callable
 
 import pytest
 
-from splitway.state import AddressSet, Device, State
+from splitway.choices import Choice
+from splitway.state import AddressSet, Device, State, Way
 from splitway.store import Store, StoreError
 from splitway.system import System
 
@@ -130,5 +131,7 @@ def test_a_reader_finds_a_whole_state_at_any_moment(store: Store, path: Path, mo
 def test_the_empty_state_leaves_no_file(store: Store, path: Path) -> None:
     store.publish(OLD)
     store.publish(State(upstreams=(Device("us", "wg-up-1", None, (), ()),)))
+    store.choose({101: Choice((Way(101),), direct=True)})
     store.publish(State())
+    assert store.choices() == {}
     assert list(path.parent.iterdir()) == []

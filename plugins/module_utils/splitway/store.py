@@ -159,6 +159,7 @@ class Store:
     def publish(self, state: State) -> None:
         """Make a state the published generation, by one rename. The empty state leaves no file."""
         if state == State():
+            self.system.remove_file(self._choices)
             self.system.remove_file(self._previous)
             self.system.remove_file(self._generation)
             return

@@ -39,6 +39,7 @@ class Tunnels:
         self.restarts: Counter[str] = Counter()  # upstream → repairs since the start
         self.switches: Counter[str] = Counter()  # group → changes of its ways since the start
         self.choices: Choices = store.choices()
+        self._settled = True  # whether the kernel goes by them
 
     def configure(self, state: State) -> None:
         """Go by another generation from now on. Upstreams whose watch is the same are watched on."""
@@ -102,21 +103,23 @@ class Tunnels:
     async def decide(self) -> None:
         """Have every egress with a choice take the way that the health of the upstreams says."""
         async with self._deciding:
-            if self._state.agent is None or not self._state.agent.groups:
-                return
-            groups = self._state.agent.groups
+            groups = self._state.agent.groups if self._state.agent else ()
             chosen, self._memory = failover.choose(
                 groups, self.health, self._memory, time.monotonic(), _plain(self._state)
             )
-            if chosen == self.choices:
-                return
+            before = self.choices
+            if chosen == before:
+                if self._settled:
+                    return
+                before = self._store.choices()  # what a switch that failed, or was cut off, has begun
+            self._settled = False
             try:
-                done = await self._worker(self._switch, chosen, failover.dead(groups, self.health))
+                done = await self._worker(switch, self._store, before, chosen, failover.dead(groups, self.health))
             except FAILURES as error:
                 log.error("cannot switch: %s", error)  # tried again after the next round
                 self._healer.ask(("routes", "marks"))
                 return
-            self.choices = chosen
+            self.choices, self._settled = chosen, True
             self._note(done, groups)
 
     def _note(self, done: Switched, groups: Sequence[Group]) -> None:
@@ -133,9 +136,6 @@ class Tunnels:
             entry = audit.Entry(audit.Reason("agent", f"failover: {why}"), section, changes, states=(self._state,))
             audit.record(self._store.system, entry, time.time())
         self._switched()
-
-    def _switch(self, chosen: Choices, dead: frozenset[int]) -> Switched:
-        return switch(self._store, self.choices, chosen, dead)
 
     async def _repair(self, watch: Watch, now: float) -> None:
         """Try the next thing for an upstream that is down, when it is due."""

@@ -143,6 +143,16 @@ def test_an_exit_that_answers_unreachable_moves_no_data() -> None:
     assert tunnel.until(lambda health: health.state == UP) == 6
 
 
+def test_repeated_segments_are_no_data_that_moves() -> None:
+    """What we send is lost, what the far end sends is not: servers repeat what no client acknowledges."""
+    tunnel = Tunnel()
+    tunnel.download = 17000
+    tunnel.seconds(60)
+    tunnel.answers = False
+    tunnel.download = 350  # measured in the lab, two seconds after the port of an exit was shut
+    assert [tunnel.round().state for _ in range(3)] == [UP, UP, DOWN]
+
+
 def test_wrong_targets_do_not_take_down_what_moves_data() -> None:
     tunnel = Tunnel()
     tunnel.answers, tunnel.download, tunnel.upload = False, 2000, 500

@@ -26,6 +26,11 @@ REFUSALS = 1312
 """Bytes a second that need not be data where the far end has no way to the Internet: it answers our clients with
 "unreachable", of 1,280 bytes at most (RFC 4443, 2.4) and 32 of WireGuard's, Linux to each address once a second."""
 
+REPEATED = 0.1
+"""Share of what usually came in that need not be data that moves: where nothing reaches the far end any more but what
+it sends still comes in, senders repeat what nobody acknowledges, one segment a flow at intervals that double (RFC
+6298, 5.5)."""
+
 HANDSHAKE_LIFE = 180.0
 """Seconds after which a key is not used any more (REJECT_AFTER_TIME): a tunnel in use has a younger one."""
 
@@ -77,6 +82,7 @@ class Health:
     lost: int = 0  # a bit for each of the last ones, 1: no answer
     refused: bool = False  # a target was refused since the last answer
     unanswered: Optional[float] = None  # since when clients' data goes out and nothing comes back
+    usual: Optional[float] = None  # bytes a second that come in while targets answer, smoothed
 
     @property
     def loss(self) -> float:
@@ -131,9 +137,20 @@ def _remember(health: Health, round_: Round) -> Health:
         latency=latency,
         refused=not times and (health.refused or bool(round_.refused)),
         unanswered=None if times else _unanswered(health, round_),
+        usual=_usual(health, round_) if times else health.usual,
         reading=health.reading if same else round_.reading,
         read_at=health.read_at if same else round_.at,
     )
+
+
+def _usual(before: Health, round_: Round) -> Optional[float]:
+    if before.reading is None or round_.reading is None or round_.at <= before.read_at:
+        return before.usual
+    received = round_.reading.received - before.reading.received
+    if received < 0 or _counted(before.reading) == _counted(round_.reading):
+        return before.usual
+    rate = received / (round_.at - before.read_at)
+    return rate if before.usual is None else before.usual + _SMOOTHING * (rate - before.usual)
 
 
 def _counted(reading: Optional[Reading]) -> Optional[tuple[int, int]]:
@@ -179,7 +196,8 @@ def _data_moves(known: Health, before: Health, round_: Round) -> bool:
             return False
         received = round_.reading.received - before.reading.received
         elapsed = round_.at - before.read_at
-    return received > _overhead(elapsed) + (REFUSALS * elapsed if known.refused else 0)
+    refusals = REFUSALS * elapsed if known.refused else 0.0
+    return received > _overhead(elapsed) + max(refusals, REPEATED * elapsed * (known.usual or 0.0))
 
 
 def _without_targets(known: Health, before: Health, now: float, reading: Reading) -> Optional[str]:

@@ -226,6 +226,23 @@ def test_what_a_run_changes_is_left_alone(agent: Running) -> None:
     assert_healed(store, time.monotonic())
 
 
+def test_inside_a_run_no_endpoint_is_set(agent: Running) -> None:
+    """What the run has just given a peer might else be replaced by what that had before."""
+    client = peer_of("wg0")
+    run_here("wg", "set", "wg0", "peer", client, "endpoint", "10.90.0.9:1234")
+
+    def seen() -> list[object]:
+        return [peer.endpoint for (_, key), peer in agent.healer.readings.peers.items() if key == client]
+
+    wait_for(lambda: seen() == ["10.90.0.9:1234"], "remembered")
+    begin(agent.store, "run")
+    run_here("wg", "set", "wg0", "peer", client, "remove")
+    run_here("wg", "set", "wg0", "peer", client, "allowed-ips", "10.8.0.2/32,fdcc::2/128")
+    wait_for(lambda: seen() == [None], "the new peer to be seen")
+    agent.store.close()
+    wait_for(lambda: "10.90.0.9:1234" in _peers("endpoints"), "the endpoint to be set again", PROMISED)
+
+
 def test_a_run_that_never_ends_is_rolled_back(agent: Running) -> None:
     store = agent.store
     variables = operator(store.generation().backend)

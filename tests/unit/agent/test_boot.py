@@ -100,6 +100,15 @@ def test_nothing_comes_in_before_it_is_known_where_it_goes(host: Host, store: St
 
 
 @pytest.mark.parametrize("broken", ["routes", "sets", "marks"])
+def test_nothing_comes_in_either_when_only_the_way_in_is_healed(host: Host, store: Store, broken: str) -> None:
+    """Its way out may have failed before, and wait for its next attempt."""
+    host.broken = broken
+    done = heal.heal(store, store.generation, ["server"], host.refill)
+    assert done.failures["server"] == f"wg0 waits for {broken}"
+    assert "server" not in host.log
+
+
+@pytest.mark.parametrize("broken", ["routes", "sets", "marks"])
 def test_early_each_part_is_tried_and_the_failure_said(host: Host, store: Store, broken: str) -> None:
     host.broken = broken
     with pytest.raises(AgentError, match=f"{broken} cannot be made"):

@@ -78,9 +78,11 @@ class _Healer:
         self.refilled = 0
 
     def heal(self, sections: Collection[str]) -> None:
+        if "server" in sections:
+            sections = {*sections, *VERDICT}
         planned: dict[str, tuple[Change, ...]] = {}
         for section in (section for section in SECTIONS if section in sections):
-            missing = [name for name in VERDICT if name in sections and name not in planned]
+            missing = [name for name in VERDICT if name not in planned]
             if section == "server" and missing:
                 self.failures[section] = f"wg0 waits for {' and '.join(missing)}"
                 continue

@@ -136,7 +136,7 @@ class Healer:
         """Read WireGuard's peers; those that were made anew get the endpoints that they had."""
         readings = peers.read(self._store.system)
         self._endpoints.remember(readings)
-        if self._endpoints.restore(self._store.system, readings):
+        if self._store.transaction() is None and self._endpoints.restore(self._store.system, readings):
             readings = peers.read(self._store.system)
         self.readings = readings
         return readings

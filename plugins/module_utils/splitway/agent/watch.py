@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
+from ..reconcile.marks.nftables import LOOKUPS
 from ..reconcile.netlink import attributes, messages
 from ..state import SECTIONS, State
 from ..system import NETLINK_NETFILTER
@@ -24,7 +25,8 @@ _ROUTE_GROUPS = (1, 5, 7, 8, 9, 11, 19, 24, 25)  # link; addresses, routes, rule
 _NFTABLES_GROUP = 7
 _LINKS, _ADDRESSES, _ROUTES, _RULES, _NETCONF = (16, 17), (20, 21), (24, 25), (32, 33), (80, 81)
 _NFTABLES = 10  # the subsystem of a netfilter message
-_SET_MESSAGES = (2, 11, 14)  # delete table, set, elements
+_SET_MESSAGES = (2, 11)  # delete table, set
+_ELEMENTS_GONE = 14
 _UNIMPORTANT = (12, 15)  # new elements (dnsmasq's work), new generation
 _LINK_NAME, _ROUTE_TABLE = 3, 15
 
@@ -117,6 +119,9 @@ def _nftables_sections(kind: int, body: bytes, about: Ours) -> Heard:
         return frozenset()
     if _attribute(body[4:], 1).rstrip(b"\0").decode(errors="replace") not in TABLES:
         return frozenset()
+    if message == _ELEMENTS_GONE:  # the agent's own work for the most part: to refresh an address is to delete it
+        clients = _attribute(body[4:], 2).rstrip(b"\0").decode(errors="replace") in LOOKUPS.values()
+        return frozenset(("marks" if clients else "sets",))
     return frozenset(("marks", "sets")) if message in _SET_MESSAGES else frozenset(("marks",))
 
 

@@ -13,8 +13,8 @@ from test_groups import Gateway, topology
 from test_switch import change, connected
 from traffic import BACKENDS, Lab, lab
 
-from splitway.agent.journal import Journal
-from splitway.agent.learning import Learning
+from splitway.agent.names.journal import Journal
+from splitway.agent.names.learning import Learning
 from splitway.reconcile import flows, sets
 from splitway.state import Agent
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
 
-from splitway.agent.dns_statistics import Server, ask, failed_sets
+from splitway.agent.figures.dns_statistics import Server, ask, failed_sets
 from splitway.reconcile import dns
 from splitway.reconcile.dns.text import UNIT
 from splitway.state import Dns

@@ -36,8 +36,8 @@ from traffic import (
 )
 from worlds import BASES, random_destination, random_world
 
-from splitway.agent import explain_command
-from splitway.agent.explain_command import explain_here
+from splitway.agent.commands import explain as explain_command
+from splitway.agent.commands.explain import explain_here
 from splitway.compiler.names import line
 from splitway.explain import Explanation
 from splitway.reconcile import dns

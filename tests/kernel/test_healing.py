@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from namespaces import NamespaceSystem, Network, run_here, wait_for
 
-from splitway.agent import peers
-from splitway.agent.generation import Generation
-from splitway.agent.healing import Healer
+from splitway.agent.healing import peers
+from splitway.agent.healing.generation import Generation
+from splitway.agent.healing.loop import Healer
 from splitway.compiler import compile_state
 from splitway.reconcile import sets
 from splitway.reconcile.dns.text import UNIT, paths

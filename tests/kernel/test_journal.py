@@ -13,11 +13,11 @@ from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
 from test_dns import GATEWAY, WEB, ask, client, reconcile
 from traffic import BACKENDS
 
-from splitway.agent import learned
-from splitway.agent.answers import Answer, Answers
-from splitway.agent.journal import Journal
-from splitway.agent.learned import Names
-from splitway.agent.warm import warm_up
+from splitway.agent.names import learned
+from splitway.agent.names.answers import Answer, Answers
+from splitway.agent.names.journal import Journal
+from splitway.agent.names.learned import Names
+from splitway.agent.names.warm import warm_up
 from splitway.compiler.names import line
 from splitway.reconcile import sets
 from splitway.reconcile.dns.text import UNIT

@@ -15,8 +15,8 @@ import pytest
 from namespaces import Namespace, run_here
 from traffic import Lab, lab  # noqa: F401
 
-from splitway.agent.health import DOWN, UP, Health, Round, judge
-from splitway.agent.probes import Memory, ask
+from splitway.agent.upstreams.health import DOWN, UP, Health, Round, judge
+from splitway.agent.upstreams.probes import Memory, ask
 from splitway.state import Target, Watch
 
 ICMP, ICMP6 = Target("icmp", "198.51.100.1"), Target("icmp", "2001:db8:1::1")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from namespaces import NamespaceSystem, run_here, wait_for
 
-from splitway.agent import repair
+from splitway.agent.upstreams import repair
 from splitway.reconcile.sections import RECONCILERS
 from splitway.state import Device, Peer, State
 from splitway.store import Store

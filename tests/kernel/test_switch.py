@@ -17,7 +17,7 @@ from namespaces import NamespaceSystem, run_here
 from test_groups import Gateway, goes_on, topology
 from traffic import BACKENDS, CLIENTS, MASK, Lab, captured, lab
 
-from splitway.agent.switch import Switched, switch
+from splitway.agent.upstreams.switch import Switched, switch
 from splitway.choices import Choice, with_choices
 from splitway.compiler import compile_state
 from splitway.reconcile import flows

@@ -11,8 +11,8 @@ import pytest
 from namespaces import NamespaceSystem, run_here, wait_for
 from traffic import CLIENTS, MASK, Lab, bring, lab, learn, the_marks, the_sets
 
-from splitway.agent import flow_bytes
-from splitway.agent.traffic import Names, Traffic, names
+from splitway.agent.figures import flow_bytes
+from splitway.agent.figures.traffic import Names, Traffic, names
 from splitway.reconcile import flows
 from splitway.state import Device, Peer, State
 

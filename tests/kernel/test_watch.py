@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from namespaces import NamespaceSystem, run_here
 
-from splitway.agent import watch
+from splitway.agent.healing import watch
 from splitway.state import State
 
 RULESET = """

@@ -3,15 +3,8 @@
 
 from __future__ import annotations
 
-from splitway.agent.dns_statistics import DnsStatistics, Server
-from splitway.agent.snapshot import (
-    ClientStatus,
-    Drift,
-    GroupStatus,
-    SetStatus,
-    Snapshot,
-    UpstreamStatus,
-)
+from splitway.agent.figures.dns_statistics import DnsStatistics, Server
+from splitway.agent.figures.snapshot import ClientStatus, Drift, GroupStatus, SetStatus, Snapshot, UpstreamStatus
 
 NOW = 1795316400.0
 

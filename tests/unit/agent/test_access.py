@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from splitway.agent import access
-from splitway.agent.access import AccessLog
+from splitway.agent.figures import access
+from splitway.agent.figures.access import AccessLog
 from splitway.system import System
 
 DAY = 86400

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.agent.answers import Answer, parse, parse_message
+from splitway.agent.names.answers import Answer, parse, parse_message
 
 ANSWER = """id 7
 opcode QUERY

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from splitway import audit
-from splitway.agent import audit_command
+from splitway.agent.commands import audit as audit_command
 from splitway.agent.errors import AgentError
 from splitway.audit import Entry, Reason
 from splitway.reconcile.base import ADD, CHANGE, Change

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from splitway import transaction
-from splitway.agent import boot, heal, repair, switch
+from splitway.agent import boot
 from splitway.agent.errors import AgentError
-from splitway.agent.generation import Generation
+from splitway.agent.healing import heal
+from splitway.agent.healing.generation import Generation
+from splitway.agent.upstreams import repair, switch
 from splitway.choices import Choice
 from splitway.reconcile.base import ADD, Change, ReconcileError
 from splitway.reconcile.routes.sysctl import Setting

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from splitway.agent.dns_statistics import FailedAdditions, failed_sets
+from splitway.agent.figures.dns_statistics import FailedAdditions, failed_sets
 from splitway.system import System, SystemFailure
 
 LOG = """\

@@ -11,9 +11,9 @@ from typing import Optional
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splitway.agent.failover import Memory, choose, dead, remember
-from splitway.agent.health import DOWN, UNKNOWN, UP, Health, Reading, Round, judge
-from splitway.agent.members import LONGEST_HOLD
+from splitway.agent.upstreams.failover import Memory, choose, dead, remember
+from splitway.agent.upstreams.health import DOWN, UNKNOWN, UP, Health, Reading, Round, judge
+from splitway.agent.upstreams.members import LONGEST_HOLD
 from splitway.choices import Choice
 from splitway.state import Group, Member, Target, Watch, Way
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.agent.generation import Generation
+from splitway.agent.healing.generation import Generation
 from splitway.state import State
 from splitway.store import Store
 from splitway.system import System

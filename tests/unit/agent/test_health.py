@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.agent.health import DOWN, UNKNOWN, UP, Health, Reading, Round, judge
+from splitway.agent.upstreams.health import DOWN, UNKNOWN, UP, Health, Reading, Round, judge
 from splitway.state import Target, Watch
 
 NEAR, FAR = Target("icmp", "1.1.1.1"), Target("tcp", "8.8.8.8", 443)

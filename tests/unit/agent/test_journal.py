@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway.agent.journal import Journal, Pair
+from splitway.agent.names.journal import Journal, Pair
 from splitway.system import SystemFailure
 
 PAIRS = [Pair(f"198.51.100.{i}", f"n{i}.example", 1000 + i, 5000, ("sw4d1", "sw4d2")) for i in range(50)]

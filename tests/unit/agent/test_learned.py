@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.agent import learned
-from splitway.agent.answers import Answer
-from splitway.agent.journal import Journal
-from splitway.agent.learned import Names, local_names
+from splitway.agent.names import learned
+from splitway.agent.names.answers import Answer
+from splitway.agent.names.journal import Journal
+from splitway.agent.names.learned import Names, local_names
 from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.sets.model import KernelSet
 from splitway.state import AddressSet, Agent, Dns, State

@@ -22,9 +22,9 @@ pytest.importorskip("prometheus_client")
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from splitway.agent import metrics
-from splitway.agent.metrics import Exporter, SnapshotCollector
-from splitway.agent.snapshot import SetStatus, Snapshot, Sources, take
+from splitway.agent.figures import metrics
+from splitway.agent.figures.metrics import Exporter, SnapshotCollector
+from splitway.agent.figures.snapshot import SetStatus, Snapshot, Sources, take
 from splitway.state import State
 
 sys.path.insert(0, str(Path(__file__).parent))

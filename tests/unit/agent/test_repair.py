@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from splitway.agent.repair import DEVICE, ENDPOINT, History, done, next_step
+from splitway.agent.upstreams.repair import DEVICE, ENDPOINT, History, done, next_step
 
 
 def steps(restart: bool, seconds: int) -> list[tuple[int, str]]:

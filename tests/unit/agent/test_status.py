@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from splitway.agent import control, status, tables
+from splitway.agent import control
+from splitway.agent.commands import status, tables
 from splitway.agent.errors import AgentError
-from splitway.agent.health import Health
-from splitway.agent.peers import PeerReading, Readings
-from splitway.agent.snapshot import Additions, Snapshot, Sources, from_plain, take, to_plain
+from splitway.agent.figures.snapshot import Additions, Snapshot, Sources, from_plain, take, to_plain
+from splitway.agent.healing.peers import PeerReading, Readings
+from splitway.agent.upstreams.health import Health
 from splitway.state import (
     AddressSet,
     Agent,

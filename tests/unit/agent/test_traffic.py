@@ -9,8 +9,8 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from splitway.agent.flow_bytes import FlowBytes
-from splitway.agent.traffic import Names, Totals, names
+from splitway.agent.figures.flow_bytes import FlowBytes
+from splitway.agent.figures.traffic import Names, Totals, names
 from splitway.state import Device, Egress, FamilyMarks, Marks, Peer, State, mark_of
 
 MASK = 0x3FFF

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from splitway.agent import tunnels
-from splitway.agent.health import DOWN, UP, Health
-from splitway.agent.switch import Switched
-from splitway.agent.tunnels import Tunnels
+from splitway.agent.upstreams import tunnels
+from splitway.agent.upstreams.health import DOWN, UP, Health
+from splitway.agent.upstreams.switch import Switched
+from splitway.agent.upstreams.tunnels import Tunnels
 from splitway.choices import Choice, Choices
 from splitway.state import Agent, Group, Member, State, Watch, Way
 from splitway.store import Store

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from splitway.agent.answers import Answer
-from splitway.agent.learned import Names
-from splitway.agent.visits import Ways
+from splitway.agent.figures.visits import Ways
+from splitway.agent.names.answers import Answer
+from splitway.agent.names.learned import Names
 from splitway.compiler import compile_state
 from splitway.topology import parse
 

@@ -23,7 +23,7 @@ from ..store import Held, Store
 from ..system import System
 from ..transaction import FAILURES
 from .errors import AgentError
-from .heal import VERDICT, Healing, Refill, heal
+from .healing.heal import VERDICT, Healing, Refill, heal
 
 HELP = "bring everything back, as after a reboot"
 
@@ -60,8 +60,8 @@ def run(options: argparse.Namespace, system: System) -> int:
 
 def _restore(store: Store) -> Healing:
     # Not above: early at boot neither is needed, and whatever they need may be missing.
-    from .journal import Journal
-    from .learning import Learning
+    from .names.journal import Journal
+    from .names.learning import Learning
 
     journal = Journal(store.system.data / "journal.db")
     try:

@@ -14,9 +14,9 @@ from ..transaction import FAILURES
 from .errors import AgentError
 
 COMMANDS = {
-    "status": "status",
-    "explain": "explain_command",
-    "audit": "audit_command",
+    "status": "commands.status",
+    "explain": "commands.explain",
+    "audit": "commands.audit",
     "restore": "boot",
     "run": "daemon",
 }

@@ -15,13 +15,13 @@ from ..store import Store
 from ..system import System
 from ..transaction import FAILURES
 from . import boot, control, notify
-from .generation import Generation
-from .healing import Healer
-from .journal import Journal
-from .learning import Learning
-from .observing import Observing
-from .peers import Endpoints
-from .tunnels import Tunnels
+from .figures.observing import Observing
+from .healing.generation import Generation
+from .healing.loop import Healer
+from .healing.peers import Endpoints
+from .names.journal import Journal
+from .names.learning import Learning
+from .upstreams.tunnels import Tunnels
 
 HELP = "run the agent (systemd does that)"
 

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Optional
 
-from ..reconcile.dns.text import UNIT, paths
-from ..reconcile.routes.sysctl import ACCOUNTING, FORWARDING
-from ..reconcile.services import FOLDER, WIREGUARD
-from ..reconcile.sets.model import IPSET
-from ..state import State
-from ..system import System
+from ...reconcile.dns.text import UNIT, paths
+from ...reconcile.routes.sysctl import ACCOUNTING, FORWARDING
+from ...reconcile.services import FOLDER, WIREGUARD
+from ...reconcile.sets.model import IPSET
+from ...state import State
+from ...system import System
 from .peers import Readings
 
 Fingerprints = Mapping[str, object]

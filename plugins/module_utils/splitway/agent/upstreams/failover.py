@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..choices import Choice, Choices
-from ..state import Group, Way
+from ...choices import Choice, Choices
+from ...state import Group, Way
 from .health import DOWN, Health
 from .members import Standing, stand, usable
 

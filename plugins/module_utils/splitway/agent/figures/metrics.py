@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from ..state import SECTIONS
+from ...state import SECTIONS
 from .snapshot import ACTIVE, Snapshot
 
 MOST_CLIENTS = 2000

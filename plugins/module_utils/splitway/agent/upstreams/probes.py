@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterable
 from typing import Optional
 
-from ..state import Target, Watch
+from ...state import Target, Watch
 from . import echo
 
 _UNREACHABLE = frozenset((errno.EHOSTUNREACH, errno.ENETUNREACH))

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from ..state import DIRECT, State, mark_of
-from ..system import System
+from ...state import DIRECT, State, mark_of
+from ...system import System
 from .flow_bytes import EndedFlows, FlowBytes, living
 
 GIVEN_UP = 300.0

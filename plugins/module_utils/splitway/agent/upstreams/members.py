@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ..state import Group
+from ...state import Group
 from .health import DOWN, UP, Health
 
 LONGEST_HOLD = 3600.0  # seconds

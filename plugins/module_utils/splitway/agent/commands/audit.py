@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
-from .. import audit
-from ..system import System
-from .errors import AgentError
+from ... import audit
+from ...system import System
+from ..errors import AgentError
 
 HELP = "who changed this gateway, when and why"
 

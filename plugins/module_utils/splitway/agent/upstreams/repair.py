@@ -12,11 +12,11 @@ import threading
 from dataclasses import dataclass
 from typing import Optional
 
-from ..reconcile import wireguard
-from ..reconcile.wireguard.live import record_folder, resolve, unit_of
-from ..state import Device, Peer
-from ..store import Held, Store
-from ..system import System
+from ...reconcile import wireguard
+from ...reconcile.wireguard.live import record_folder, resolve, unit_of
+from ...state import Device, Peer
+from ...store import Held, Store
+from ...system import System
 
 ENDPOINT, DEVICE = "endpoint", "device"
 """The steps. The second is left out where the operator does not want restarts."""

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ..choices import Choices, with_choices
-from ..reconcile import flows
-from ..reconcile.base import Change, additions, removals
-from ..reconcile.sections import RECONCILERS
-from ..state import Egress, State, Way, number_field
-from ..store import Store
-from ..transaction import FAILURES
+from ...choices import Choices, with_choices
+from ...reconcile import flows
+from ...reconcile.base import Change, additions, removals
+from ...reconcile.sections import RECONCILERS
+from ...state import Egress, State, Way, number_field
+from ...store import Store
+from ...transaction import FAILURES
 
 _SECTIONS = ("routes", "marks")
 

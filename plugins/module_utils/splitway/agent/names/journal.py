@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ..system import SystemFailure
+from ...system import SystemFailure
 
 LIMIT = 500_000  # pairs; the oldest go first. About 50 MB.
 _WAITING = 100_000  # pairs that may wait in memory while the disk does not take them

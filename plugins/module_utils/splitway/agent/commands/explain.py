@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from ..choices import with_choices
-from ..explain import ExplainError, Explanation, Facts, Hop, Resolved, explain
-from ..explain.subject import PROTOCOLS, find_client, read_destination
-from ..explain.text import explanation_text
-from ..reconcile.sets.lookup import lookup
-from ..state import State, to_data
-from ..store import Store
-from ..system import System, SystemFailure
-from .errors import AgentError
+from ...choices import with_choices
+from ...explain import ExplainError, Explanation, Facts, Hop, Resolved, explain
+from ...explain.subject import PROTOCOLS, find_client, read_destination
+from ...explain.text import explanation_text
+from ...reconcile.sets.lookup import lookup
+from ...state import State, to_data
+from ...store import Store
+from ...system import System, SystemFailure
+from ..errors import AgentError
 
 HELP = "why a client's traffic to a name or an address goes where it goes"
 

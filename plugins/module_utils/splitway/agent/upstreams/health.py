@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
-from ..state import Target, Watch
+from ...state import Target, Watch
 
 UP, DOWN, UNKNOWN = "up", "down", "unknown"
 

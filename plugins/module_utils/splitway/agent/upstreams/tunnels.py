@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
-from .. import audit
-from ..choices import Choices
-from ..state import Group, State, Watch
-from ..store import Store
-from ..transaction import FAILURES
+from ... import audit
+from ...choices import Choices
+from ...state import Group, State, Watch
+from ...store import Store
+from ...transaction import FAILURES
+from ..healing.loop import Healer, Worker
 from . import failover, probes, repair
-from .healing import Healer, Worker
 from .health import DOWN, UP, Health, Reading, Round, judge
 from .switch import Switched, switch
 

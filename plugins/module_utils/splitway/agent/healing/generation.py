@@ -6,8 +6,8 @@ from __future__ import annotations
 import logging
 from typing import Optional
 
-from ..state import State
-from ..store import Store, StoreError
+from ...state import State
+from ...store import Store, StoreError
 
 log = logging.getLogger("splitway")
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Optional
 
-from ..compiler.verdict import decide, holder
-from ..state import MarkPolicy, Marks, State
-from .answers import Answer
-from .learned import Names
+from ...compiler.verdict import decide, holder
+from ...state import MarkPolicy, Marks, State
+from ..names.answers import Answer
+from ..names.learned import Names
 
 
 class Ways:

@@ -14,9 +14,9 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple, Optional, Union
 
-from ..reconcile import netlink
-from ..state import classified_bit
-from ..system import NETLINK_NETFILTER, System, SystemFailure
+from ...reconcile import netlink
+from ...state import classified_bit
+from ...system import NETLINK_NETFILTER, System, SystemFailure
 
 BUFFER = 1 << 22  # bytes; some 6,500 flows that ended (measured), whatever they moved
 

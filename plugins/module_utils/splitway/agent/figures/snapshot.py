@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..state import Device, State, from_data, to_data
+from ...state import Device, State, from_data, to_data
+from ..healing.peers import PeerReading, Readings
+from ..upstreams.health import Health
 from .dns_statistics import DnsStatistics
-from .health import Health
-from .peers import PeerReading, Readings
 from .traffic import Key
 
 ACTIVE = 180.0  # seconds since the last handshake within which a client counts as connected (REJECT_AFTER_TIME)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..reconcile import wireguard
-from ..system import System
+from ...reconcile import wireguard
+from ...system import System
 
 Key = tuple[str, str]
 """Interface and public key."""

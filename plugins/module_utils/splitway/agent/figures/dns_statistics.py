@@ -21,8 +21,8 @@ from dns.exception import DNSException
 from dns.name import from_text
 from dns.wire import Parser
 
-from ..reconcile.dns.text import CANARY, UNIT
-from ..system import System, SystemFailure
+from ...reconcile.dns.text import CANARY, UNIT
+from ...system import System, SystemFailure
 
 PORT = 53
 _TXT, _A, _IN, _CHAOS = 16, 1, 1, 3

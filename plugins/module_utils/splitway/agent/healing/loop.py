@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from typing import Optional, TypeVar
 
-from .. import audit
-from ..state import SECTIONS, State
-from ..store import Store
-from ..transaction import FAILURES
+from ... import audit
+from ...state import SECTIONS, State
+from ...store import Store
+from ...transaction import FAILURES
 from . import fingerprint, peers, watch
 from .generation import Generation
 from .heal import Healing, Refill, heal

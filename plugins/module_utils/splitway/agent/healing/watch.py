@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
-from ..reconcile.marks.nftables import LOOKUPS
-from ..reconcile.netlink import attributes, messages
-from ..state import SECTIONS, State
-from ..system import NETLINK_NETFILTER
+from ...reconcile.marks.nftables import LOOKUPS
+from ...reconcile.netlink import attributes, messages
+from ...state import SECTIONS, State
+from ...system import NETLINK_NETFILTER
 
 # linux/rtnetlink.h, linux/netfilter/nfnetlink.h
 _ADD_MEMBERSHIP, _SOL_NETLINK = 1, 270

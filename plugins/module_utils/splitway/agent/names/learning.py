@@ -10,13 +10,13 @@ import time
 from collections.abc import Collection
 from typing import Callable, Optional
 
-from ..choices import with_choices
-from ..state import State
-from ..store import Held, Store
-from ..transaction import FAILURES
+from ...choices import with_choices
+from ...state import State
+from ...store import Held, Store
+from ...transaction import FAILURES
+from ..healing.loop import Worker
 from . import learned, warm
 from .answers import Answer, Answers
-from .healing import Worker
 from .journal import Journal
 
 EVERY = 5.0  # seconds between writings

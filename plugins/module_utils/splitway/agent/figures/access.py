@@ -12,7 +12,7 @@ import re
 import time
 from datetime import date, datetime, timedelta, timezone
 
-from ..system import System
+from ...system import System
 
 MOST = 10_000  # entries between two writings
 

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Iterator
 from typing import Optional
 
-from ..system import System
-from . import control
-from .errors import AgentError
-from .snapshot import ClientStatus, Snapshot, UpstreamStatus, from_plain
+from ...system import System
+from .. import control
+from ..errors import AgentError
+from ..figures.snapshot import ClientStatus, Snapshot, UpstreamStatus, from_plain
 from .tables import ago, duration, size, table
 
 HELP = "upstreams, groups, clients, sets and drift, as they are now"

@@ -25,11 +25,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Optional
 
-from ..reconcile import flows, sets
-from ..reconcile.base import ReconcileError
-from ..reconcile.sets.model import OWNED
-from ..state import State
-from ..system import System, SystemFailure
+from ...reconcile import flows, sets
+from ...reconcile.base import ReconcileError
+from ...reconcile.sets.model import OWNED
+from ...state import State
+from ...system import System, SystemFailure
 from .answers import Answer
 from .journal import Journal, Key, Pair
 

@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from ..choices import with_choices
-from ..reconcile import sets
-from ..reconcile.sets.model import IPSET
-from ..state import State
-from ..store import Store, digest
-from ..transaction import FAILURES
+from ...choices import with_choices
+from ...reconcile import sets
+from ...reconcile.sets.model import IPSET
+from ...state import State
+from ...store import Store, digest
+from ...transaction import FAILURES
+from ..healing.generation import Generation
+from ..healing.loop import Healer, Worker
+from ..names.answers import Answer
+from ..names.learning import Learning
+from ..upstreams.tunnels import Tunnels
 from . import dns_statistics, metrics, snapshot, traffic
 from .access import AccessLog, clean
-from .answers import Answer
-from .generation import Generation
-from .healing import Healer, Worker
-from .learning import Learning
-from .tunnels import Tunnels
 from .visits import Ways
 
 DRAIN = 1.0  # seconds between countings of the flows that ended

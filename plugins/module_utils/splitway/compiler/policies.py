@@ -70,7 +70,7 @@ def learned_timeout(topology: Topology) -> int:
 
     ipset refreshes an address at each answer that dnsmasq does not take from its cache: retention
     plus the longest time in that cache is enough. An nftables set does not: twice the retention is
-    given, and the agent refreshes what was answered in the first half of it (agent/learned.py).
+    given, and the agent refreshes what was answered in the first half of it (agent/names/learned.py).
     """
     if topology.backend == "nftables":
         return 2 * topology.retention

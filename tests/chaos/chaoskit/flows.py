@@ -57,7 +57,7 @@ def start_traffic() -> None:
     for client in ASKED:
         host(client).check_output(
             "systemd-run --quiet --collect --unit lab-traffic --property StandardOutput=null "
-            "python3 /opt/lab/probe.py --every 0.3 %s",
+            "python3 /opt/lab/probe.py --every 0.5 %s",
             json.dumps(wishes(client)),
         )
     start_flows()

@@ -4,6 +4,7 @@
 
     probe.py [--forever | --every SECONDS] '[["google.com", 4], ["2001:db8:ff::200", 6], …]'
 
+Once; or for ever, round by round; or for ever, each target by itself with so many seconds between its probes.
 Writes one JSON object a line, for each address of each target: `{"target", "family", "address", "seen", "error"}`.
 `seen` is the address that the web server saw; `address` is null when the name was not answered.
 """
@@ -46,19 +47,30 @@ def probe(target: str, family: int) -> list[dict[str, object]]:
     return results
 
 
+def tell(wish: tuple[str, int]) -> None:
+    """Probes one target and writes the results."""
+    for result in probe(*wish):
+        sys.stdout.write(f"{json.dumps(result)}\n")  # one call: others write, too
+    sys.stdout.flush()
+
+
+def repeat(wish: tuple[str, int], pause: float) -> None:
+    """Probes one target for ever, whatever becomes of the others."""
+    while True:
+        tell(wish)
+        time.sleep(pause)
+
+
 def main() -> None:
     """Probes everything at once: an address that swallows packets must not hold up the others."""
-    forever = sys.argv[1] in ("--forever", "--every")
-    pause = float(sys.argv[2]) if sys.argv[1] == "--every" else 0.0
-    wishes = json.loads(sys.argv[-1])
+    wishes = [(name, family) for name, family in json.loads(sys.argv[-1])]
     with ThreadPoolExecutor(max_workers=64) as pool:
+        if sys.argv[1] == "--every":
+            list(pool.map(repeat, wishes, [float(sys.argv[2])] * len(wishes)))
         while True:
-            for results in pool.map(lambda wish: probe(wish[0], wish[1]), wishes):
-                for result in results:
-                    print(json.dumps(result), flush=True)
-            if not forever:
+            list(pool.map(tell, wishes))
+            if sys.argv[1] != "--forever":
                 return
-            time.sleep(pause)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from labkit.hosts import host
 NETWORK = {
     "rules": "ip rule; ip -6 rule",
     "routes": "ip route show table all; ip -6 route show table all | sed -E 's/ expires [0-9]+sec//'",
-    "links": "ip -o link | awk '{print $2}' | cut -d@ -f 1",  # what eth0 is tied to outside is another one after a reboot
+    "links": "ip -o link | awk '{print $2}' | cut -d@ -f 1",  # a reboot ties eth0 to another end
     "nftables": "nft list ruleset",
     "ipsets": "ipset list -name",
 }

@@ -53,3 +53,25 @@ attributes:
 author:
   - splitway contributors (@splitway)
 """
+
+    CONTROLLER = r"""
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in either mode.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+  idempotent:
+    support: full
+    description: A pure function of its options.
+  action:
+    support: full
+    description: Runs on the controller.
+  platform:
+    support: full
+    platforms: all
+    description: Needs no host.
+author:
+  - splitway contributors (@splitway)
+"""

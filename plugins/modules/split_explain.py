@@ -37,25 +37,8 @@ options:
       - Or what it is, the C(state) of M(splitway.gateway.splitway_info).
     type: dict
     required: true
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing in either mode.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: A pure function of its options.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: all
-    description: Needs no host.
-author:
-  - splitway contributors (@splitway)
+extends_documentation_fragment:
+  - splitway.gateway.section.controller
 """
 
 EXAMPLES = r"""

@@ -66,25 +66,8 @@ options:
   numbers:
     description: The numbers that the gateway uses already, as M(splitway.gateway.splitway_transaction) returns them.
     type: dict
-attributes:
-  check_mode:
-    support: full
-    description: Changes nothing in either mode.
-  diff_mode:
-    support: none
-    description: Changes nothing.
-  idempotent:
-    support: full
-    description: A pure function of its options.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: all
-    description: Needs no host.
-author:
-  - splitway contributors (@splitway)
+extends_documentation_fragment:
+  - splitway.gateway.section.controller
 """
 
 EXAMPLES = r"""

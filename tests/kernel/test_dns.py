@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, ReadOnlySystem, run_here, wait_for
@@ -43,12 +44,16 @@ IPSET_LINE = "ipset=/video.example/sw-v4,sw-v6"
 @pytest.fixture
 def client(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """A client behind wg0, and a name server that plays the Internet."""
+    return client_of_names(network, tmp_path_factory.mktemp("web") / "web.conf", NAMES + MANY)
+
+
+def client_of_names(network: Network, configuration: Path, names: str) -> Namespace:
+    """Return a client behind wg0; a name server behind the uplink answers by `names`, dnsmasq's configuration."""
     host = network.host("client")
     network.connect(host, "wg0", ("10.8.0.1/24", "fdcc::1/64"), ("10.8.0.2/24", "fdcc::2/64"))
     web = network.host("web")
     network.connect(web, "uplink", ("10.90.0.1/24",), (f"{WEB}/24",))
-    configuration = tmp_path_factory.mktemp("web") / "web.conf"
-    configuration.write_text(NAMES + MANY)
+    configuration.write_text(names)
     web.start("dnsmasq", "--keep-in-foreground", f"--conf-file={configuration}", "--pid-file=", "--user=root")
     wait_for(lambda: "198.51" in "".join(ask(web, "video.example", server=WEB, check=False)), "the name server")
     return host

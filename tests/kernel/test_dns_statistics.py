@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import pytest
-from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
+from namespaces import Namespace, NamespaceSystem, Network, run_here
+from test_dns import WEB, client_of_names
 
 from splitway.agent.figures.dns_statistics import Server, ask, failed_sets
 from splitway.reconcile import dns
 from splitway.reconcile.dns.text import UNIT
 from splitway.state import Dns
 
-WEB = "10.90.0.9"
 NAMES = """\
 no-resolv
 no-hosts
@@ -27,15 +27,7 @@ host-record=old.example,198.51.100.3
 @pytest.fixture
 def client(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Namespace:
     """A client behind wg0, and a name server that plays the Internet."""
-    host = network.host("client")
-    network.connect(host, "wg0", ("10.8.0.1/24", "fdcc::1/64"), ("10.8.0.2/24", "fdcc::2/64"))
-    web = network.host("web")
-    network.connect(web, "uplink", ("10.90.0.1/24",), (f"{WEB}/24",))
-    configuration = tmp_path_factory.mktemp("web") / "web.conf"
-    configuration.write_text(NAMES)
-    web.start("dnsmasq", "--keep-in-foreground", f"--conf-file={configuration}", "--pid-file=", "--user=root")
-    wait_for(lambda: "198.51" in web.run("dig", f"@{WEB}", "+short", "video.example", check=False), "the name server")
-    return host
+    return client_of_names(network, tmp_path_factory.mktemp("web") / "web.conf", NAMES)
 
 
 def bring(system: NamespaceSystem, *lines: str) -> None:

@@ -39,28 +39,24 @@ def begin(
         with store.lock():
             current = store.transaction()
             if current is None or current.id == identifier or current.expired(time.time()):
-                _end_abandoned(store, identifier)
+                end_expired(store, but=identifier)
                 return store.open(identifier, deadline, who)
             if time.monotonic() >= give_up:
                 store.require(identifier)
         time.sleep(0.5)
 
 
-def _end_abandoned(store: Store, identifier: Optional[str]) -> None:
-    """Roll back a transaction of another run whose time is up; call with the lock held."""
-    current = store.transaction()
-    if current is not None and current.id != identifier and current.expired(time.time()):
-        reason = Reason(current.who, f"run {current.id} was abandoned and is rolled back")
-        restore(store, store.staged(_VERDICT), store.generation(), reason)
-        store.close()
+def end_expired(store: Store, but: Optional[str] = None) -> bool:
+    """Roll back an open transaction (`but` this one) whose time is up; return whether there was one.
 
-
-def end_expired(store: Store) -> bool:
-    """Roll back an open transaction whose time is up; return whether there was one. Call with the lock held."""
+    Call with the lock held.
+    """
     current = store.transaction()
-    if current is None or not current.expired(time.time()):
+    if current is None or current.id == but or not current.expired(time.time()):
         return False
-    _end_abandoned(store, None)
+    reason = Reason(current.who, f"run {current.id} was abandoned and is rolled back")
+    restore(store, store.staged(_VERDICT), store.generation(), reason)
+    store.close()
     return True
 
 
@@ -90,7 +86,7 @@ def bring(
     """
     with store.lock():
         if transaction is None:
-            _end_abandoned(store, None)
+            end_expired(store)
         store.require(transaction)
         before = store.staged(_needed(section, purge))
         target = _target(before, section, desired, backend, purge)
@@ -146,17 +142,14 @@ def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
 def remove_all(store: Store, who: str = Transaction.who) -> tuple[Change, ...]:
     """Remove everything that is ours from the kernel, and the generation."""
     with store.lock():
-        _end_abandoned(store, None)
+        end_expired(store)
         store.require(None)
         changes = restore(store, State(), State(), Reason(who, "everything is removed"))
         store.publish(State())
         return changes
 
 
-RESTORED = Reason("agent", "everything is restored")
-
-
-def restore(store: Store, left: State, state: State, reason: Reason = RESTORED) -> tuple[Change, ...]:
+def restore(store: Store, left: State, state: State, reason: Reason) -> tuple[Change, ...]:
     """Bring a whole state into the kernel: additions in order, then removals in reverse.
 
     Flows that began by the rules of `left` and take another way by those of the state are ended in between.

@@ -7,7 +7,6 @@ costs us its event and nothing else: the kernel sorts out the flows that are not
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import socket
 import struct
@@ -17,6 +16,7 @@ from typing import NamedTuple, Optional, Union
 from ...reconcile import netlink
 from ...state import classified_bit
 from ...system import NETLINK_NETFILTER, System, SystemFailure
+from ..sockets import BUFFER_FORCE, attach, join
 
 BUFFER = 1 << 22  # bytes; some 6,500 flows that ended (measured), whatever they moved
 
@@ -25,11 +25,9 @@ _CTNETLINK = 1 << 8
 _GET = _CTNETLINK | 1
 _DESTROY_GROUP = 3
 _TUPLE, _MARK, _SENT, _RECEIVED, _MARK_MASK = 1, 8, 9, 10, 21
-_ADD_MEMBERSHIP, _SOL_NETLINK = 1, 270
 _HEADER = 20  # bytes: netlink's header and netfilter's
 
-# asm-generic/socket.h; linux/bpf_common.h; linux/filter.h: SKF_AD_OFF + SKF_AD_NLATTR
-_ATTACH_FILTER, _BUFFER_FORCE = 26, 33
+# linux/bpf_common.h; linux/filter.h: SKF_AD_OFF + SKF_AD_NLATTR
 _LOAD, _LOAD_X, _LOAD_WORD, _LOAD_WORD_AT_X, _A_TO_X = 0x00, 0x01, 0x20, 0x40, 0x07
 _IF_EQUAL, _IF_ANY_BIT, _RETURN = 0x15, 0x45, 0x06
 _FIND_ATTRIBUTE = 0xFFFFF00C
@@ -55,12 +53,10 @@ class EndedFlows:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_NETLINK, kind, NETLINK_NETFILTER)
         self._buffer = bytearray(1 << 16)
-        program = ctypes.create_string_buffer(_filter(classified_bit(mask)))
-        where = struct.pack("HL", len(program.raw) // 8, ctypes.addressof(program))
-        self._socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, where)
-        self._socket.setsockopt(socket.SOL_SOCKET, _BUFFER_FORCE, BUFFER)
+        attach(self._socket, _filter(classified_bit(mask)))
+        self._socket.setsockopt(socket.SOL_SOCKET, BUFFER_FORCE, BUFFER)
         self._socket.bind((0, 0))
-        self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _DESTROY_GROUP)
+        join(self._socket, _DESTROY_GROUP)
 
     def read(self) -> Iterator[FlowBytes]:
         """Yield the flows that ended since the last time; never waits."""

@@ -57,7 +57,7 @@ class Observing:
         """Go by another generation from now on."""
         self._digest = digest(state) if state != State() else ""
         self.follow()
-        self._export(state.agent.metrics if state.agent else None)
+        self._export(state)
         self._log_access(state)
 
     def follow(self) -> None:
@@ -68,7 +68,8 @@ class Observing:
         elif known is not None and self._traffic is not None:
             self._traffic.follow(known)
 
-    def _export(self, address: Optional[str]) -> None:
+    def _export(self, state: State) -> None:
+        address = state.agent.metrics if state.agent else None
         if self._exporter and self._exporter.address != address:
             self._exporter.close()
             self._exporter = None
@@ -108,7 +109,7 @@ class Observing:
                 self._flush(self._access)
             if loop.time() >= seldom_at:
                 seldom_at = loop.time() + SELDOM
-                self._export(self._generation.state.agent.metrics if self._generation.state.agent else None)
+                self._export(self._generation.state)  # its address may have been taken, or not there yet
                 with contextlib.suppress(*FAILURES):
                     await worker(self._look)
             self._additions.note(self._sizes(), time.time())

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Optional
 
+from ...reconcile.agent.text import AGENT, GUARD
 from ...reconcile.dns.text import UNIT, paths
+from ...reconcile.marks.iptables import LOOKUPS
 from ...reconcile.routes.sysctl import ACCOUNTING, FORWARDING
 from ...reconcile.services import FOLDER, WIREGUARD
 from ...reconcile.sets.model import IPSET
@@ -24,6 +26,7 @@ from .peers import Readings
 Fingerprints = Mapping[str, object]
 """Section → something that is equal as long as the section looks as it did."""
 
+_LOOKUPS = tuple(LOOKUPS.values())  # of clients: sets of the section `marks`
 _SET = re.compile(r"^Name: (sw\S+)\n(?:.*\n)*?Number of entries: (\d+)$", re.MULTILINE)
 
 
@@ -35,9 +38,9 @@ def take(system: System, state: State, readings: Readings, entries: Mapping[str,
         "server": _devices(readings, (server,)),
         "routes": tuple(system.sysctl(key) for key in (*FORWARDING, *ACCOUNTING)),
         "sets": _sets(state, entries),
-        "marks": tuple(entries.get(name) for name in ("sw4c", "sw6c")),
+        "marks": tuple(entries.get(name) for name in _LOOKUPS),
         "dns": _dns(system),
-        "agent": tuple(map(_file, (FOLDER / "splitway.service", FOLDER / "splitway-guard.service"))),
+        "agent": tuple(map(_file, (FOLDER / AGENT, FOLDER / GUARD))),
     }
 
 
@@ -63,7 +66,7 @@ def _devices(readings: Readings, interfaces: Iterable[str]) -> object:
 
 def _sets(state: State, entries: Mapping[str, int]) -> object:
     static = {item.name for item in state.sets if item.timeout is None}
-    return {name: count if name in static else None for name, count in entries.items() if name not in ("sw4c", "sw6c")}
+    return {name: count if name in static else None for name, count in entries.items() if name not in _LOOKUPS}
 
 
 def _dns(system: System) -> object:

@@ -49,19 +49,16 @@ def read(system: System) -> Readings:
     """Return the devices and peers of the host. Raises SystemFailure."""
     devices: dict[str, tuple[str, ...]] = {}
     peers: dict[Key, PeerReading] = {}
-    for line in system.read("wg", "show", "all", "dump").splitlines():
-        interface, *fields = line.split("\t")
-        if len(fields) == 4:
-            devices[interface] = tuple(fields)
-            continue
-        key, preshared, endpoint, allowed, handshake, received, sent, keepalive = fields
-        peers[interface, key] = PeerReading(
-            (preshared, allowed, keepalive),
-            None if endpoint == "(none)" else endpoint,
-            int(handshake) or None,
-            int(received),
-            int(sent),
-        )
+    for interface, (device, *lines) in wireguard.sections_of(system.read("wg", "show", "all", "dump")).items():
+        devices[interface] = tuple(device)
+        for key, preshared, endpoint, allowed, handshake, received, sent, keepalive in lines:
+            peers[interface, key] = PeerReading(
+                (preshared, allowed, keepalive),
+                None if endpoint == "(none)" else endpoint,
+                int(handshake) or None,
+                int(received),
+                int(sent),
+            )
     return Readings(devices, peers)
 
 

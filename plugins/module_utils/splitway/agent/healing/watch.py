@@ -18,9 +18,9 @@ from ...reconcile.marks.nftables import LOOKUPS
 from ...reconcile.netlink import attributes, messages
 from ...state import SECTIONS, State
 from ...system import NETLINK_NETFILTER
+from ..sockets import join
 
 # linux/rtnetlink.h, linux/netfilter/nfnetlink.h
-_ADD_MEMBERSHIP, _SOL_NETLINK = 1, 270
 _ROUTE_GROUPS = (1, 5, 7, 8, 9, 11, 19, 24, 25)  # link; addresses, routes, rules of both families; netconf
 _NFTABLES_GROUP = 7
 _LINKS, _ADDRESSES, _ROUTES, _RULES, _NETCONF = (16, 17), (20, 21), (24, 25), (32, 33), (80, 81)
@@ -80,7 +80,7 @@ def _listener(protocol: int, groups: tuple[int, ...]) -> socket.socket:
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     channel.bind((0, 0))
     for group in groups:
-        channel.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        join(channel, group)
     return channel
 
 

@@ -9,7 +9,6 @@ dnsmasq put them there.
 
 from __future__ import annotations
 
-import ctypes
 import ipaddress
 import socket
 import struct
@@ -20,6 +19,7 @@ from typing import Optional
 from dns.exception import DNSException
 from dns.wire import Parser
 
+from ..sockets import BUFFER_FORCE, attach
 from .packet_filter import answers_from
 
 PORT = 53
@@ -28,7 +28,6 @@ _BUFFER = 1 << 21  # bytes; about 1,600 answers
 
 _ALL = 3  # linux/if_ether.h: ETH_P_ALL; what leaves is shown to no narrower protocol
 _SOL_PACKET, _STATISTICS = 263, 6  # linux/socket.h; linux/if_packet.h: PACKET_STATISTICS
-_ATTACH_FILTER, _BUFFER_FORCE = 26, 33  # asm-generic/socket.h: SO_ATTACH_FILTER, SO_RCVBUFFORCE
 
 _RESPONSE, _OPCODE, _TRUNCATED, _CODE = 0x8000, 0x7800, 0x0200, 0x000F
 _IN, _ADDRESSES = 1, {1: (socket.AF_INET, 4), 28: (socket.AF_INET6, 16)}
@@ -52,11 +51,9 @@ class Answers:
         # Protocol 0: nothing is received before the filter is there and an interface is bound.
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
         program = answers_from(tuple(ipaddress.ip_interface(address).ip for address in addresses), PORT)
-        buffer = ctypes.create_string_buffer(program)
-        where = struct.pack("HL", len(program) // 8, ctypes.addressof(buffer))
-        self.socket.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, where)
+        attach(self.socket, program)
         try:
-            self.socket.setsockopt(socket.SOL_SOCKET, _BUFFER_FORCE, _BUFFER)
+            self.socket.setsockopt(socket.SOL_SOCKET, BUFFER_FORCE, _BUFFER)
         except PermissionError:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
 

@@ -19,10 +19,21 @@ from ...state import Device, Peer
 from .. import services
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import keypairs
-from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
+from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read, sections_of
 from .write import Step, Target, apply, call, set_endpoints
 
-__all__ = ["SERVER", "UPSTREAMS", "Current", "apply", "call", "moves_endpoint", "plan", "read", "set_endpoints"]
+__all__ = [
+    "SERVER",
+    "UPSTREAMS",
+    "Current",
+    "apply",
+    "call",
+    "moves_endpoint",
+    "plan",
+    "read",
+    "sections_of",
+    "set_endpoints",
+]
 
 
 def plan(desired: tuple[Device, ...], current: Current) -> tuple[Change, ...]:

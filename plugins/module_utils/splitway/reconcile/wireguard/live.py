@@ -106,7 +106,7 @@ def read(system: System, desired: tuple[Device, ...], role: str) -> Current:
     links = json.loads(system.read("ip", "-j", "-d", "address", "show")) if system.has("ip") else []
     dump = system.read("wg", "show", "all", "dump") if system.has("wg") else ""
     wanted = {device.interface for device in desired}
-    sections = _sections(dump)
+    sections = sections_of(dump)
     devices = {}
     for link in links:
         live = _live(system, link, records, sections.get(link["ifname"], []))
@@ -144,7 +144,7 @@ def _made_clients(system: System, desired: tuple[Device, ...]) -> dict[str, str]
     return found
 
 
-def _sections(dump: str) -> dict[str, list[list[str]]]:
+def sections_of(dump: str) -> dict[str, list[list[str]]]:
     """Return the fields of each line of `wg show all dump` by interface; the first line is the device's."""
     sections: dict[str, list[list[str]]] = {}
     for line in dump.splitlines():

@@ -213,6 +213,13 @@ def test_numbers_are_stable(before, after):
             assert entry.name not in {known.name for known in old.sets}
 
 
+def test_a_name_that_a_policy_has_twice_changes_nothing_at_the_next_run():
+    domains = (("direct", "com"), ("direct", "net"), ("block", "com"), ("direct", "com"))
+    wanted = topology({}, {"alice": Policy(tuple(Rule(egress, domain=domain) for egress, domain in domains))})
+    first = compile_state(wanted, {})
+    assert compile_state(wanted, first.numbers) == first
+
+
 def test_upstreams_keep_their_numbers_when_others_come_and_go():
     clients = {"alice": Policy((), "us")}
     first = compile_state(topology({}, clients, upstreams=("us", "eu")), {})

@@ -53,7 +53,7 @@ class _Collector:
         self.bundles: list[Bundle] = []
         self.named: dict[str, int] = {}
         self.contents: set[str] = set()  # keys of named lists' content
-        self.moving: set[str] = set()  # keys of private lists' names, whatever their egress
+        self.claimed: set[str] = set()  # keys of private lists' names
         self.private: dict[Content, int] = {}
         self.policies: list[FlatPolicy] = []
         self.by_content: dict[tuple[tuple[tuple[int, str], ...], str], int] = {}
@@ -119,10 +119,10 @@ class _Collector:
             self.private[content] = len(self.bundles)
             self.bundles.append(Bundle([_content_key(content)], domains, networks, f"rules {owner}/{egress}"))
         index = self.private[content]
-        self.bundles[index].keys.extend(f"set:{owner}/{egress}/{domain}" for domain in domains)
-        moving = [f"set:{owner}/{MOVED}/{domain}" for domain in domains]
-        self.bundles[index].keys.extend(key for key in moving if key not in self.moving)
-        self.moving.update(moving)
+        # A name that an owner has twice is its first list's: no key is in two groups.
+        keys = [f"set:{owner}/{way}/{domain}" for way in (egress, MOVED) for domain in domains]
+        self.bundles[index].keys.extend(key for key in keys if key not in self.claimed)
+        self.claimed.update(keys)
         return index
 
 

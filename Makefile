@@ -99,10 +99,12 @@ test: prepared ## lint, unit, kernel and all Molecule scenarios
 test-all: prepared ## the same and the demo
 	$(call run_tiers,$(tiers) demo)
 
+# --- the benches -------------------------------------------------------------------------------------------------------
+
+benches := $(basename $(notdir $(wildcard tests/bench/*.py)))
+
 .PHONY: bench
-bench: prepared ## times of the engine and cost of an idle agent at size; with the lab up, of site.yml as well
+bench: prepared ## what it costs: all of them, or BENCH=name ARGS="--its options"; root (docs/performance.md)
 	tests/prepare-machine kernel
 	tests/prepare-machine bench
-	.venv/bin/python tests/bench/engine.py
-	/usr/bin/python3 tests/bench/idle.py
-	if docker exec splitway-lab-gw wg show wg0 >/dev/null 2>&1; then .venv/bin/python tests/bench/site.py; fi
+	for bench in $(or $(BENCH),$(benches)); do echo "=== $$bench"; tests/bench/$$bench.py $(ARGS); done

@@ -20,8 +20,18 @@ def address(network: str, index: int) -> str:
     return f"10.{8 + index // 65536}.{index // 256 % 256}.{index % 256}"
 
 
-def variables(clients: int, policies: int, upstreams: int, lists: int, domains: int) -> dict[str, Any]:
-    """Return inventory variables: each policy names eight lists and some names and networks of its own."""
+def network(index: int) -> str:
+    """Return the network number `index` of a list: 65,536 of them in 100.64.0.0/10, none touching another."""
+    return f"100.{64 + index // 1024 % 64}.{index // 4 % 256}.{index % 4 * 64}/27"
+
+
+def variables(
+    clients: int, policies: int, upstreams: int, lists: int, domains: int, networks: int = 2000
+) -> dict[str, Any]:
+    """Return inventory variables: each policy names eight lists and some names and networks of its own.
+
+    `domains` and `networks` are those of all lists together.
+    """
     return {
         "splitway_server": {
             "interface": "wg0",
@@ -44,7 +54,7 @@ def variables(clients: int, policies: int, upstreams: int, lists: int, domains: 
         "splitway_lists": {
             f"list{number}": {
                 "domains": [f"name{index}.list{number}.example" for index in range(domains // lists)],
-                "networks": [f"100.{64 + number % 64}.{index}.0/24" for index in range(20)],
+                "networks": [network(number * (networks // lists) + index) for index in range(networks // lists)],
             }
             for number in range(lists)
         },

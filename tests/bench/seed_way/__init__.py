@@ -16,6 +16,8 @@ them; IPv4 only. `run.load` makes the same kernel state in three batches, for be
 
 from __future__ import annotations
 
+import benchkit  # noqa: F401  (makes the engine importable)
+
 from seed_way.commands import commands, upstreams
 from seed_way.description import Client, Description, Upstream, describe
 from seed_way.names import configuration

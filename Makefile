@@ -107,4 +107,5 @@ benches := $(basename $(notdir $(wildcard tests/bench/*.py)))
 bench: prepared ## what it costs: all of them, or BENCH=name ARGS="--its options"; root (docs/performance.md)
 	tests/prepare-machine kernel
 	tests/prepare-machine bench
+	$(if $(filter converge,$(or $(BENCH),$(benches))),tests/prepare-machine lab || echo "no lab: converge is skipped")
 	for bench in $(or $(BENCH),$(benches)); do echo "=== $$bench"; tests/bench/$$bench.py $(ARGS); done

@@ -39,6 +39,9 @@ def allocate(
     keepers = _keepers(groups, numbers)
     taken = set(numbers.values()) | set(keepers.values())
     free = (number for number in candidates if number not in taken)
+    going = len(taken) - len(keepers)
+    if going:
+        limit += f"; {going} numbers are still those of what is no longer there: remove first, add in a run after that"
     return [_number(index, keys, numbers, keepers, free, limit) for index, keys in enumerate(groups)]
 
 

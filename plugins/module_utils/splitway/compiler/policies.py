@@ -12,10 +12,11 @@ from ..state import FAMILIES, AddressSet, FamilyMarks, MarkPolicy, MarkRule, num
 from ..topology.model import BLOCK, Topology
 from .lists import Bundle, FlatPolicy, Flattened, first_owner
 from .names import LONGEST_LINE, Holders, Names, close, line
-from .networks import METADATA, SplitNetworks, special_ranges, split_networks
+from .networks import METADATA, SplitNetworks, check_sizes, special_ranges, split_networks
 from .numbers import Numbered, allocate
 
-MAXIMUM_SETS = 9999  # lists with domains or networks; four kernel sets each at most
+# Lists with domains or networks. Six kernel sets each at most, and a host holds 65,472 ipsets (measured).
+MAXIMUM_SETS = 9999
 
 
 @dataclass
@@ -35,10 +36,13 @@ def compile_matching(topology: Topology, flattened: Flattened, numbers: Mapping[
     bundles = flattened.bundles
     names = close([bundle.domains for bundle in bundles])
     held = {key: number for key, number in numbers.items() if key.startswith("set:")}
-    limit = f"more than {MAXIMUM_SETS} lists are in use"
     crowds = _crowds(names, topology.backend)
     groups = [bundle.keys for bundle in bundles]
     groups += [[f"set:name/{domain}" for domain in crowd] for crowd in crowds.values()]
+    limit = (
+        f"splitway_lists: {len(groups)} are in use, counting each run of a policy's or client's own rules "
+        f"and each kind of names that are in very many lists; {MAXIMUM_SETS} fit"
+    )
     numbered = allocate(groups, held, range(1, MAXIMUM_SETS + 1), limit)
     crowd_numbers = dict(zip(crowds, numbered[len(bundles) :]))
 
@@ -54,6 +58,7 @@ def compile_matching(topology: Topology, flattened: Flattened, numbers: Mapping[
         if bundle.domains:
             _learned(matching, [index], numbered[index], timeout, bundle.comment)
         _static(matching, index, numbered[index].number, bundle, split_networks(bundle.networks, special))
+    check_sizes(matching.sets, topology.backend)
     for holders, entry in crowd_numbers.items():
         comment = f"names in {len(holders)} lists: {', '.join(crowds[holders][:3])}"
         _learned(matching, sorted(holders), entry, timeout, comment)
@@ -139,7 +144,10 @@ def number_policies(topology: Topology, flattened: Flattened, numbers: Mapping[s
     _shift, classified = number_field(topology.mark_mask)
     held = {key: number for key, number in numbers.items() if key.startswith("policy:")}
     groups = [policy.keys for policy in flattened.policies]
-    limit = f"{len(groups)} distinct policies do not fit into splitway_mark_mask, which holds {classified - 1}"
+    limit = (
+        f"splitway_mark_mask: {len(groups)} distinct policies do not fit into {topology.mark_mask:#x}, "
+        f"which holds {classified - 1}: let clients with the same rules have one policy, or widen it"
+    )
     numbered = allocate(groups, held, range(1, classified), limit)
     return {key: entry.number for keys, entry in zip(groups, numbered) for key in keys}
 

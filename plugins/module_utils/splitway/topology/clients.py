@@ -28,6 +28,8 @@ KEYS = (
     "enabled",
 )
 
+MOST_CLIENTS = 65536  # of one interface; wireguard-go refuses more (tried), the kernel's WireGuard takes 2^20
+
 
 class ClientReader:
     """Reads the clients of one topology and knows what they must not have in common."""
@@ -115,4 +117,7 @@ def read_clients(
     clients = []
     for path, entry in mappings(report, "splitway_clients", entries):
         clients.append(reader.read(Fields(report, path, entry, KEYS)))
-    return tuple(client for client in clients if client is not None)
+    enabled = tuple(client for client in clients if client is not None)
+    if len(enabled) > MOST_CLIENTS:
+        report.add("splitway_clients", f"{len(enabled)} are enabled, a gateway takes {MOST_CLIENTS}")
+    return enabled

@@ -9,15 +9,12 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
-from ...state import AddressSet
+from ...state import STATIC_SIZE, AddressSet
 from ...system import System, SystemFailure
 from ..base import ReconcileError
 from .model import LEARNED_SIZE, OWNED, KernelSet, Step
 
 LONGEST_TIMEOUT = 2147483  # seconds; linux/netfilter/ipset/ip_set.h: IPSET_MAX_TIMEOUT
-
-STATIC_SIZE = 1048576  # an upper bound only: a set takes memory for what it holds
-
 
 # nf_tables frees a deleted rule in a work queue, after iptables-restore has returned: until then its set is in use.
 _ATTEMPTS = 10

@@ -12,13 +12,13 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import (
     Agent,
     State,
     to_data,
     without_keys,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse
 
 

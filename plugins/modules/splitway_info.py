@@ -77,8 +77,9 @@ drift:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, to_data, without_keys
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store, digest
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES, drift
 

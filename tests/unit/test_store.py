@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Callable
 
 import pytest
 
 from splitway.choices import Choice
-from splitway.state import AddressSet, Device, State, Way
+from splitway.state import AddressSet, Device, State, Way, to_data
 from splitway.store import Store, StoreError
 from splitway.system import System
 
@@ -46,6 +48,17 @@ def test_what_is_published_is_read_back(store: Store, path: Path) -> None:
     store.publish(NEW)
     assert store.generation_or_previous() == (NEW, None)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_generation_of_an_earlier_engine_is_read_and_kept_as_the_one_before(store: Store, path: Path) -> None:
+    """It had all in one line."""
+    text = json.dumps(to_data(OLD), separators=(",", ":"), sort_keys=True)
+    path.parent.mkdir()
+    path.write_text(f'{{"sha256":"{hashlib.sha256(text.encode()).hexdigest()}","state":{text}}}\n', encoding="utf-8")
+    assert store.generation_or_previous() == (OLD, None)
+    store.publish(NEW)
+    path.write_bytes(b"")
+    assert store.generation() == OLD
 
 
 @pytest.mark.parametrize("damage", DAMAGE)

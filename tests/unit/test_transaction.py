@@ -57,6 +57,7 @@ class Kernel:
     def __init__(self) -> None:
         self.there: dict[str, set[str]] = {section: set() for section in SECTIONS}
         self.log: list[str] = []
+        self.looked: list[str] = []
         self.broken = ""
 
     def reconciler(self, section: str) -> Reconciler:
@@ -75,7 +76,11 @@ class Kernel:
                 operation = self.there[section].add if change.action == ADD else self.there[section].discard
                 operation(change.what)
 
-        return Reconciler(lambda _system, _state: set(self.there[section]), plan, apply)
+        def read(_system: System, _state: State) -> set[str]:
+            self.looked.append(section)
+            return set(self.there[section])
+
+        return Reconciler(read, plan, apply)
 
 
 class QuietSystem(System):
@@ -141,6 +146,32 @@ def test_additions_go_in_order_and_removals_wait_for_the_commit_in_reverse(kerne
     ]
     assert store.generation() == state(upstream="wg-up-2", list_="sw4d2", client="bob")
     assert store.transaction() is None
+
+
+def test_a_commit_looks_only_at_what_has_something_to_remove(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    transaction.begin(store, "run")
+    steps(store, state(list_="sw4d2"))
+    kernel.looked.clear()
+    transaction.commit(store, "run", state().numbers)
+    assert kernel.looked == ["marks", "dns", "sets"]
+    assert store.generation() == state(list_="sw4d2")
+
+
+def test_flows_are_judged_when_lists_or_policies_change_and_only_then(
+    kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(store, state())
+    moved: list[tuple[State, State]] = []
+    monkeypatch.setattr(transaction, "move_flows", lambda _system, old, new: moved.append((old, new)))
+    run(store, state(client="bob"))
+    assert moved == []
+    run(store, state(list_="sw4d2"))
+    ((old, new),) = moved
+    assert [(entry.sets[0].name, list(entry.marks.networks)) for entry in (old, new) if entry.marks] == [
+        ("sw4d1", ["chain sw4d1"]),
+        ("sw4d2", ["chain sw4d2"]),
+    ]
 
 
 def test_the_backend_is_that_of_the_sections_that_have_one(kernel: Kernel, store: Store) -> None:

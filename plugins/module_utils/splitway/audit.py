@@ -115,6 +115,17 @@ def _lines(text: str) -> str:
     return f"{kept}\n… {more} more lines" if kept else _cut(text, _TEXT)
 
 
+NAMED_IN: Mapping[str, tuple[str, ...]] = {
+    "upstreams": ("upstreams", "routes"),
+    "routes": ("upstreams", "routes"),
+    "sets": ("sets",),
+    "dns": (),
+    "marks": ("server",),
+    "server": ("server",),
+    "agent": (),
+}
+"""Section → the sections of a state that say how its objects are called in the topology."""
+
 # Section → kind of object, and where its name is in what a Change says.
 _MENTIONS = {
     "server": ("clients", re.compile(r"\bpeer (\S+)")),

@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import hashlib
 import json
 import os
-import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 from . import choices as choices_file
 from .choices import Choice, Choices
-from .state import SECTIONS, State, from_json, section_from_data, to_data, to_json
+from .sealed import Parts, part, parts_of, sealed, state_of, unsealed
+from .state import SECTIONS, State, section_from_data
 from .system import System
 
 DEADLINE = 120  # seconds; each step of a transaction renews it
+T = TypeVar("T")
 _AGAIN = 0.02  # seconds between attempts to get the lock
 
 
@@ -48,28 +48,6 @@ class Transaction:
 
     def expired(self, now: float) -> bool:
         return now >= self.deadline
-
-
-def digest(state: State) -> str:
-    """Return a fingerprint of a state. Seeds count for nothing: they matter at creation only."""
-    plain = dataclasses.replace(state, sets=tuple(dataclasses.replace(entry, seed_from=None) for entry in state.sets))
-    return hashlib.sha256(to_json(plain).encode()).hexdigest()
-
-
-def _sealed(text: str) -> str:
-    """Return the JSON of a state with its checksum before it."""
-    return f'{{"sha256":"{hashlib.sha256(text.encode()).hexdigest()}","state":{text}}}\n'
-
-
-_SEAL = re.compile(r'\{"sha256":"([0-9a-f]{64})","state":(.*)\}\n', re.DOTALL)
-
-
-def _unsealed(text: str) -> str:
-    """Return the JSON of a state. Raises ValueError unless it is what was sealed, to the byte."""
-    match = _SEAL.fullmatch(text)
-    if match is None or hashlib.sha256(match[2].encode()).hexdigest() != match[1]:
-        raise ValueError("its checksum does not fit" if match else "it is cut off, or not ours")
-    return match[2]
 
 
 def _take(descriptor: int, patience: Optional[float]) -> None:
@@ -125,28 +103,33 @@ class Store:
 
         A file that is gone while the one before it is there was taken away: publishing nothing removes both.
         """
+        return self._either(lambda parts: state_of(parts, sections), State())
+
+    def _either(self, read: Callable[[Parts], T], nothing: T) -> tuple[T, Optional[str]]:
+        """Return what `read` makes of the generation or of the one before it, `nothing` when there is neither."""
         missing = False
         try:
-            state = self._read(self._generation, sections)
-            if state is not None:
-                return state, None
+            parts = self._read(self._generation)
+            if parts is not None:
+                return read(parts), None
             missing, damage = True, f"{self._generation} is gone"
         except ValueError as error:
             damage = f"{self._generation} is damaged ({error})"
         try:
-            previous = self._read(self._previous, sections)
+            parts = self._read(self._previous)
+            previous = None if parts is None else read(parts)
         except ValueError as error:
             raise StoreError(f"{damage}, and so is {self._previous}; remove both to start from nothing") from error
         if previous is None and missing:
-            return State(), None
+            return nothing, None
         if previous is None:
             raise StoreError(f"{damage}; remove it to start from nothing")
         return previous, f"{damage}: the generation before it is used until site.yml is run"
 
-    def _read(self, path: Path, sections: Collection[str]) -> Optional[State]:
-        """Return the state in a file, None when there is no file. Raises ValueError when it is damaged."""
+    def _read(self, path: Path) -> Optional[Parts]:
+        """Return the texts in a file, None when there is no file. Raises ValueError when it is damaged."""
         text = self.system.read_file(path)
-        return None if text is None else from_json(_unsealed(text), sections)
+        return None if text is None else unsealed(text)
 
     def stamp(self) -> Optional[tuple[int, ...]]:
         """Return what is another after each publication; None when nothing is published."""
@@ -158,16 +141,40 @@ class Store:
 
     def publish(self, state: State) -> None:
         """Make a state the published generation, by one rename. The empty state leaves no file."""
-        if state == State():
+        self._publish(parts_of(state))
+
+    def publish_section(self, section: str, value: Any, backend: str) -> None:
+        """Publish the generation with another section in place."""
+        self._publish({**self._parts(), section: part(value), "backend": part(backend)})
+
+    def publish_staged(self, numbers: Mapping[str, int]) -> None:
+        """Publish the generation with the staged sections and these numbers in place."""
+        parts = {**self._parts(), "numbers": part(numbers)}
+        for section in SECTIONS:
+            found = self._staged_part(section)
+            if found is not None:
+                about, parts[section] = found
+                parts["backend"] = part(about["backend"]) if about["backend"] else parts["backend"]
+        self._publish(parts)
+
+    def _parts(self) -> dict[str, str]:
+        """Return the texts of the generation, as far as a State has such fields, the defaults of what it lacks."""
+        nothing: Parts = {}
+        found, _ = self._either(lambda parts: parts, nothing)
+        return {name: found.get(name, text) for name, text in parts_of(State()).items()}
+
+    def _publish(self, parts: Parts) -> None:
+        if parts == parts_of(State()):
             self.system.remove_file(self._choices)
             self.system.remove_file(self._previous)
             self.system.remove_file(self._generation)
             return
-        text = _sealed(to_json(state))
+        text = sealed(parts)
         try:
-            if self.system.read_file(self._generation) == text:
+            before = self.system.read_file(self._generation)
+            if before == text:
                 return
-            good = self._read(self._generation, SECTIONS) is not None
+            good = before is not None and bool(unsealed(before))
         except ValueError:
             good = False  # the generation before it stays the last good one
         if good:
@@ -218,25 +225,36 @@ class Store:
 
     def stage(self, section: str, value: Any, backend: Optional[str], removals: bool) -> None:
         """Keep a section of the open transaction for its commit, and whether that has something to remove."""
-        text = json.dumps({"backend": backend, "value": to_data(value), "removals": removals})
-        self.system.write_file(self._staged_file(section), text)
+        about = json.dumps({"backend": backend, "removals": removals})
+        self.system.write_file(self._staged / f"{section}.json", f"{about}\n{part(value)}")
 
-    def removals(self) -> bool:
-        """Return whether a staged section left something for the commit to remove."""
-        texts = (self.system.read_file(self._staged_file(section)) for section in SECTIONS)
-        return any(json.loads(text)["removals"] for text in texts if text is not None)
+    def removing(self) -> tuple[str, ...]:
+        """Return the staged sections that left something for the commit to remove."""
+        found = {section: self._staged_part(section) for section in SECTIONS}
+        return tuple(section for section, staged in found.items() if staged is not None and staged[0]["removals"])
+
+    def stages(self, sections: Collection[str]) -> bool:
+        """Return whether one of these sections is staged as another than the generation has."""
+        parts = self._parts()
+        found = {section: self._staged_part(section) for section in sections}
+        return any(staged is not None and staged[1] != parts[section] for section, staged in found.items())
 
     def staged(self, sections: Collection[str] = SECTIONS) -> State:
         """Return the generation with the staged sections in place, of all sections these."""
-        state = self.generation(sections)
-        for section in sections:
-            text = self.system.read_file(self._staged_file(section))
-            if text is not None:
-                data = json.loads(text)
-                value = section_from_data(section, data["value"])
+        found = {section: self._staged_part(section) for section in sections}
+        state = self.generation([section for section, staged in found.items() if staged is None])
+        for section, staged in found.items():
+            if staged is not None:
+                about, text = staged
+                value = section_from_data(section, json.loads(text))
                 # Most sections have no backend of their own: they must not put back the last generation's.
-                state = dataclasses.replace(state, backend=data["backend"] or state.backend, **{section: value})
+                state = dataclasses.replace(state, backend=about["backend"] or state.backend, **{section: value})
         return state
 
-    def _staged_file(self, section: str) -> Path:
-        return self._staged / f"{section}.json"
+    def _staged_part(self, section: str) -> Optional[tuple[dict[str, Any], str]]:
+        """Return what `stage` kept of a section: its backend and removals, and its text; None when it is not staged."""
+        text = self.system.read_file(self._staged / f"{section}.json")
+        if text is None:
+            return None
+        about, _, value = text.partition("\n")
+        return json.loads(about), value

@@ -88,7 +88,8 @@ def bring(
         if transaction is None:
             end_expired(store)
         store.require(transaction)
-        before = store.staged(_needed(section, purge))
+        alone = transaction is None
+        before = store.staged(_VERDICT if alone and section in _VERDICT else _joined(section, purge))
         target = _target(before, section, desired, backend, purge)
         chosen = with_choices(target, store.choices())
         changes = RECONCILERS[section].changes(store.system, chosen)
@@ -97,20 +98,26 @@ def bring(
             _apply(store, section, wanted, Reason(Transaction.who, "a module used alone"), target)
             if section in _VERDICT:
                 move_flows(store.system, before, chosen)
-            published = store.generation()
-            store.publish(dataclasses.replace(published, **{section: getattr(target, section)}, backend=target.backend))
+            store.publish_section(section, getattr(target, section), target.backend)
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
             _apply(store, section, additions(changes), _run(store), target)
             if section == "marks":  # the sets that these chains name are staged already
-                move_flows(store.system, store.generation(_VERDICT), chosen)
+                _move_flows(store, chosen)
         return wanted
+
+
+def _move_flows(store: Store, chosen: State) -> None:
+    """Delete the connections whose way differs between the generation and what is staged, with the choices."""
+    if store.stages(_VERDICT) or store.choices():
+        new = dataclasses.replace(chosen, sets=store.staged(("sets",)).sets)
+        move_flows(store.system, store.generation(_VERDICT), new)
 
 
 def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> tuple[Change, ...]:
     """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
-    target = _target(store.staged(_needed(section, purge)), section, desired, backend, purge)
+    target = _target(store.staged(_joined(section, purge)), section, desired, backend, purge)
     changes = RECONCILERS[section].changes(store.system, with_choices(target, store.choices()))
     return changes if purge else additions(changes)
 
@@ -119,11 +126,19 @@ def commit(store: Store, identifier: str, numbers: dict[str, int]) -> tuple[Chan
     """Remove what is no longer wanted, in reverse order, and publish the new generation; return the removals."""
     with store.lock():
         store.require(identifier)
-        state = dataclasses.replace(store.staged(), numbers=numbers)
-        changes = _each(store, state, reversed(SECTIONS), removals, _run(store)) if store.removals() else ()
-        store.publish(state)
+        changes = _remove_staged(store)
+        store.publish_staged(numbers)
         store.close()
         return changes
+
+
+def _remove_staged(store: Store) -> tuple[Change, ...]:
+    """Remove what the steps of the transaction left, of no other section: they found nothing to remove there."""
+    sections = store.removing()
+    if not sections:
+        return ()
+    state = store.staged({name for section in sections for name in (section, *audit.NAMED_IN[section])})
+    return _each(store, state, reversed(sections), removals, _run(store))
 
 
 def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
@@ -207,14 +222,14 @@ def _apply(store: Store, section: str, changes: tuple[Change, ...], reason: Reas
         raise
     finally:
         if changes or failure:
-            entry = audit.Entry(reason, section, changes, failure, (*_named(store), state))
+            entry = audit.Entry(reason, section, changes, failure, (*_named(store, section), state))
             audit.record(store.system, entry, time.time())
 
 
-def _named(store: Store) -> tuple[State, ...]:
+def _named(store: Store, section: str) -> tuple[State, ...]:
     """Return the generation's sections that say how the objects are called which are no longer in the new one."""
     try:
-        return (store.generation(("upstreams", "routes", "sets", "server")),)
+        return (store.generation(audit.NAMED_IN[section]),)
     except StoreError:  # it is damaged, which is not the audit's to say
         return ()
 
@@ -228,10 +243,8 @@ def _run(store: Store) -> Reason:
 _VERDICT = ("sets", "marks")  # the sections that decide which way a flow goes
 
 
-def _needed(section: str, purge: bool) -> tuple[str, ...]:
-    """Return the sections of what is staged that bringing this one needs: none to be joined, fewer to be read."""
-    if section in _VERDICT:
-        return _VERDICT
+def _joined(section: str, purge: bool) -> tuple[str, ...]:
+    """Return the sections of what is staged that bringing this one is joined with; fewer are faster read."""
     return () if purge else (section,)
 
 

@@ -14,8 +14,9 @@ from typing import Any, Optional
 from ...choices import with_choices
 from ...reconcile import sets
 from ...reconcile.sets.model import IPSET
+from ...sealed import digest
 from ...state import State
-from ...store import Store, digest
+from ...store import Store
 from ...transaction import FAILURES
 from ..healing.generation import Generation
 from ..healing.loop import Healer, Worker

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The state of one gateway: plain data, one section a reconciler; to and from JSON.
+"""The state of one gateway: plain data, one section a reconciler; to and from plain dicts and lists.
 
 The compiler makes a State, the modules carry its sections to the host, the reconcilers bring them
 into the kernel. Addresses and networks are canonical strings here (``ipaddress``'s spelling).
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import typing
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union, cast
 
@@ -340,22 +338,26 @@ def _scalar_reader(kind: Any) -> Reader:
 
 
 def _tuple_reader(kind: Any) -> Reader:
-    inner = _reader(kind)
+    inner, scalars = _reader(kind), {kind}
 
     def read(data: Any, where: str) -> Any:
         if not isinstance(data, (list, tuple)):
             raise ValueError(f"{where}: a list was expected")
+        if {*map(type, data)} <= scalars:  # ten thousands of lines and addresses
+            return tuple(data)
         return tuple([inner(item, where) for item in data])
 
     return read
 
 
 def _dict_reader(kind: Any) -> Reader:
-    inner = _reader(kind)
+    inner, scalars = _reader(kind), {kind}
 
     def read(data: Any, where: str) -> Any:
         if not isinstance(data, dict):
             raise ValueError(f"{where}: a mapping was expected")
+        if {*map(type, data.values())} <= scalars and {*map(type, data)} <= {str}:
+            return dict(data)
         return {str(key): inner(item, where) for key, item in data.items()}
 
     return read
@@ -390,19 +392,3 @@ def without_keys(state: State) -> State:
 
     server = None if state.server is None else bare(state.server)
     return dataclasses.replace(state, server=server, upstreams=tuple(map(bare, state.upstreams)))
-
-
-def to_json(state: State) -> str:
-    """Return the state as JSON text, keys in a fixed order."""
-    return json.dumps(to_data(state), separators=(",", ":"), sort_keys=True)
-
-
-def from_json(text: str, sections: Collection[str] = SECTIONS) -> State:
-    """Return the state read from JSON text, of its sections only these.
-
-    Raises ValueError if it is damaged or of another schema.
-    """
-    data = json.loads(text)
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise ValueError(f"not a state of schema {SCHEMA}")
-    return from_data(State, {key: item for key, item in data.items() if key in sections or key not in SECTIONS})

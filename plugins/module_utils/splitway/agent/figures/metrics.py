@@ -170,8 +170,9 @@ def _sets(snapshot: Snapshot) -> Iterator[Metric]:
     )
     # A counter that appears with its first failure would not have risen, to Prometheus.
     counts = {**{item.name: 0 for item in shown if item.learned}, **snapshot.failed_additions}
-    failed = (((name,), count) for name, count in sorted(counts.items())[:MOST_SETS])
-    yield _counter("failed_additions", "Additions to a set that dnsmasq says have failed (nftables).", ("set",), failed)
+    worst = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_SETS]
+    text = "Additions to a set that failed: it is full; or dnsmasq says so (nftables)."
+    yield _counter("failed_additions", text, ("set",), (((name,), count) for name, count in worst))
 
 
 def _drift(snapshot: Snapshot) -> Iterator[Metric]:

@@ -167,7 +167,7 @@ class Observing:
             added=dict(self._additions.times),
             drift=snapshot.Drift(dict(healer.healed), healer.refilled, dict(healer.failures)),
             dns=dns_statistics.ask(server) if server else None,
-            failed_additions=dict(self.failed_additions),
+            failed_additions=dict(self.failed_additions + self._learning.refused),
             lost_flows=self._traffic.lost if self._traffic else 0,
         )
         return snapshot.take(sources, time.time(), clock)

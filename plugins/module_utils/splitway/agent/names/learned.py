@@ -88,6 +88,7 @@ class Refilled:
     added: dict[str, int] = field(default_factory=dict)  # set → addresses, those that were refreshed among them
     removed: dict[str, int] = field(default_factory=dict)
     addresses: frozenset[str] = frozenset()  # those that may have come to a set, or left one
+    refused: dict[str, int] = field(default_factory=dict)  # set → addresses for which it had no room
 
 
 def record(journal: Journal, names: Names, answers: Iterable[Answer], now: float) -> None:
@@ -117,13 +118,13 @@ def refresh(system: System, state: State, journal: Journal, names: Names, now: f
         for (address, name), held in asserted.items():
             for kernel_set in names.sets_of(name, address):
                 added.setdefault(kernel_set, {})[address] = _left(held, retention, now)
-        sets.renew(system, state.backend, added, {})
+        refused = sets.renew(system, state.backend, added, {})
         journal.write(rows, now - 2 * retention)
     except (ReconcileError, SystemFailure):
         journal.give_back(answered)
         raise
     new = frozenset(address for address, name in asserted.keys() - known.keys())
-    return Refilled({name: len(addresses) for name, addresses in added.items()}, {}, new)
+    return Refilled(_counted(added, refused), {}, new, refused)
 
 
 def due(
@@ -165,15 +166,16 @@ def refill(
     for address, pairs in groupby(journal.pairs(), key=lambda pair: pair.address):
         plan.judge(address, list(pairs), names)
     plan.restore_kept()
-    sets.renew(system, state.backend, plan.added, plan.removed if only is None else {})
+    refused = sets.renew(system, state.backend, plan.added, plan.removed if only is None else {})
     if only is None:
         journal.write(plan.rows, now - 2 * plan.retention)
         plan.keep(journal)
     removed = {} if only is not None else plan.removed
     return Refilled(
-        {name: len(addresses) for name, addresses in plan.added.items()},
+        _counted(plan.added, refused),
         {name: len(addresses) for name, addresses in removed.items()},
         _addresses(plan.added) | _addresses(removed),
+        refused,
     )
 
 
@@ -269,6 +271,11 @@ def _retention(state: State) -> int:
 def _left(until: int, retention: int, now: float) -> int:
     """Return the seconds until a time, at least one, at most the longest promise (the clock may have been put back)."""
     return max(1, min(until - int(now), 2 * retention))
+
+
+def _counted(added: Added, refused: Mapping[str, int]) -> dict[str, int]:
+    counts = {name: len(addresses) - refused.get(name, 0) for name, addresses in added.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 def _addresses(changes: Mapping[str, Iterable[str]]) -> frozenset[str]:

@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Callable, Optional
 
 from ...choices import with_choices
@@ -37,6 +38,8 @@ class Learning:
         self.names = learned.Names(())
         self._answers: Optional[Answers] = None
         self._warming: set[asyncio.Task[None]] = set()
+        self.refused: Counter[str] = Counter()  # set → additions that it had no room for, since the start
+        self._full: frozenset[str] = frozenset()  # sets that were full at the last look
 
     def configure(self, state: State) -> None:
         """Go by another generation from now on."""
@@ -76,9 +79,17 @@ class Learning:
         now = time.time()
         done = learned.refill(self._store.system, state, self.journal, self._names_of(state), now)
         learned.end_flows(self._store.system, state, done.addresses)
+        self._full &= done.refused.keys()
+        self._tell_full(done.refused)
         for name, count in done.removed.items():
             log.info("set %s: %d addresses of names that are on it no longer", name, count)
         return sum(done.added.values())
+
+    def _tell_full(self, refused: Mapping[str, int]) -> None:
+        for name in sorted(refused.keys() - self._full):
+            log.error("set %s is full: of %d addresses its rules know nothing until others expire", name, refused[name])
+        self._full |= refused.keys()
+        self.refused.update(refused)
 
     async def run(self, worker: Worker[None]) -> None:
         """Write down what was answered, for ever."""
@@ -100,6 +111,7 @@ class Learning:
             if self._store.transaction() is not None:
                 return  # its sets may not be there yet
             done = learned.refresh(self._store.system, self._state, self.journal, self.names, time.time())
+            self._tell_full(done.refused)
             chosen = with_choices(self._state, self._store.choices())
             learned.end_flows(self._store.system, chosen, done.addresses)
 

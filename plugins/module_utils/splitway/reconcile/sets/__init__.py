@@ -15,7 +15,7 @@ from ...system import System
 from .. import nft
 from ..base import ADD, CHANGE, REMOVE, Change
 from . import ipset, nftables
-from .model import IPSET, NFTABLES, Current, KernelSet, Step
+from .model import IPSET, NFTABLES, Current, FullSet, KernelSet, Step
 
 
 def read(system: System, desired: tuple[AddressSet, ...], backend: str) -> Current:
@@ -45,13 +45,34 @@ def members(system: System, backend: str) -> dict[str, set[str]]:
 
 def renew(
     system: System, backend: str, added: Mapping[str, Mapping[str, int]], removed: Mapping[str, Iterable[str]]
-) -> None:
+) -> dict[str, int]:
     """Give learned addresses (set → address → seconds) this much time from now, then take others out of their sets.
 
-    What is there already is refreshed, what is not there any more is no error. Raises ReconcileError that names the
-    set, when it does not exist.
+    What is there already is refreshed, what is not there any more is no error. Returns set → how many addresses a full
+    set had no room for; it is in nobody else's way. Raises ReconcileError that names the set, when it does not exist.
     """
-    (ipset if backend == IPSET else nftables).renew(system, added, removed)
+    left = dict(added)
+    refused: dict[str, int] = {}
+    while True:
+        try:
+            (ipset if backend == IPSET else nftables).renew(system, left, removed)
+        except FullSet as full:
+            kernel = read_learned(system, backend)[full.name]
+            # An ipset may be full of what has expired and is not swept up yet.
+            fits = _fitting(left[full.name], kernel, 0 if full.name in refused else kernel.room())
+            if full.name in refused and len(fits) == len(left[full.name]):
+                raise
+            refused[full.name] = refused.get(full.name, 0) + len(left[full.name]) - len(fits)
+            left[full.name] = fits
+        else:
+            return {name: count for name, count in refused.items() if count}
+
+
+def _fitting(addresses: Mapping[str, int], kernel: KernelSet, room: int) -> dict[str, int]:
+    """Return the addresses that are in a set already, and as many new ones as it has room for."""
+    there = kernel.remaining()
+    surplus = frozenset([address for address in addresses if address not in there][room:])
+    return {address: seconds for address, seconds in addresses.items() if address not in surplus}
 
 
 def plan(desired: tuple[AddressSet, ...], current: Current) -> tuple[Change, ...]:

@@ -12,7 +12,7 @@ from typing import Optional
 from ...state import STATIC_SIZE, AddressSet
 from ...system import System, SystemFailure
 from ..base import ReconcileError
-from .model import LEARNED_SIZE, OWNED, KernelSet, Step
+from .model import LEARNED_SIZE, OWNED, FullSet, KernelSet, Step
 
 LONGEST_TIMEOUT = 2147483  # seconds; linux/netfilter/ipset/ip_set.h: IPSET_MAX_TIMEOUT
 
@@ -99,7 +99,10 @@ def write(system: System, steps: list[Step]) -> None:
 
 
 def renew(system: System, added: Mapping[str, Mapping[str, int]], removed: Mapping[str, Iterable[str]]) -> None:
-    """Give learned addresses this many seconds, and take others out, in one `ipset restore`. Raises ReconcileError."""
+    """Give learned addresses this many seconds, and take others out, in one `ipset restore`.
+
+    Raises ReconcileError; FullSet with what comes before that set done.
+    """
     lines = [
         f"add {name} {address} timeout {min(seconds, LONGEST_TIMEOUT)}"
         for name, addresses in added.items()
@@ -119,6 +122,8 @@ def restore(system: System, lines: list[str]) -> None:
         if not match:
             raise ReconcileError(str(error)) from error
         line, reason = lines[int(match.group(1)) - 1], match.group(2)
+        if reason.startswith("Hash is full") and " timeout " in line:
+            raise FullSet(line.split(" ")[1]) from error
         raise ReconcileError(f"ipset {line}: {reason}") from error
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ...state import AddressSet
+from ..base import ReconcileError
 
 IPSET, NFTABLES = "ipset", "nftables"
 
@@ -18,6 +19,14 @@ OWNED = re.compile(r"sw[46](?:[dnp]\d+|[sm])(?:_[0-9a-f]{6})?t?")
 
 # Learned addresses of one list: the ipset default of 65,536 is too few for a CDN's names (facts.md).
 LEARNED_SIZE = 262144
+
+
+class FullSet(ReconcileError):
+    """A learned set has no room for an address."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the set {name} is full")
+        self.name = name
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,11 @@ class KernelSet:
             address, _, seconds = member.partition(" timeout ")
             left[address] = int(seconds or 0)
         return left
+
+    def room(self) -> int:
+        """Return how many more members it takes."""
+        size = re.search(r"\b(?:maxelem|size) (\d+)", self.header)
+        return max(0, int(size[1]) - len(self.members)) if size else 0
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
 from ...state import AddressSet
 from ...system import System
 from .. import nft
-from .model import LEARNED_SIZE, OWNED, KernelSet, Step
+from ..base import ReconcileError
+from .model import LEARNED_SIZE, OWNED, FullSet, KernelSet, Step
 
 _TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
 
@@ -83,7 +87,9 @@ def write(system: System, steps: list[Step]) -> None:
 
 
 def renew(system: System, added: Mapping[str, Mapping[str, int]], removed: Mapping[str, Iterable[str]]) -> None:
-    """Give learned addresses this many seconds, and take others out, in one transaction. Raises ReconcileError.
+    """Give learned addresses this many seconds, and take others out, in one transaction.
+
+    Raises ReconcileError; FullSet with nothing done.
 
     Adding again refreshes nothing, and deleting what is not there fails: all are added, deleted, and added anew,
     which no packet sees half of.
@@ -97,7 +103,13 @@ def renew(system: System, added: Mapping[str, Mapping[str, int]], removed: Mappi
         timed = ", ".join(f"{address} timeout {left}s expires {left}s" for address, left in times.items())
         if timed:
             lines.append(f"add element {nft.TABLE} {name} {{ {timed} }}")
-    nft.run(system, lines)
+    try:
+        nft.run(system, lines)
+    except ReconcileError as error:
+        full = re.match(rf"nft add element {nft.TABLE} (\S+) .*{os.strerror(errno.ENFILE)}", str(error))
+        if full is None:
+            raise
+        raise FullSet(full[1]) from error
 
 
 def _lines(step: Step, fresh: dict[str, KernelSet]) -> list[str]:

@@ -77,7 +77,7 @@ class World:
 
     def renew(
         self, _: object, __: str, added: Mapping[str, Mapping[str, int]], removed: Mapping[str, Iterable[str]]
-    ) -> None:
+    ) -> dict[str, int]:
         for name, addresses in added.items():
             for address, left in addresses.items():
                 assert 0 < left <= 2 * RETENTION
@@ -85,6 +85,7 @@ class World:
         for name, gone in removed.items():
             for address in gone:
                 self.until.pop((name, address), None)
+        return {}
 
     def read(self, _: object, __: str) -> dict[str, KernelSet]:
         found = {name: [] for name in self.set_names()}

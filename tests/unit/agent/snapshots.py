@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from splitway.agent.figures.dns_statistics import DnsStatistics, Server
+from splitway.agent.figures.flow_table import FlowTable
 from splitway.agent.figures.snapshot import ClientStatus, Drift, GroupStatus, SetStatus, Snapshot, UpstreamStatus
 
 NOW = 1795316400.0
@@ -51,4 +52,6 @@ def snapshot(clients: int = 2) -> Snapshot:
         dns=DnsStatistics(10000, 900, 3, 4000, 1000, 0.0004, (Server("192.0.2.53#53", 1000, 2),)),
         failed_additions={"sw4d1": 4},
         lost_flows=1,
+        flow_table=FlowTable(250_000, 262_144, 7),
+        lost={"answers": 3, "journal": 0},
     )

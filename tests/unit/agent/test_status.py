@@ -68,6 +68,8 @@ sw6d1  list video   IPv6    learned        0           -       0
 sw4n1  list office  IPv4    static        12
 
 DNS: 5000 queries, 80% from the cache, 0.4 ms, 3 evictions
+CONNECTIONS: 250000 of 262144, 7 packets refused for want of room
+LOST: 3 of answers
 HEALED: routes 2, sets 1; 17 learned addresses put back
 DRIFT: dns: port 53 is taken: named listens on 0.0.0.0 (udp)
 """

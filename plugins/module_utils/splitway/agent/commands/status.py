@@ -48,6 +48,7 @@ def render(snapshot: Snapshot) -> Iterator[str]:
     yield from _clients(snapshot)
     yield from _sets(snapshot)
     yield from _dns(snapshot)
+    yield from _room(snapshot)
     yield from _drift(snapshot)
 
 
@@ -169,6 +170,16 @@ def _dns(snapshot: Snapshot) -> Iterator[str]:
     total = dns.hits + dns.misses
     share = f"{dns.hits / total:.0%}" if total else "-"
     yield f"DNS: {total} queries, {share} from the cache, {dns.latency * 1000:.1f} ms, {dns.evictions} evictions"
+
+
+def _room(snapshot: Snapshot) -> Iterator[str]:
+    there = snapshot.flow_table
+    if there:
+        refused = f", {there.refused} packets refused for want of room" if there.refused else ""
+        yield f"CONNECTIONS: {there.flows} of {there.most}{refused}"
+    lost = ", ".join(f"{count} of {kind}" for kind, count in snapshot.lost.items() if count)
+    if lost:
+        yield f"LOST: {lost}"
 
 
 def _drift(snapshot: Snapshot) -> Iterator[str]:

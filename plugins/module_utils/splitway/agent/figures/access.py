@@ -27,7 +27,7 @@ class AccessLog:
         self._system, self._days = system, days
         self._waiting: dict[tuple[str, str, str], float] = {}
         self._cleaned = ""
-        self.dropped = 0  # entries that came faster than they could be written
+        self.dropped = 0  # entries that came faster than they could be written; whoever reads it sets it to 0
 
     def note(self, client: str, name: str, egress: str, now: float) -> None:
         """Keep an entry; `now` in seconds since the epoch. Both record types of one question are one entry."""

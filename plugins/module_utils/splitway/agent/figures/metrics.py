@@ -151,6 +151,13 @@ def _traffic(snapshot: Snapshot) -> Iterator[Metric]:
     yield _gauge("clients_omitted", f"Clients beyond {MOST_CLIENTS}, without series of their own.", (), [((), omitted)])
     text = "Times that connections ended faster than the agent counted them."
     yield _counter("flow_events_lost", text, (), [((), snapshot.lost_flows)])
+    there = snapshot.flow_table
+    yield _gauge("connections", "Connections in the kernel's table.", (), [((), there.flows)] if there else [])
+    yield _gauge("connections_limit", "Connections that it takes.", (), [((), there.most)] if there else [])
+    text = "Packets that were dropped since it had no room."
+    yield _counter("connections_refused", text, (), [((), there.refused)] if there else [])
+    text = "What came faster than the agent could keep it."
+    yield _counter("lost", text, ("kind",), (((kind,), count) for kind, count in snapshot.lost.items()))
 
 
 def _sets(snapshot: Snapshot) -> Iterator[Metric]:

@@ -23,7 +23,7 @@ from ..healing.loop import Healer, Worker
 from ..names.answers import Answer
 from ..names.learning import Learning
 from ..upstreams.tunnels import Tunnels
-from . import dns_statistics, metrics, snapshot, traffic
+from . import dns_statistics, flow_table, metrics, snapshot, traffic
 from .access import AccessLog, clean
 from .visits import Ways
 
@@ -52,6 +52,7 @@ class Observing:
         self.failed_additions: Counter[str] = Counter()
         self._exporter: Optional[metrics.Exporter] = None
         self._access: Optional[AccessLog] = None
+        self._access_lost = 0  # entries, since the start
         self._ways: Optional[Ways] = None
 
     def configure(self, state: State) -> None:
@@ -120,6 +121,8 @@ class Observing:
             access.flush(time.time())
         except FAILURES as error:
             log.error("the access log: %s", error)
+        self._access_lost += access.dropped
+        access.dropped = 0
 
     def _look(self) -> None:
         state = self._generation.state
@@ -169,5 +172,7 @@ class Observing:
             dns=dns_statistics.ask(server) if server else None,
             failed_additions=dict(self.failed_additions + self._learning.refused),
             lost_flows=self._traffic.lost if self._traffic else 0,
+            flow_table=flow_table.read(self._store.system),
+            lost={**self._learning.lost(), "access log": self._access_lost},
         )
         return snapshot.take(sources, time.time(), clock)

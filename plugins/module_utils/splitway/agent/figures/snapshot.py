@@ -14,6 +14,7 @@ from ...state import Device, State, from_data, to_data
 from ..healing.peers import PeerReading, Readings
 from ..upstreams.health import Health
 from .dns_statistics import DnsStatistics
+from .flow_table import FlowTable
 from .traffic import Key
 
 ACTIVE = 180.0  # seconds since the last handshake within which a client counts as connected (REJECT_AFTER_TIME)
@@ -103,6 +104,8 @@ class Snapshot:
     dns: Optional[DnsStatistics] = None  # None: dnsmasq does not answer
     failed_additions: dict[str, int] = field(default_factory=dict)  # set → additions since the start
     lost_flows: int = 0  # times that flows ended faster than they were counted
+    flow_table: Optional[FlowTable] = None  # None: the kernel has none
+    lost: dict[str, int] = field(default_factory=dict)  # kind → what came faster than it could be kept, since the start
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,8 @@ class Sources:
     dns: Optional[DnsStatistics] = None
     failed_additions: Mapping[str, int] = field(default_factory=dict)
     lost_flows: int = 0
+    flow_table: Optional[FlowTable] = None
+    lost: Mapping[str, int] = field(default_factory=dict)
 
 
 def take(sources: Sources, now: float, clock: float) -> Snapshot:
@@ -157,6 +162,8 @@ def take(sources: Sources, now: float, clock: float) -> Snapshot:
         dns=sources.dns,
         failed_additions=dict(sources.failed_additions),
         lost_flows=sources.lost_flows,
+        flow_table=sources.flow_table,
+        lost=dict(sources.lost),
     )
 
 

@@ -61,6 +61,7 @@ class Journal:
         self.path = path
         self.limit = limit
         self.notices: list[str] = []  # for the log; whoever reads them empties the list
+        self.lost = 0  # pairs that were too many: for the file, or for those that wait while the disk takes nothing
         self._answered: dict[Key, int] = {}
         self._lock = threading.Lock()  # answers are noted in the loop, and written in a worker
         self._database = self._open()
@@ -72,6 +73,8 @@ class Journal:
             for address in addresses:
                 if len(self._answered) < _WAITING:
                     self._answered[address, name] = int(now)
+                else:
+                    self.lost += 1
 
     def take(self) -> dict[Key, int]:
         """Return what was noted since the last call."""
@@ -114,6 +117,7 @@ class Journal:
                 surplus = self._count - gone + len(rows) - known - self.limit
                 if surplus > 0:
                     database.execute(_OLDEST, (surplus,))
+                    self.lost += surplus
             return gone + known + max(0, surplus)
 
         if rows or self._do(lambda database: database.execute(_ANY_OLDER, (int(before),)).fetchone()):

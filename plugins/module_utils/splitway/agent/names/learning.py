@@ -37,6 +37,7 @@ class Learning:
         self._state = State()
         self.names = learned.Names(())
         self._answers: Optional[Answers] = None
+        self._lost_answers = 0  # by sockets of before
         self._warming: set[asyncio.Task[None]] = set()
         self.refused: Counter[str] = Counter()  # set → additions that it had no room for, since the start
         self._full: frozenset[str] = frozenset()  # sets that were full at the last look
@@ -61,6 +62,7 @@ class Learning:
         loop = asyncio.get_running_loop()
         if self._answers:
             loop.remove_reader(self._answers)
+            self._lost_answers += self._answers.count_dropped()
             self._answers.close()
         self._answers = Answers(addresses)
         self._answers.bind(interface)
@@ -91,6 +93,11 @@ class Learning:
         self._full |= refused.keys()
         self.refused.update(refused)
 
+    def lost(self) -> dict[str, int]:
+        """Return what came faster than it could be kept since the start, by kind."""
+        answers = self._lost_answers + (self._answers.dropped if self._answers else 0)
+        return {"answers": answers, "journal": self.journal.lost}
+
     async def run(self, worker: Worker[None]) -> None:
         """Write down what was answered, for ever."""
         while True:
@@ -98,6 +105,7 @@ class Learning:
             if self._state.agent is None or self._state.server is None or self._answers is None:
                 continue
             self._answers.bind(self._state.server.interface)
+            self._answers.count_dropped()
             try:
                 await worker(self._write)
             except FAILURES as error:

@@ -156,6 +156,7 @@ ExecStart={where.program} run
 Restart=always
 RestartSec=2
 WatchdogSec=30
+LimitNOFILE=65536
 TimeoutStartSec=180
 TimeoutStopSec=15
 KillMode=mixed

@@ -9,7 +9,18 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from ...state import DIRECT, FAMILIES, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, classified_bit, mark_of
+from ...state import (
+    DIRECT,
+    FAMILIES,
+    STATIC_SIZE,
+    FamilyMarks,
+    MarkPolicy,
+    MarkRule,
+    Marks,
+    Way,
+    classified_bit,
+    mark_of,
+)
 from ...system import System
 from ..sets import ipset
 from . import iptables_io
@@ -61,7 +72,7 @@ def render(marks: Marks) -> Ruleset:
 
 
 def _kind(version: int) -> str:
-    return f"hash:ip family {'inet' if version == 4 else 'inet6'} maxelem {ipset.STATIC_SIZE} skbinfo"
+    return f"hash:ip family {'inet' if version == 4 else 'inet6'} maxelem {STATIC_SIZE} skbinfo"
 
 
 def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
@@ -121,8 +132,9 @@ def _policy(family: FamilyMarks, policy: MarkPolicy) -> dict[str, list[str]]:
     if not family.special:
         return {_policy_chain(policy.number): chain}
     special = [*_matches(policy.special), f"-g {_egress_chain(DIRECT)}"]
-    # Named by its content: policies with the same special rules share the chain.
-    name = f"{CLASSIFY}-SPECIAL-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:8]}"
+    # Named by its content: policies with the same special rules share the chain. With as many digits as a name has room
+    # for: of 8,191 different contents two would have the same eight digits in one of 128 gateways.
+    name = f"{CLASSIFY}-SPECIAL-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:11]}"
     match = f"-m set --match-set {family.special} dst -g {name}"
     return {_policy_chain(policy.number): [match, *chain], name: special}
 

@@ -105,6 +105,12 @@ class System:
             channel.bind((0, 0))
             yield channel
 
+    @contextmanager
+    def asking_netfilter(self) -> Iterator[socket.socket]:
+        """Yield such a socket for questions only, which change nothing."""
+        with System.netfilter(self) as channel:
+            yield channel
+
     def read_file(self, path: Path) -> Optional[str]:
         """Return a file's text, None when it does not exist."""
         try:

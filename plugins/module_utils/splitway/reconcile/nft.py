@@ -8,23 +8,16 @@ import re
 from typing import Any
 
 from ..system import System, SystemFailure
+from . import nft_kernel
 from .base import ReconcileError
 
 TABLE = "inet splitway"
 
 
-def read_table(system: System) -> list[dict[str, Any]]:
-    """Return the objects of our table, the table itself among them; none where there is none.
-
-    A host without nft, or whose kernel has no nf_tables, has none. Raises ReconcileError.
-    """
-    return _list(system, "-j", "list", "table", *TABLE.split())
-
-
 def read_sets(system: System, members: bool) -> list[dict[str, Any]]:
     """Return the named sets of our table, with their members only if asked for. Raises ReconcileError.
 
-    Without members this takes 5 ms where the whole table takes 240 (1,000 clients, 50 policies).
+    Without members this takes 5 ms where a listing of the whole table takes 240 (1,000 clients, 50 policies).
     """
     listing = _list(system, "-j", *(() if members else ("-t",)), "list", "sets", "inet")
     return [item for item in objects_of(listing, "set") if item["table"] == TABLE.split()[1]]
@@ -74,5 +67,5 @@ def run(system: System, lines: list[str]) -> None:
 
 def drop_empty_table(system: System) -> None:
     """Delete our table when nothing is left in it."""
-    if len(read_table(system)) == 1:
+    if nft_kernel.is_empty(system):
         run(system, [f"delete table {TABLE}"])

@@ -17,7 +17,7 @@ from ...state import Marks
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change, additions, removals
 from ..sets.model import IPSET, NFTABLES
-from . import iptables, nftables
+from . import iptables, nftables, nftables_live
 from .model import ChainStep, ClientsStep, Line, LookupStep, Ruleset, Step
 
 
@@ -32,7 +32,7 @@ class Current:
 def read(system: System, desired: Optional[Marks], backend: str) -> Current:
     """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
     del desired  # what is ours is known by its name
-    return Current(backend, {IPSET: iptables.read(system), NFTABLES: nftables.read(system)})
+    return Current(backend, {IPSET: iptables.read(system), NFTABLES: nftables_live.read(system)})
 
 
 def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
@@ -57,11 +57,22 @@ def _lookups(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:
 
 
 def _chains(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:
-    for place in itertools.chain(wanted.chains, (place for place in found.chains if place not in wanted.chains)):
+    differing = [
+        place
+        for place in itertools.chain(wanted.chains, (place for place in found.chains if place not in wanted.chains))
+        if not _same(wanted.chains.get(place, ()), found.chains.get(place))
+    ]
+    # nftables tells of a rule only whose it is; what it does is known where it is wanted still, here or elsewhere.
+    texts = {line.key: line.text for lines in wanted.chains.values() for line in lines} if differing else {}
+    for place in differing:
         lines, there = wanted.chains.get(place, ()), found.chains.get(place)
-        if there is None or not lines or [line.key for line in lines] != [line.key for line in there]:
-            step = ChainStep(place, there or (), lines)
-            yield _change(backend, f"chain {place}", _text(there or ()), _text(lines), step, there is None)
+        before = "\n".join(texts.get(line.key, line.text) for line in there or ())
+        step = ChainStep(place, there or (), lines)
+        yield _change(backend, f"chain {place}", before, _text(lines), step, there is None)
+
+
+def _same(lines: tuple[Line, ...], there: Optional[tuple[Line, ...]]) -> bool:
+    return there is not None and bool(lines) and [line.key for line in lines] == [line.key for line in there]
 
 
 def _text(lines: tuple[Line, ...]) -> str:

@@ -8,8 +8,6 @@ we wrote as its comment, and comparing is comparing digests, in order.
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import Any
 
 from ...state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, Way, classified_bit, mark_of
 from ...system import System
@@ -191,38 +189,6 @@ def _nat(marks: Marks) -> dict[str, list[str]]:
         "postrouting": [_BASE.format("nat", "postrouting", 90), f"meta mark & {bit:#x} == {bit:#x} goto masquerading"],
         "masquerading": [f'oifname "{marks.interface}" return', *kept, "masquerade"],
     }
-
-
-def read(system: System) -> Ruleset:
-    """Return our chains and entries as they are; nothing where our table is not there. Raises ReconcileError."""
-    return parse(nft.read_table(system))
-
-
-def parse(listing: list[dict[str, Any]]) -> Ruleset:
-    """Return the ruleset of a JSON listing of our table."""
-    chains: dict[str, list[Line]] = {}
-    for chain in nft.objects_of(listing, "chain"):
-        lines = chains[chain["name"]] = []
-        if "hook" in chain:
-            base = f"type {chain['type']} hook {chain['hook']} priority {chain['prio']}; policy {chain['policy']};"
-            lines.append(Line(base, base))
-    for rule in nft.objects_of(listing, "rule"):
-        text = json.dumps(rule["expr"], separators=(",", ":"))
-        chains[rule["chain"]].append(Line(str(rule.get("comment", text)), text[:200]))
-    kinds, clients = {}, {}
-    for item in nft.objects_of(listing, "map"):
-        for version, name in LOOKUPS.items():
-            if item["name"] == name:
-                kinds[version] = f"{item['type']} : {item['map']}"
-                clients[version] = dict(map(_entry, item.get("elem", ())))
-    return Ruleset({Place(0, "splitway", name): tuple(lines) for name, lines in chains.items()}, kinds, clients)
-
-
-def _entry(element: list[Any]) -> tuple[str, str]:
-    key, verdict = element
-    if isinstance(verdict, dict) and "goto" in verdict:
-        return str(key), f"goto {verdict['goto']['target']}"
-    return str(key), json.dumps(verdict)
 
 
 def write(system: System, steps: list[Step]) -> None:

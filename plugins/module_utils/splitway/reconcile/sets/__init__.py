@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from ...state import AddressSet
 from ...system import System
-from .. import nft
+from .. import nft_kernel
 from ..base import ADD, CHANGE, REMOVE, Change
 from . import ipset, nftables
 from .model import IPSET, NFTABLES, Current, FullSet, KernelSet, Step
@@ -23,7 +23,7 @@ def read(system: System, desired: tuple[AddressSet, ...], backend: str) -> Curre
     # With the backend ipset, what nftables has learned is taken over.
     wanted = learned(desired) if backend == NFTABLES else None
     table = nftables.read_members(system) if wanted is None else nftables.read(system, wanted)
-    empty_table = not table and len(nft.read_table(system)) == 1
+    empty_table = not table and nft_kernel.is_empty(system)
     return Current(backend, {IPSET: ipset.read(system), NFTABLES: table}, empty_table)
 
 

@@ -9,8 +9,9 @@ The ways, in turn in every round:
   ipset      ours: all sections of the state that packets meet, backend ipset
   nftables   ours, backend nftables
   seeds      the seeds' way: a set, an iptables rule, an ip rule and a table a client
+  floor, NAT   the floor with masquerading, which the floor does not have and a gateway cannot do without
 
-veth pairs stand for the tunnels, so that no encryption hides the cost. Flows go to listed networks, to learned
+tun devices stand for the tunnels, so that no encryption hides the cost. Flows go to listed networks, to learned
 addresses and to others, and each must leave by the interface of its policy, else the bench fails. "Established" sends
 packets of flows that are known; "new" sends each flow's first packet. The figure is packets a second of processor time.
 """
@@ -22,28 +23,31 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+import seed_way
 from benchkit.bench import Bench, numbers
 from benchkit.forwarding import UPLINK, Gateway, tunnel
 from benchkit.interleaved import interleaved, ratio
 from benchkit.sender import Flow
-from benchkit.sizes import address, variables
+from benchkit.sizes import address, network, variables
 from namespaces import NamespaceSystem, Network, private_mounts
-
 
 from splitway.compiler import compile_state
 from splitway.reconcile.sections import RECONCILERS
 from splitway.state import SECTIONS, State, mark_of
 from splitway.topology import parse
+from splitway.topology.model import Topology
 
+PLAIN = ("no rules", "floor", "floor, NAT", "ipset", "nftables")
 LISTS = 100
-NETWORKS = 40  # a list
-LEARNED = 50  # addresses a list
+NETWORKS = 10  # a list
+LEARNED = 10  # addresses a list
 SECONDS = 0.25  # of one sample, at least
+WG0 = {"rp_filter": "0", "accept_local": "1"}  # what the section `server` sets: WireGuard validates sources itself
 CONSTANT = "-A PREROUTING -i wg0 -j MARK --set-xmark {mark:#x}/{mask:#x}"
 TRACKING = "-A FORWARD -m conntrack --ctstate INVALID -j DROP"
 
@@ -67,6 +71,7 @@ class Traffic:
 
     flows: list[Flow]
     leaves_by: Counter[str]
+    seeds: Counter[str]  # by which one in the seeds' way, where a client has one upstream
 
 
 def main() -> None:
@@ -78,7 +83,7 @@ def main() -> None:
     option("--egresses", type=numbers, default=[1, 20, 50], help="numbers of upstreams (%(default)s)")
     option("--flows", type=int, default=5000, help="flows that are under way (%(default)s)")
     option("--seed-clients", type=int, default=5000, help="at most so many clients in the seeds' way (%(default)s)")
-    options = bench.parse()
+    bench.parse()
     private_mounts()
     clients(bench)
     policies(bench)
@@ -92,36 +97,41 @@ def clients(bench: Bench) -> None:
     ours: dict[str, list[float]] = {"ipset": [], "nftables": []}
     for number in bench.options.clients:
         size = Size(number)
-        seeds = number <= bench.options.seed_clients
-        samples = measure(bench, size, "established", ("no rules", "floor", "ipset", "nftables", *["seeds"] * seeds))
+        with_seeds = number <= bench.options.seed_clients
+        samples = measure(bench, size, "established", (*PLAIN, *["seeds"] * with_seeds))
         for backend, rates in ours.items():
             rates.append(ratio(samples[backend], samples["floor"]))
             what = f"{backend}, established, {number} clients"
             bench.target(f"{what} / floor", rates[-1], "×", at_least=0.90)
             bench.target(f"{what} / no rules", ratio(samples[backend], samples["no rules"]), "×", at_least=0.60)
-            if seeds and number in (1000, 5000):
+            if with_seeds and number in (1000, 5000):
                 least = {1000: 12, 5000: 80}[number]
                 bench.target(f"{what} / seeds' way", ratio(samples[backend], samples["seeds"]), "×", at_least=least)
     for backend, rates in ours.items():
         middle = sorted(rates)[len(rates) // 2]
         spread = max(abs(rate / middle - 1) for rate in rates)
-        bench.target(f"{backend}, spread over numbers of clients, of the ratio to the floor", 100 * spread, "%", at_most=10)
+        bench.target(
+            f"{backend}, spread over numbers of clients, of the ratio to the floor", 100 * spread, "%", at_most=10
+        )
 
 
 def policies(bench: Bench) -> None:
     """Measure new and established flows at each number of distinct policies."""
-    number = max(max(bench.options.policies), min(5000, max(bench.options.clients)))
+    number = max(*bench.options.policies, min(5000, max(bench.options.clients)))
     costs: dict[str, dict[int, float]] = {"ipset": {}, "nftables": {}}
     for distinct in bench.options.policies:
         for kind in ("established", "new"):
-            samples = measure(bench, Size(number, distinct), kind, ("no rules", "floor", "ipset", "nftables"))
+            samples = measure(bench, Size(number, distinct), kind, PLAIN)
             for backend, cost in costs.items():
                 # Told in the floor's packets, which the machine's mood changes as it does ours.
                 cost[distinct] = ratio(samples["floor"], samples[backend])
     least, most = min(bench.options.policies), max(bench.options.policies)
     for backend, cost in costs.items():
         bench.target(
-            f"{backend}, a new flow with {most} distinct policies / with {least}", cost[most] / cost[least], "×", at_most=3
+            f"{backend}, a new flow with {most} distinct policies / with {least}",
+            cost[most] / cost[least],
+            "×",
+            at_most=3,
         )
 
 
@@ -129,7 +139,7 @@ def egresses(bench: Bench) -> None:
     """Measure established flows at each number of upstreams."""
     for number in bench.options.egresses:
         size = Size(min(5000, max(bench.options.clients)), egresses=number)
-        samples = measure(bench, size, "established", ("no rules", "floor", "ipset", "nftables"))
+        samples = measure(bench, size, "established", PLAIN)
         for backend in ("ipset", "nftables"):
             what = f"{backend}, established, {number} egresses / floor"
             bench.target(what, ratio(samples[backend], samples["floor"]), "×", at_least=0.90)
@@ -168,12 +178,13 @@ def measure(bench: Bench, size: Size, kind: str, ways: Sequence[str]) -> dict[st
 
 def draw(size: Size, count: int, rnd: random.Random) -> Traffic:
     """Return flows: six of ten to a listed network, three to a learned address, one to none."""
-    flows, leaves_by = [], Counter[str]()
+    flows, leaves_by, seeds_ = [], Counter[str](), Counter[str]()
     for number in range(count):
         client = rnd.randrange(size.clients)
         policy, step = client % size.policies, rnd.randrange(8)
         item = (policy + step) % LISTS
         upstream: Optional[int] = (policy + step) % size.egresses
+        first: Optional[int] = policy % size.egresses
         what = rnd.random()
         if what < 0.6:
             destination = listed(item, rnd.randrange(NETWORKS), rnd.randrange(32))
@@ -182,16 +193,22 @@ def draw(size: Size, count: int, rnd: random.Random) -> Traffic:
         else:
             destination = f"198.19.{rnd.randrange(256)}.{rnd.randrange(256)}"
             upstream = None if policy % 2 else policy % size.egresses
+            first = None
         # Ports that differ, so that masquerading finds each free.
         flows.append(Flow(address("v4", client + 2), 1024 + number % 60000, destination))
-        leaves_by[UPLINK if upstream is None else tunnel(upstream + 1)] += 1
-    return Traffic(flows, leaves_by)
+        leaves_by[interface(upstream)] += 1
+        seeds_[interface(first)] += 1
+    return Traffic(flows, leaves_by, seeds_)
+
+
+def interface(upstream: Optional[int]) -> str:
+    """Return the interface of an upstream, counted from 0; None: direct."""
+    return UPLINK if upstream is None else tunnel(upstream + 1)
 
 
 def listed(item: int, index: int, host: int) -> str:
     """Return an address inside one network of a list."""
-    network = variables(1, 1, 1, LISTS, LISTS, LISTS * NETWORKS)["splitway_lists"][f"list{item}"]["networks"][index]
-    first = network.partition("/")[0]
+    first = network(item * NETWORKS + index).partition("/")[0]
     return f"{first.rpartition('.')[0]}.{int(first.rpartition('.')[2]) + host}"
 
 
@@ -204,22 +221,32 @@ def set_up(way: str, size: Size, folder: Path) -> None:
     """Bring one way's rules into this namespace."""
     system = NamespaceSystem(folder)
     system.set_sysctl("net/netfilter/nf_conntrack_udp_timeout", "600")
+    backend = "nftables" if way.startswith("nftables") else "ipset"
+    topology = parse({**size.variables(), "splitway_backend": backend})
     if way == "seeds":
-        seeds(size)
-        return
-    backend = way.partition(",")[0]
-    topology = {**size.variables(), "splitway_backend": backend if backend == "nftables" else "ipset"}
-    state = compile_state(parse(topology), {})
-    if way == "floor":
-        bring(system, state, ("routes",))
-        egress = state.marks.egresses[len(state.marks.egresses) // 2]  # as many rules before it as after it
-        constant = CONSTANT.format(mark=mark_of(egress.number, state.marks.mask), mask=state.marks.mask)
-        system.run("iptables-restore", "--noflush", input=f"*mangle\n{constant}\n{TRACKING}\nCOMMIT\n")
+        seeds(system, topology)
+    elif way.startswith("floor"):
+        floor(system, compile_state(topology, {}), masquerade="NAT" in way)
     elif way != "no rules":
+        state = compile_state(topology, {})
         bring(system, state, ("routes", "sets", "marks"))
+        for key, value in WG0.items():
+            system.set_sysctl(f"net/ipv4/conf/wg0/{key}", value)
         learn(system, state)
         if "no accounting" in way:
             system.set_sysctl("net/netfilter/nf_conntrack_acct", "0")
+
+
+def floor(system: NamespaceSystem, state: State, masquerade: bool) -> None:
+    """Give every packet the same mark; the rules that it meets then are ours."""
+    bring(system, state, ("routes",))
+    marks = state.marks
+    egress = marks.egresses[len(marks.egresses) // 2]  # as many rules before it as after it
+    chains = {"mangle": [CONSTANT.format(mark=mark_of(egress.number, marks.mask), mask=marks.mask), TRACKING]}
+    if masquerade:
+        chains["nat"] = ["-A POSTROUTING -j MASQUERADE"]
+    for table, rules in chains.items():
+        system.run("iptables-restore", "--noflush", input="\n".join([f"*{table}", *rules, "COMMIT", ""]))
 
 
 def bring(system: NamespaceSystem, state: State, sections: Sequence[str]) -> None:
@@ -243,9 +270,17 @@ def learn(system: NamespaceSystem, state: State) -> None:
     system.run(*program, input="\n".join(lines) + "\n")
 
 
-def seeds(size: Size) -> None:
-    """Set the seeds' way up."""
-    raise NotImplementedError
+def seeds(system: NamespaceSystem, topology: Topology) -> None:
+    """Set the seeds' way up, with what its dnsmasq would have added to the clients' sets."""
+    description = seed_way.describe(topology)
+    seed_way.load(seed_way.commands(description))
+    policies = dict(topology.policies)
+    lines = []
+    for client, one in zip(topology.clients, description.clients):
+        lists = [int(rule.list[4:]) for rule in policies[client.policy].rules if rule.list]
+        addresses = [learned(item, index) for item in lists for index in range(LEARNED)]
+        lines += [f"add {seed_way.set_name(one)} {entry}" for entry in addresses]
+    system.run("ipset", "restore", "-exist", input="\n".join(lines) + "\n")
 
 
 def sampler(gateway: Gateway, way: str, kind: str, traffic: Traffic) -> Callable[[], float]:
@@ -255,8 +290,10 @@ def sampler(gateway: Gateway, way: str, kind: str, traffic: Traffic) -> Callable
     spent = sender.send(len(traffic.flows))
     after = gateway.left()
     leaves_by = Counter({name: after[name] - before[name] for name in after if after[name] > before[name]})
-    if leaves_by.total() != len(traffic.flows) or (way not in ("no rules", "floor") and leaves_by != traffic.leaves_by):
-        sys.exit(f"{way}: flows left by {dict(leaves_by)}, to leave by {dict(traffic.leaves_by)}")
+    wanted = traffic.seeds if way == "seeds" else traffic.leaves_by
+    constant = way == "no rules" or way.startswith("floor")
+    if leaves_by.total() != len(traffic.flows) or (not constant and leaves_by != wanted):
+        sys.exit(f"{way}: flows left by {dict(leaves_by)}, to leave by {dict(wanted)}")
 
     def new() -> float:
         gateway.forget_flows()

@@ -8,6 +8,7 @@ import dataclasses
 import secrets
 import signal
 import socket
+from typing import Optional
 
 import pytest
 from namespaces import NamespaceSystem, Network, ReadOnlySystem, run_here, wait_for
@@ -83,7 +84,20 @@ def test_from_nothing(system: NamespaceSystem) -> None:
     shown = run_here("ip", "address", "show", "wg0") + run_here("ip", "link", "show", "wg0")
     for part in ("10.8.0.1/24", "fd08::1/64", "mtu 1420", ",UP", "alias splitway:server"):
         assert part in shown
-    assert system.sysctl("net/ipv4/conf/wg0/rp_filter") == "2"
+    assert parameters(system, "wg0") == ("0", "1"), "WireGuard itself validates its peers' sources"
+
+
+def parameters(system: NamespaceSystem, interface: str) -> tuple[Optional[str], ...]:
+    return tuple(system.sysctl(f"net/ipv4/conf/{interface}/{name}") for name in ("rp_filter", "accept_local"))
+
+
+def test_a_host_that_validates_all_sources_strictly_does_so_loosely_on_ours(system: NamespaceSystem) -> None:
+    system.set_sysctl("net/ipv4/conf/all/rp_filter", "1")
+    bring(system, server())
+    assert parameters(system, "wg0") == ("2", "1"), "strict, it would ask for the way back with the packet's mark"
+    system.set_sysctl("net/ipv4/conf/all/rp_filter", "0")
+    bring(system, server())
+    assert parameters(system, "wg0") == ("0", "1")
 
 
 def test_check_mode_writes_nothing_and_tells_what_the_run_then_does(

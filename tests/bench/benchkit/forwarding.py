@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gateways that only forward: network namespaces, veth pairs in place of tunnels, and a sender of small packets."""
+"""Gateways that only forward: network namespaces, devices in place of tunnels, and a sender of small packets."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import struct
 from collections.abc import Sequence
 
+from namespaces import Network
+
 from benchkit.sender import Flow, Sender
-from namespaces import Namespace, Network
 
 _ADDRESS = "02:00:00:00:00:02"  # of each gateway's wg0
+_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000  # linux/if_tun.h
 UPLINK = "eth0"
 
 
@@ -19,28 +24,33 @@ def tunnel(number: int) -> str:
 
 
 class Gateway:
-    """One gateway: packets come in by wg0 and leave by the tunnels or by eth0, whose far ends count and drop them."""
+    """One gateway: packets come in by wg0 and leave by the tunnels or by eth0.
+
+    Those are tun devices that nobody reads: they take a packet as a WireGuard device does (one neighbour for all, no
+    queue), count it, and drop it.
+    """
 
     def __init__(self, network: Network, name: str, tunnels: int) -> None:
         self.namespace = network.host(name)
-        self._clients = _shared(network, "clients")
-        self._world = _shared(network, "world")
+        self._clients = network.namespaces.get("clients") or network.host("clients")
         self._wire = f"c-{name}"
-        self._ends = [f"{number}-{name}" for number in range(tunnels + 1)]
-        _wire(self._clients, self._wire, self.namespace, "wg0")
-        # No ARP: packets leave at once, and the far end, to which they are not addressed, counts and drops them.
-        for number, end in enumerate(self._ends):
-            _wire(self._world, end, self.namespace, tunnel(number) if number else UPLINK, "arp", "off")
-        run = self.namespace.run
-        run("ip", "link", "set", "wg0", "address", _ADDRESS)
-        run("ip", "address", "add", "10.8.0.1/14", "dev", "wg0")
-        run("ip", "address", "add", "10.90.0.10/24", "dev", UPLINK)
-        for number in range(1, tunnels + 1):
-            run("ip", "address", "add", f"172.20.{number}.2/32", "dev", tunnel(number))
-        run("ip", "route", "add", "default", "dev", UPLINK)
-        run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.src_valid_mark=1")
-        run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.wg0.rp_filter=2")
         self._senders: list[Sender] = []
+        run = self.namespace.run
+        self._clients.run("ip", "link", "add", self._wire, "type", "veth", "peer", "wg0", "netns", self.namespace.path)
+        self._clients.run("ip", "link", "set", self._wire, "up")
+        run("sysctl", "-q", "-w", "net.ipv6.conf.default.disable_ipv6=1", "net.ipv6.conf.wg0.disable_ipv6=1")
+        run("ip", "link", "set", "wg0", "address", _ADDRESS, "up")
+        run("ip", "address", "add", "10.8.0.1/14", "dev", "wg0")
+        with self.namespace.entered():
+            self._ends = {end: _tun(end) for end in (UPLINK, *(tunnel(number + 1) for number in range(tunnels)))}
+        for number, end in enumerate(self._ends):
+            run("ip", "address", "add", f"172.20.{number}.2/32", "dev", end)
+            run("ip", "link", "set", end, "txqueuelen", "0", "up")
+            run("tc", "qdisc", "replace", "dev", end, "root", "noqueue")
+        run("ip", "route", "add", "default", "dev", UPLINK)
+        run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
+        # As Debian has them.
+        run("sysctl", "-q", "-w", "net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.wg0.rp_filter=2")
 
     def sender(self, flows: Sequence[Flow]) -> Sender:
         """Return what sends these flows' packets to this gateway."""
@@ -52,8 +62,7 @@ class Gateway:
     def left(self) -> dict[str, int]:
         """Return how many packets have left by each interface."""
         links = json.loads(self.namespace.run("ip", "-s", "-j", "link"))
-        outgoing = {tunnel(number) for number in range(1, len(self._ends))} | {UPLINK}
-        return {link["ifname"]: link["stats64"]["tx"]["packets"] for link in links if link["ifname"] in outgoing}
+        return {link["ifname"]: link["stats64"]["tx"]["dropped"] for link in links if link["ifname"] in self._ends}
 
     def forget_flows(self) -> None:
         """Empty the table of connections: each flow's next packet is its first."""
@@ -62,17 +71,12 @@ class Gateway:
     def close(self) -> None:
         for sender in self._senders:
             sender.close()
+        for descriptor in self._ends.values():
+            os.close(descriptor)
 
 
-def _shared(network: Network, name: str) -> Namespace:
-    if name not in network.namespaces:
-        # IPv6 is off here: routers' solicitations would be counted as packets that left.
-        network.host(name)
-    return network.namespaces[name]
-
-
-def _wire(far: Namespace, far_name: str, near: Namespace, near_name: str, *options: str) -> None:
-    far.run("ip", "link", "add", far_name, "type", "veth", "peer", "name", near_name, "netns", near.path)
-    near.run("sysctl", "-q", "-w", f"net.ipv6.conf.{near_name}.disable_ipv6=1")
-    far.run("ip", "link", "set", far_name, *options, "up")
-    near.run("ip", "link", "set", near_name, *options, "up")
+def _tun(name: str) -> int:
+    """Return the descriptor of a new tun device of this namespace, which is there as long as it is open."""
+    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", name.encode(), _IFF_TUN | _IFF_NO_PI))
+    return descriptor

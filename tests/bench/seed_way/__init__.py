@@ -18,9 +18,20 @@ from __future__ import annotations
 
 import benchkit  # noqa: F401  (makes the engine importable)
 
-from seed_way.commands import commands, upstreams
+from seed_way.commands import commands, set_name, upstreams
 from seed_way.description import Client, Description, Upstream, describe
 from seed_way.names import configuration
 from seed_way.run import apply, load
 
-__all__ = ["Client", "Description", "Upstream", "apply", "commands", "configuration", "describe", "load", "upstreams"]
+__all__ = [
+    "Client",
+    "Description",
+    "Upstream",
+    "apply",
+    "commands",
+    "configuration",
+    "describe",
+    "load",
+    "set_name",
+    "upstreams",
+]

@@ -35,7 +35,7 @@ def key(number: int) -> str:
     return keypairs.canonical(base64.b64encode(bytes([number]) * 32).decode(), "a test's key")
 
 
-DEFAULTS = {"rp_filter": "0", "disable_ipv6": "0"}
+DEFAULTS = {"rp_filter": "1", "accept_local": "0", "disable_ipv6": "1"}
 ENDPOINTS = {"198.51.100.1:1": ("198.51.100.1:1",), "exit.example:2": ("198.51.100.2:2", "198.51.100.3:2")}
 
 # --- the interface that is played ---
@@ -68,12 +68,12 @@ def _step(live: Live, step: write.Step) -> Live:
         kept = [address.split("/")[0] for address in live.addresses if address != old]
         assert new.split("/")[0] not in kept, "IPv6 would say: File exists"
         return dataclasses.replace(live, addresses=(*(a for a in live.addresses if a != old), new))
-    wanted = {"rp_filter": "2", "disable_ipv6": "0"}
+    name, _, wanted = value.partition(" ")
     new_values = {
         "alias": {"alias": alias_of(target.owner)},
         "mtu": {"mtu": target.device.mtu},
         "up": {"up": True},
-        "sysctl": {"sysctls": {**live.sysctls, value: wanted.get(value)}},
+        "sysctl": {"sysctls": {**live.sysctls, name: wanted}},
     }
     return dataclasses.replace(live, **new_values[step.kind])
 

@@ -89,9 +89,10 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
             f"-m connmark --mark {bit:#x}/{bit:#x} -j MARK --set-xmark {direct_mark(mask):#x}/{mask:#x}",
         ],
         CLASSIFY: [
-            "-m conntrack --ctstate INVALID -j DROP",
+            # First what most packets are, established: what is invalid has no connection, and so no mark of one.
             f"-j CONNMARK --restore-mark --nfmask {mask:#x} --ctmask {mask:#x}",
             f"-m mark --mark {bit:#x}/{bit:#x} -j RETURN",
+            "-m conntrack --ctstate INVALID -j DROP",
             clear,  # so that only the lookup can make a policy's number
             f"-j SET --map-set {LOOKUPS[version]} src --map-mark",
             f"-g {DISPATCH}",

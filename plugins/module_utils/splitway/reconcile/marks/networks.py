@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Static networks as the elements of an anonymous nft set."""
+"""Static networks as matches on the chains' packets: one anonymous nft set for each length of prefix.
+
+One set of intervals would be read whole by dnsmasq's libnftables for each address that it adds to a learned set, anonymous
+or not: 4.7 ms with 4,000 networks, 60 µs without one (measured, nft 1.0.6). It does not read sets of plain elements.
+"""
 
 from __future__ import annotations
 
 import functools
 import socket
 
-from ...compiler.verdict import network_index
+_IP = {4: ("ip", 32, socket.AF_INET), 6: ("ip6", 128, socket.AF_INET6)}
 
 
 @functools.lru_cache(maxsize=4096)
-def interval_elements(networks: tuple[str, ...]) -> str:
-    """Return the elements, ascending and disjoint: nft refuses overlapping ones. Cached: many policies share them."""
-    version, width = (socket.AF_INET6, 16) if ":" in networks[0] else (socket.AF_INET, 4)
-    index = network_index(networks)
+def destination_matches(version: int, networks: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the matches of canonical networks, of which a packet has to meet one; the shortest prefixes first.
 
-    def text(address: int) -> str:
-        return socket.inet_ntop(version, address.to_bytes(width, "big"))
+    Cached: many policies share them.
+    """
+    by_length: dict[int, dict[str, None]] = {}
+    for network in networks:
+        address, _, length = network.partition("/")
+        by_length.setdefault(int(length or _IP[version][1]), {})[address] = None
+    return tuple(_match(version, length, ", ".join(by_length[length])) for length in sorted(by_length))
 
-    return ", ".join(
-        text(first) if first == last else f"{text(first)}-{text(last)}" for first, last in zip(index.starts, index.ends)
-    )
+
+def _match(version: int, length: int, addresses: str) -> str:
+    word, width, family = _IP[version]
+    if length == 0:
+        return f"meta nfproto ipv{version}"
+    mask = socket.inet_ntop(family, ((1 << width) - (1 << (width - length))).to_bytes(width // 8, "big"))
+    masked = "" if length == width else f" & {mask}"
+    return f"{word} daddr{masked} {{ {addresses} }}"

@@ -26,7 +26,7 @@ from .model import (
     egress_numbers,
     unmasqueraded,
 )
-from .networks import interval_elements
+from .networks import destination_matches
 
 LOOKUPS = {4: "clients4", 6: "clients6"}
 _IP = {4: "ip", 6: "ip6"}
@@ -66,7 +66,7 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
     mask, bit = marks.mask, classified_bit(marks.mask)
     # Copying bits from one mark to the other needs two variables in one operation, which kernels
     # before 6.13 do not have: each mark's bits are constants in the chain of its egress.
-    restore = ", ".join(f"{mark_of(number, mask):#x} : goto {chain}" for number, chain in _mark_chains(marks).items())
+    restore = ", ".join(f"{mark_of(number, mask):#x} : goto mark_{number}" for number in egress_numbers(marks))
     return {
         "prerouting": [
             _BASE.format("filter", "prerouting", -150),
@@ -76,8 +76,9 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
             f"ct mark & {bit:#x} == {bit:#x} meta mark set meta mark & {_keep(mask)} | {direct_mark(mask):#x}",
         ],
         "classify": [
-            "ct state invalid drop",
+            # First what most packets are, established: what is invalid has no connection, and so no mark of one.
             f"ct mark & {mask:#x} vmap {{ {restore} }}",
+            "ct state invalid drop",
             f"ct mark & {bit:#x} == {bit:#x} drop",  # an egress that is no more: the guard refuses it, too
             f"meta mark set meta mark & {_keep(mask)}",
             *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES),
@@ -86,7 +87,7 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
 
 
 def _mark_chains(marks: Marks) -> dict[int, str]:
-    """Return, by egress number, the chain that gives a packet just this one, whatever its new flows get."""
+    """Return, by egress number, the chain that gives a new flow just this one, whatever the egress's ways are."""
     switched = {egress.number for egress in marks.egresses if egress.ways}
     return {number: f"{'way' if number in switched else 'egress'}_{number}" for number in egress_numbers(marks)}
 
@@ -96,9 +97,9 @@ def _egresses(marks: Marks) -> dict[str, list[str]]:
     chains = {}
     for number, chain in mark_chains.items():
         mark = mark_of(number, marks.mask)
-        chains[chain] = [
+        chains[chain] = [f"ct mark set ct mark & {keep} | {mark:#x}", f"goto mark_{number}"]
+        chains[f"mark_{number}"] = [
             f"meta mark set meta mark & {keep} | {mark:#x}",
-            f"ct mark set ct mark & {keep} | {mark:#x}",
             "accept",  # the end of this base chain only
         ]
     for egress in marks.egresses:
@@ -145,26 +146,32 @@ def _matches(marks: Marks, version: int, rules: tuple[MarkRule, ...], chains: di
 
 def _match(marks: Marks, version: int, name: str, target: str, chains: dict[str, list[str]]) -> list[str]:
     """Return the rules (none for an empty set) that send a set's destinations to a chain."""
-    address = f"{_IP[version]} daddr"
     if name not in marks.networks:
         # Use refreshes nothing: an address is gone twice the retention after its last answer (learned.py).
-        return [f"{address} @{name} goto {target}"]
+        return [f"{_IP[version]} daddr @{name} goto {target}"]
     if not marks.networks[name]:
         return []
-    # One anonymous set for all policies, whatever egress they give it: it leaves its answer in the mark. With one a
-    # set and egress, 50 lists and 20 upstreams made 1,000 of them, which cost dnsmasq and each reading of the table.
+    # One chain for all policies, whatever egress they give it: it leaves its answer in the mark. With one a set and
+    # egress, 50 lists and 20 upstreams made 1,000 of them, which cost dnsmasq and each reading of the table.
     flag = marks.mask & -marks.mask
     chain = f"in_{name}"
-    chains[chain] = [f"{address} {{ {interval_elements(marks.networks[name])} }} meta mark set meta mark | {flag:#x}"]
+    chains[chain] = [
+        f"{match} meta mark set meta mark | {flag:#x} return"
+        for match in destination_matches(version, marks.networks[name])
+    ]
     return [f"jump {chain}", f"meta mark & {flag:#x} == {flag:#x} goto {target}"]
 
 
 def _guard(marks: Marks) -> dict[str, list[str]]:
     """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
     tunnels, bit = f'"{marks.tunnels}*"', classified_bit(marks.mask)
-    rules = {egress.number: f'oifname != "{egress.interface}" drop' for egress in marks.egresses if egress.interface}
-    rules.update((number, f"oifname {tunnels} drop") for number in direct_numbers(marks))
-    chains = {f"leave_{number}": [rule] for number, rule in rules.items()}
+    rules = {
+        egress.number: [f'oifname != "{egress.interface}" drop', _CLAMP]
+        for egress in marks.egresses
+        if egress.interface
+    }
+    rules.update((number, [f"oifname {tunnels} drop"]) for number in direct_numbers(marks))
+    chains = {f"leave_{number}": lines for number, lines in rules.items()}
     pairs = ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in sorted(rules))
     chains["forward"] = [
         _BASE.format("filter", "forward", -150),
@@ -173,7 +180,7 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
         # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
         f'oifname != "{marks.interface}" meta mark & {bit:#x} == {bit:#x} drop',
     ]
-    chains["from_clients"] = [f"oifname {tunnels} {_CLAMP}", f"meta mark & {marks.mask:#x} vmap {{ {pairs} }}", "drop"]
+    chains["from_clients"] = [f"meta mark & {marks.mask:#x} vmap {{ {pairs} }}", "drop"]
     chains["from_tunnels"] = [f'oifname != "{marks.interface}" drop', _STRAY, _CLAMP]
     # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
     # its tunnel's address, to what belongs to no connection any more.

@@ -68,6 +68,7 @@ class Current:
     endpoints: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # none: not to be resolved
     taken: Mapping[int, str] = field(default_factory=dict)  # UDP port → who has it
     defaults: Mapping[str, Optional[str]] = field(default_factory=dict)  # parameters of a new interface
+    validation: Optional[str] = None  # rp_filter of all interfaces together
     unit: Optional[str] = None  # text of wireguard-go's unit
 
 
@@ -121,6 +122,7 @@ def read(system: System, desired: tuple[Device, ...], role: str) -> Current:
         endpoints=resolve(peer.endpoint for device in desired for peer in device.peers if peer.endpoint),
         taken=_taken_ports(desired, devices, sections),
         defaults=_sysctls(system, "default"),
+        validation=system.sysctl("net/ipv4/conf/all/rp_filter"),
         unit=system.units.read(services.WIREGUARD),
     )
 
@@ -191,11 +193,12 @@ def _some(text: str) -> Optional[str]:
     return None if text == "(none)" else text
 
 
+PARAMETERS = {"rp_filter": "net/ipv4", "accept_local": "net/ipv4", "disable_ipv6": "net/ipv6"}
+"""Those of an interface that concern us, and where they are."""
+
+
 def _sysctls(system: System, interface: str) -> dict[str, Optional[str]]:
-    return {
-        name: system.sysctl(f"{folder}/conf/{interface}/{name}")
-        for folder, name in (("net/ipv4", "rp_filter"), ("net/ipv6", "disable_ipv6"))
-    }
+    return {name: system.sysctl(f"{folder}/conf/{interface}/{name}") for name, folder in PARAMETERS.items()}
 
 
 def split_endpoint(endpoint: str) -> tuple[str, str]:

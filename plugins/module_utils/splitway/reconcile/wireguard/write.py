@@ -19,7 +19,7 @@ from ...system import System, SystemFailure
 from .. import services
 from ..base import REMOVE, Change, ReconcileError
 from . import keypairs
-from .live import Live, alias_of, record_folder, resolve, unit_of
+from .live import PARAMETERS, Live, alias_of, record_folder, resolve, unit_of
 
 _PEERS_A_COMMAND = 1000  # 51 bytes each: far below the kernel's limit for arguments
 
@@ -87,7 +87,7 @@ def _add(system: System, interface: str, steps: list[Step]) -> None:
     unresolved = _configure(system, target) if "configure" in kinds else []
     for step in steps:
         if step.kind == "sysctl":
-            _sysctl(system, interface, step.value)
+            _sysctl(system, interface, *step.value.split(" "))
     settings: dict[str, dict[str, Any]] = {
         "alias": {"ifalias": alias_of(target.owner)},
         "mtu": {"mtu": target.device.mtu},
@@ -126,9 +126,8 @@ def _address(system: System, route: Any, index: int, interface: str, old: str, n
             route.addr(verb, index=index, address=host, prefixlen=int(length))
 
 
-def _sysctl(system: System, interface: str, name: str) -> None:
-    family, value = {"rp_filter": ("ipv4", "2"), "disable_ipv6": ("ipv6", "0")}[name]
-    key = f"net/{family}/conf/{interface}/{name}"
+def _sysctl(system: System, interface: str, name: str, value: str) -> None:
+    key = f"{PARAMETERS[name]}/conf/{interface}/{name}"
     if system.sysctl(key) is not None:
         system.set_sysctl(key, value)
 

@@ -19,6 +19,7 @@ from splitway.reconcile.marks import iptables as marks_iptables
 from splitway.reconcile.marks import iptables_io as iptables
 from splitway.reconcile.marks import nftables as marks_nftables
 from splitway.reconcile.marks.model import ChainStep, ClientsStep, LookupStep, Place, Ruleset
+from splitway.reconcile.marks.networks import destination_matches
 from splitway.reconcile.marks.tree import leaf, tree
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, mark_of
 from splitway.system import System, SystemFailure
@@ -305,3 +306,25 @@ def test_chain_names_fit(backend: str, mask: int) -> None:
     everything = dataclasses.replace(section(FamilyMarks({}, policies, "sw4s")), egresses=wide, mask=mask)
     for place in RENDER[backend](everything).chains:
         assert len(place.chain) <= 28
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**16 - 1), st.integers(0, 32)), min_size=1, max_size=20), st.integers(0, 2**16)
+)
+def test_networks_are_matched_without_intervals(drawn: list[tuple[int, int]], asked: int) -> None:
+    """dnsmasq reads every set of intervals for each address that it adds: nft prints those as `a-b` or `a/n`."""
+    spread = 0x9E3779B1  # the addresses lie all over
+    networks = [ipaddress.IPv4Network((start * spread % 2**32, length), strict=False) for start, length in drawn]
+    matches = destination_matches(4, tuple(map(str, networks)))
+    assert not any(re.search(r"\{[^}]*[-/]", match) for match in matches)
+    destination = ipaddress.IPv4Address(asked * spread % 2**32)
+    assert any(_meets(match, destination) for match in matches) == any(destination in network for network in networks)
+
+
+def _meets(match: str, destination: ipaddress.IPv4Address) -> bool:
+    if match == "meta nfproto ipv4":
+        return True
+    parts = re.fullmatch(r"ip daddr(?: & ([\d.]+))? \{ ([\d., ]+) \}", match)
+    assert parts is not None
+    mask = int(ipaddress.IPv4Address(parts[1] or "255.255.255.255"))
+    return str(ipaddress.IPv4Address(int(destination) & mask)) in parts[2].split(", ")

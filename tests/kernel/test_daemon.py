@@ -18,7 +18,7 @@ from splitway.store import Store
 from splitway.transaction import begin
 
 __all__ = ["gateway"]
-PROGRAM = Path(__file__).parents[1] / "bench" / "agent.py"
+PROGRAM = Path(__file__).parents[1] / "bench" / "benchkit" / "agent.py"
 pytestmark = pytest.mark.parametrize("gateway", ["nftables"], indirect=True)
 
 

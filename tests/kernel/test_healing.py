@@ -121,7 +121,7 @@ def gateway(request: pytest.FixtureRequest, system: NamespaceSystem, network: Ne
 @pytest.fixture
 def agent(gateway: Store) -> Iterator[Running]:
     with Running(gateway) as running:
-        wait_for(lambda: running.healer.readings.peers, "the first look")
+        wait_for(lambda: running.healer.readings.devices, "the first look")
         yield running
 
 
@@ -184,9 +184,7 @@ def test_two_faults_at_once_and_a_healthy_host_is_left_alone(agent: Running) -> 
 def test_a_client_is_found_again_where_it_was(fault: str, agent: Running) -> None:
     """And it is called, for it believes that its session still stands."""
     run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "endpoint", "10.90.0.9:1234")
-    wait_for(
-        lambda: any(peer.endpoint == "10.90.0.9:1234" for peer in agent.healer.readings.peers.values()), "remembered"
-    )
+    wait_for(lambda: any(peer.endpoint == "10.90.0.9:1234" for peer in agent.healer.readings.of("wg0")), "remembered")
     FAULTS[fault](agent.store)
     wait_for(lambda: "10.90.0.9:1234" in _peers("endpoints"), "the endpoint to be set again", PROMISED)
     wait_for(lambda: int((_peers("transfer").split() or ["0"])[-1]) > 0, "the client to be called", 1.0)
@@ -232,7 +230,7 @@ def test_inside_a_run_no_endpoint_is_set(agent: Running) -> None:
     run_here("wg", "set", "wg0", "peer", client, "endpoint", "10.90.0.9:1234")
 
     def seen() -> list[object]:
-        return [peer.endpoint for (_, key), peer in agent.healer.readings.peers.items() if key == client]
+        return [peer.endpoint for peer in agent.healer.readings.of("wg0")]
 
     wait_for(lambda: seen() == ["10.90.0.9:1234"], "remembered")
     begin(agent.store, "run")

@@ -73,7 +73,15 @@ def unreachable(host: Namespace) -> None:
 
 
 def asked(wanted: Watch, memory: Optional[Memory] = None) -> dict[Target, Optional[float]]:
-    return asyncio.run(ask(wanted, memory or Memory()))
+    memory = memory or Memory()
+
+    async def one() -> dict[Target, Optional[float]]:
+        try:
+            return await ask(wanted, memory)
+        finally:
+            memory.close()  # a loop's sockets end with it
+
+    return asyncio.run(one())
 
 
 def test_every_kind_of_target_answers_in_both_families(exit_: Namespace) -> None:
@@ -188,14 +196,17 @@ def test_probes_and_judgement_together(exit_: Namespace) -> None:
     wanted = Watch("us", "wg-up-1", (ICMP, OPEN), interval=500, timeout=400)
 
     async def rounds(health: Health, memory: Memory, wanted_state: str, limit: int) -> Health:
-        for _ in range(limit):
-            start = time.monotonic()
-            replies = await ask(wanted, memory)
-            now = time.monotonic()
-            health = judge(health, Round(now, replies, None, memory.received, memory.refused))
-            if health.state == wanted_state:
-                return health
-            await asyncio.sleep(max(0.0, start + 0.5 - time.monotonic()))
+        try:
+            for _ in range(limit):
+                start = time.monotonic()
+                replies = await ask(wanted, memory)
+                now = time.monotonic()
+                health = judge(health, Round(now, replies, None, memory.received, memory.refused))
+                if health.state == wanted_state:
+                    return health
+                await asyncio.sleep(max(0.0, start + 0.5 - time.monotonic()))
+        finally:
+            memory.close()
         raise AssertionError(health)
 
     memory = Memory()
@@ -214,6 +225,7 @@ def test_cost(exit_: Namespace) -> None:
         memory = Memory()
         for _ in range(rounds):
             assert None not in (await ask(wanted, memory)).values()
+        memory.close()
 
     asyncio.run(many(50))
     before = time.process_time()

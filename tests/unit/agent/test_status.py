@@ -15,7 +15,7 @@ from splitway.agent import control
 from splitway.agent.commands import status, tables
 from splitway.agent.errors import AgentError
 from splitway.agent.figures.snapshot import Additions, Snapshot, Sources, from_plain, take, to_plain
-from splitway.agent.healing.peers import PeerReading, Readings
+from splitway.agent.healing.peers import Counted, Readings
 from splitway.agent.upstreams.health import Health
 from splitway.state import (
     AddressSet,
@@ -181,12 +181,13 @@ def test_a_snapshot_of_everything() -> None:
         Health(WATCH, 90.0, "down"), latency=0.02, probes=4, lost=3, asked={WATCH.targets[1]: 5}
     )
     readings = Readings(
-        {},
-        {
-            ("wg0", "A"): PeerReading(
-                ("(none)", "10.8.0.2/32,fd00::2/128", "off"), "192.0.2.9:1", int(NOW) - 3, 10, 20
-            ),
-            ("wg-up-1", "X"): PeerReading(("(none)", "0.0.0.0/0", "25"), "192.0.2.8:1", None, 30, 40),
+        configured={
+            "wg0": {"A": ("(none)", "10.8.0.2/32,fd00::2/128", "off")},
+            "wg-up-1": {"X": ("(none)", "0.0.0.0/0", "25")},
+        },
+        counted={
+            "wg0": Counted(["A"], ["192.0.2.9:1"], [str(int(NOW) - 3)], ["10"], ["20"]),
+            "wg-up-1": Counted(["X"], ["192.0.2.8:1"], ["0"], ["30"], ["40"]),
         },
     )
     found = take(

@@ -5,13 +5,34 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from collections.abc import Collection
+from typing import Any, Optional
 
 from ..system import System, SystemFailure
 from . import nft_kernel
 from .base import ReconcileError
+from .netlink import ERROR, REQUEST, attributes, message, messages
 
 TABLE = "inet splitway"
+
+# linux/netfilter/nf_tables.h
+_GET_GENERATION, _GENERATION_ID = 10 << 8 | 16, 1
+
+
+def generation(system: System) -> Optional[int]:
+    """Return the number of the last change of any nftables rule or set, of any program; None where there are none."""
+    try:
+        with system.netfilter() as channel:
+            channel.send(message(_GET_GENERATION, REQUEST, 0, b""))
+            kind, _flags, body = next(messages(channel.recv(1 << 12)))
+    except OSError as error:
+        raise SystemFailure(f"asking for the generation of nftables: {error.strerror}") from error
+    return None if kind == ERROR else generation_of(body)
+
+
+def generation_of(body: bytes) -> int:
+    """Return the number in a message of a new generation."""
+    return int.from_bytes(dict(attributes(body[4:])).get(_GENERATION_ID, b""), "big")
 
 
 def read_sets(system: System, members: bool) -> list[dict[str, Any]]:
@@ -23,14 +44,18 @@ def read_sets(system: System, members: bool) -> list[dict[str, Any]]:
     return [item for item in objects_of(listing, "set") if item["table"] == TABLE.split()[1]]
 
 
-def users(system: System, name: str) -> tuple[str, ...]:
-    """Return the chains that name a set, each as a block that `nft -f` reads back. Raises ReconcileError."""
+def users(system: System, names: Collection[str]) -> dict[str, str]:
+    """Return the chains that name one of the sets, each with the block that `nft -f` reads back. Raises ReconcileError.
+
+    All at once: nft lists the whole table for it, 4 s of work with 200,000 networks in its rules (measured).
+    """
     try:
         text = system.read("nft", "-t", "list", "table", *TABLE.split())
     except SystemFailure as error:
         raise ReconcileError(str(error)) from error
     chains = re.findall(r"^\tchain \S+ \{\n.*?^\t\}\n", text, re.MULTILINE | re.DOTALL)
-    return tuple(chain for chain in chains if re.search(rf"@{name}\b", chain))
+    wanted = frozenset(names)
+    return {chain.split()[1]: chain for chain in chains if wanted.intersection(re.findall(r"@(\w+)", chain))}
 
 
 def _list(system: System, *arguments: str) -> list[dict[str, Any]]:

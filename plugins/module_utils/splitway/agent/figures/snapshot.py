@@ -118,7 +118,7 @@ class Sources:
     applied: Optional[float]
     problem: Optional[str] = None
     health: Mapping[str, Health] = field(default_factory=dict)  # by upstream
-    readings: Readings = field(default_factory=lambda: Readings({}, {}))
+    readings: Readings = field(default_factory=Readings)
     restarts: Mapping[str, int] = field(default_factory=dict)  # by upstream
     switches: Mapping[str, int] = field(default_factory=dict)  # by group
     traffic: Mapping[Key, int] = field(default_factory=dict)
@@ -171,7 +171,7 @@ def _upstream(device: Device, sources: Sources, epoch: float) -> UpstreamStatus:
     marks = sources.state.marks
     numbers = [egress.number for egress in (marks.egresses if marks else ()) if egress.name == device.name]
     health = sources.health.get(device.name)
-    reading = next((peer for key, peer in sources.readings.peers.items() if key[0] == device.interface), None)
+    reading = sources.readings.first(device.interface)
     return UpstreamStatus(
         name=device.name,
         interface=device.interface,
@@ -219,12 +219,7 @@ def _clients(sources: Sources) -> tuple[ClientStatus, ...]:
     if server is None:
         return ()
     # By its networks, which only one peer of an interface can have: the keys of many clients are in files.
-    readings = {
-        network: peer
-        for (interface, _), peer in sources.readings.peers.items()
-        if interface == server.interface
-        for network in peer.configured[1].split(",")
-    }
+    readings = {network: peer for peer in sources.readings.of(server.interface) for network in peer.networks}
     moved: dict[str, dict[str, int]] = {}
     for (client, way), count in sources.traffic.items():
         moved.setdefault(client, {})[way] = count

@@ -1,24 +1,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A cheap look at the host: what it shows is compared with what it showed when all was well.
+"""Cheap looks at the host: what they show is compared with what they showed when all was well.
 
-For what no netlink event tells of: ipsets, peers, files, processes. It costs two short processes, whatever the
-size of the sets; a difference says only that the reconcilers should look closely.
+For what no netlink event tells of: ipsets, peers, files, processes. A difference says only that the reconcilers
+should look closely. `take` is for every few seconds, `content` for every minute: it asks what sets hold, and whether
+an event escaped us. Both show a section as it was only if it is.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import re
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Protocol
 
+from ...reconcile import nft
 from ...reconcile.agent.text import AGENT, GUARD
 from ...reconcile.dns.text import UNIT, paths
 from ...reconcile.marks.iptables import LOOKUPS
 from ...reconcile.routes.sysctl import ACCOUNTING, FORWARDING
 from ...reconcile.services import FOLDER, WIREGUARD
-from ...reconcile.sets.model import IPSET
+from ...reconcile.sets import glance
+from ...reconcile.sets.model import IPSET, OWNED
 from ...state import State
 from ...system import System
 from .peers import Readings
@@ -27,46 +31,107 @@ Fingerprints = Mapping[str, object]
 """Section → something that is equal as long as the section looks as it did."""
 
 _LOOKUPS = tuple(LOOKUPS.values())  # of clients: sets of the section `marks`
-_SET = re.compile(r"^Name: (sw\S+)\n(?:.*\n)*?Number of entries: (\d+)$", re.MULTILINE)
+_PARAMETERS = ("net/ipv4/conf/{}/rp_filter", "net/ipv4/conf/{}/accept_local", "net/ipv6/conf/{}/disable_ipv6")
+_LEGACY = tuple(Path("/proc/thread-self/net") / name for name in ("ip_tables_names", "ip6_tables_names"))
+_PATIENCE = 0.5  # seconds for an event to be read
 
 
-def take(system: System, state: State, readings: Readings, entries: Mapping[str, int]) -> Fingerprints:
-    """Return how the sections look now; `entries` as `sizes` gave them. Raises SystemFailure."""
-    server = state.server.interface if state.server else ""
+class Changes(Protocol):
+    """What was heard of nftables."""
+
+    heard: Optional[int]  # the number of the change up to which all were heard of; None: not known
+    elements: int  # how often something came into a learned set, or was taken out
+
+
+def headers(system: System, backend: str) -> dict[str, glance.Header]:
+    """Return our ipsets' headers; none with the other backend, which tells of changes. Raises SystemFailure."""
+    if backend != IPSET:
+        return {}
+    found = glance.headers(system)
+    return {name: header for name, header in found.items() if name in _LOOKUPS or OWNED.fullmatch(name)}
+
+
+def take(system: System, state: State, readings: Readings, sets: Mapping[str, glance.Header]) -> Fingerprints:
+    """Return how the sections look now; `sets` as `headers` gave them. Raises SystemFailure."""
     return {
         "upstreams": _devices(readings, (device.interface for device in state.upstreams)),
-        "server": _devices(readings, (server,)),
+        "server": _devices(readings, (state.server.interface,) if state.server else ()),
         "routes": tuple(system.sysctl(key) for key in (*FORWARDING, *ACCOUNTING)),
-        "sets": _sets(state, entries),
-        "marks": tuple(entries.get(name) for name in _LOOKUPS),
+        "sets": _sets(state, sets),
+        "marks": tuple(sets.get(name) for name in _LOOKUPS),
         "dns": _dns(system),
         "agent": tuple(map(_file, (FOLDER / AGENT, FOLDER / GUARD))),
     }
 
 
-def sizes(system: System, backend: str) -> dict[str, int]:
-    """Return the number of entries of each of our ipsets; nothing with the other backend, which tells of changes."""
-    if backend != IPSET or not system.has("ipset"):
-        return {}
-    return {name: int(count) for name, count in _SET.findall(system.read("ipset", "list", "-terse"))}
+def content(system: System, state: State, sets: Mapping[str, glance.Header], changes: Changes) -> Fingerprints:
+    """Return how the sections whose comparison is dear look inside; None for one that only a comparison can judge.
+
+    Raises SystemFailure.
+    """
+    static = tuple(item.name for item in state.sets if item.timeout is None)
+    links, rules = _links(system), _rules(system, changes)
+    if state.backend == IPSET:
+        held = glance.digests(system, (*static, *_LOOKUPS))
+        learned = {name: header.entries for name, header in sets.items() if name not in held}
+        inside: object = (tuple(map(held.get, static)), learned)
+        marks: object = None if rules is None else (rules, *map(held.get, _LOOKUPS))
+    else:
+        inside, marks = None if rules is None else (rules, changes.elements), rules
+    return {
+        "upstreams": _interfaces(system, links, (device.interface for device in state.upstreams)),
+        "server": _interfaces(system, links, (state.server.interface,) if state.server else ()),
+        "sets": inside,
+        "marks": marks,
+    }
 
 
-def emptied(before: Mapping[str, int], now: Mapping[str, int]) -> bool:
+def emptied(before: Mapping[str, glance.Header], now: Mapping[str, glance.Header]) -> bool:
     """Return whether a set lost more than half of what it held: learned addresses come and go, but not like that."""
-    return any(now.get(name, 0) * 2 < count for name, count in before.items())
-
-
-def _devices(readings: Readings, interfaces: Iterable[str]) -> object:
-    names = frozenset(interfaces)
-    return (
-        {name: fields for name, fields in readings.devices.items() if name in names},
-        {key: peer.configured for key, peer in readings.peers.items() if key[0] in names},
+    return any(
+        header.entries and (now[name].entries if name in now else 0) * 2 < header.entries
+        for name, header in before.items()
     )
 
 
-def _sets(state: State, entries: Mapping[str, int]) -> object:
+def _devices(readings: Readings, interfaces: Iterable[str]) -> object:
+    return {
+        name: (readings.devices[name], readings.configured[name]) for name in interfaces if name in readings.devices
+    }
+
+
+def _sets(state: State, headers_: Mapping[str, glance.Header]) -> object:
     static = {item.name for item in state.sets if item.timeout is None}
-    return {name: count if name in static else None for name, count in entries.items() if name not in _LOOKUPS}
+    return {
+        name: header if name in static else header.kind for name, header in headers_.items() if name not in _LOOKUPS
+    }
+
+
+def _links(system: System) -> dict[str, object]:
+    """Return name → what `ip` says of each interface, but for what changes by itself."""
+    if not system.has("ip"):
+        return {}
+    return {link["ifname"]: link for link in json.loads(system.read("ip", "-j", "-d", "address", "show"))}
+
+
+def _interfaces(system: System, links: Mapping[str, object], names: Iterable[str]) -> object:
+    return {name: (links.get(name), *(system.sysctl(key.format(name)) for key in _PARAMETERS)) for name in names}
+
+
+def _rules(system: System, changes: Changes) -> Optional[str]:
+    """Return always the same: no rule was changed but those that we heard of, and looked at. None: not known.
+
+    What nftables and today's iptables change is told by events, and each change has a number; the old iptables tells
+    nothing.
+    """
+    if any((system.read_file(path) or "").strip() for path in _LEGACY):
+        return None
+    now, deadline = nft.generation(system), time.monotonic() + _PATIENCE
+    while now is not None and (changes.heard is None or changes.heard < now):
+        if changes.heard is None or time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)  # the loop hears of it at this moment
+    return "heard"
 
 
 def _dns(system: System) -> object:

@@ -78,43 +78,51 @@ class _Healer:
         self.refilled = 0
 
     def heal(self, sections: Collection[str]) -> None:
-        if "server" in sections:
-            sections = {*sections, *VERDICT}
-        planned: dict[str, tuple[Change, ...]] = {}
+        removing: dict[str, tuple[Change, ...]] = {}
         for section in (section for section in SECTIONS if section in sections):
-            missing = [name for name in VERDICT if name not in planned]
-            if section == "server" and missing:
-                self.failures[section] = f"wg0 waits for {' and '.join(missing)}"
-                continue
-            changes = self._bring(section, None)
-            if changes is None:
-                continue
-            planned[section] = removals(changes)
-            if section == "sets":
-                self._refill_sets()
+            planned = self._plan(section)
+            if section == "server" and additions(planned or ()):
+                for other in (other for other in VERDICT if other not in sections):
+                    self._add(other, self._plan(other), removing)
+                missing = [other for other in VERDICT if other not in removing]
+                if missing:
+                    self.failures[section] = f"wg0 waits for {' and '.join(missing)}"
+                    continue
+            self._add(section, planned, removing)
         for section in reversed(SECTIONS):
-            if planned.get(section):
-                self._bring(section, planned[section])
+            if removing.get(section):
+                self._apply(section, removing[section])
 
-    def _bring(self, section: str, removing: Optional[tuple[Change, ...]]) -> Optional[tuple[Change, ...]]:
-        """Apply a section's additions, or these removals; return all that was planned, None when that failed."""
-        reconciler, system = RECONCILERS[section], self.store.system
+    def _plan(self, section: str) -> Optional[tuple[Change, ...]]:
+        """Return what must change, None when that is not to be known."""
         try:
-            if removing is not None:
-                planned, wanted = removing, removing
-            else:
-                planned = tuple(
-                    change
-                    for change in reconciler.changes(system, self.state)
-                    if not (section == "upstreams" and wireguard.moves_endpoint(change))
-                )
-                wanted = additions(planned)
-            reconciler.apply(system, wanted)
+            return tuple(
+                change
+                for change in RECONCILERS[section].changes(self.store.system, self.state)
+                if not (section == "upstreams" and wireguard.moves_endpoint(change))
+            )
         except FAILURES as error:
             self.failures[section] = str(error)
             return None
-        self.done[section] = self.done.get(section, ()) + wanted
-        return planned
+
+    def _add(
+        self, section: str, planned: Optional[tuple[Change, ...]], removing: dict[str, tuple[Change, ...]]
+    ) -> None:
+        """Apply a section's additions; when that worked, its removals are to follow."""
+        if planned is None or not self._apply(section, additions(planned)):
+            return
+        removing[section] = removals(planned)
+        if section == "sets":
+            self._refill_sets()
+
+    def _apply(self, section: str, changes: tuple[Change, ...]) -> bool:
+        try:
+            RECONCILERS[section].apply(self.store.system, changes)
+        except FAILURES as error:
+            self.failures[section] = str(error)
+            return False
+        self.done[section] = self.done.get(section, ()) + changes
+        return True
 
     def _refill_sets(self) -> None:
         try:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When to look and when to heal: events at once, a cheap look every few seconds, a whole comparison every minute."""
+"""When to look and when to heal: events at once, a cheap look every few seconds, a deeper one every minute.
+
+Every ten minutes all is compared, whatever the looks say.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Optional, TypeVar
 
 from ... import audit
+from ...reconcile import nft
+from ...reconcile.sets import glance
 from ...state import SECTIONS, State
 from ...store import Store
 from ...transaction import FAILURES
@@ -19,7 +24,9 @@ from .generation import Generation
 from .heal import Healing, Refill, heal
 
 LOOK = 4.0  # seconds between cheap looks; what they find is healed within 5
-WHOLE = 55.0  # seconds between whole comparisons
+INSIDE = 55.0  # seconds between looks into what is dear to compare
+_CHEAP = frozenset(("routes", "dns", "agent"))  # these are compared instead
+WHOLE = 600.0  # seconds between whole comparisons
 SETTLE = 0.1  # seconds that events have to gather: one fault is many of them
 BUSY = 1.0  # seconds between looks whether a run of site.yml has ended
 _DEVICES = frozenset(("upstreams", "server"))
@@ -42,14 +49,17 @@ class Healer:
         self._heard: set[str] = set()
         self._looks: fingerprint.Fingerprints = {}
         self._baseline: dict[str, object] = {}  # section → its look when it was in order
+        self._headers: dict[str, glance.Header] = {}  # by ipset
         self.sizes: dict[str, int] = {}  # entries by ipset, at the last look
-        self._whole_at = 0.0
+        self._contents: fingerprint.Fingerprints = {}
+        self._contents_baseline: dict[str, object] = {}
+        self._inside_at = self._whole_at = 0.0
         self._attempts: Counter[str] = Counter()  # section → failures, one after the other
         self._retry_at: dict[str, float] = {}
         self.failures: dict[str, str] = {}  # section → why it cannot be healed
         self.healed: Counter[str] = Counter()  # section → changes brought back since the start
         self.refilled = 0  # learned addresses put back since the start
-        self.readings = peers.Readings({}, {})  # of WireGuard, at the last look
+        self.readings = peers.Readings()  # of WireGuard, at the last look
 
     def listen(self) -> None:
         """Have the loop woken by the kernel's events."""
@@ -91,7 +101,7 @@ class Healer:
 
     def _look(self) -> Optional[Healing]:
         """Look cheaply, and heal what was heard of or looks different. Blocks for up to seconds."""
-        heard, self._heard = self._heard, set()
+        heard, self._heard, self._contents = self._heard, set(), {}
         state, now = self._generation.state, time.monotonic()
         if state == State() and not self._store.transaction():
             return None  # nothing is known of what should be
@@ -99,19 +109,15 @@ class Healer:
         whole = now - self._whole_at >= WHOLE
         if not suspected and not whole and not self._store.transaction():
             return None
-        looked_at = SECTIONS if whole else suspected
+        looked_at = frozenset(SECTIONS) if whole else frozenset(suspected)
         done = self._heal(state, looked_at, now)
         if done is None or done.busy:
             self._heard |= suspected
             return done
         if whole:
             self._whole_at = now
-        # A look shows a section in order if a comparison *after* it found nothing: no fault slips in between.
-        for section in looked_at:
-            if section in done.changes or section in done.failures:
-                self._baseline.pop(section, None)
-            elif section in self._looks:
-                self._baseline[section] = self._looks[section]
+        for looks, baseline in ((self._looks, self._baseline), (self._contents, self._contents_baseline)):
+            _settle(looks, baseline, looked_at, done)
         self._note(done, (*looked_at, WHOLE_GATEWAY), now)
         if _DEVICES & done.changes.keys():
             try:
@@ -134,10 +140,11 @@ class Healer:
 
     def _read_peers(self) -> peers.Readings:
         """Read WireGuard's peers; those that were made anew get the endpoints that they had."""
-        readings = peers.read(self._store.system)
+        system = self._store.system
+        readings = peers.read(system, self.readings)
         self._endpoints.remember(readings)
-        if self._store.transaction() is None and self._endpoints.restore(self._store.system, readings):
-            readings = peers.read(self._store.system)
+        if self._store.transaction() is None and self._endpoints.restore(system, readings):
+            readings = peers.read(system, readings)
         self.readings = readings
         return readings
 
@@ -145,6 +152,9 @@ class Healer:
         """Return the sections that may be out of order, but those for whose next attempt it is too early."""
         try:
             found = heard | self._different(state)
+            if now - self._inside_at >= INSIDE:
+                found |= self._different_inside(state)
+                self._inside_at = now
         except FAILURES as error:
             log.warning("looking at the host: %s", error)
             found = set(SECTIONS)
@@ -153,15 +163,22 @@ class Healer:
 
     def _different(self, state: State) -> set[str]:
         readings = self._read_peers()
-        sizes = fingerprint.sizes(self._store.system, state.backend)
-        looks = fingerprint.take(self._store.system, state, readings, sizes)
-        found = {
-            section for section in looks if section not in self._baseline or looks[section] != self._baseline[section]
-        }
-        if fingerprint.emptied(self.sizes, sizes):
+        headers = fingerprint.headers(self._store.system, state.backend)
+        looks = fingerprint.take(self._store.system, state, readings, headers)
+        found = _differing(looks, self._baseline)
+        if fingerprint.emptied(self._headers, headers):
             found.add("sets")
-        self.sizes, self._looks = sizes, looks
+        self._headers, self._looks = headers, looks
+        self.sizes = {name: header.entries for name, header in headers.items()}
         return found
+
+    def _different_inside(self, state: State) -> set[str]:
+        system = self._store.system
+        if self._events.heard is None:  # what was lost is compared now; from here on each change is counted
+            self._events.heard = nft.generation(system)
+            self._contents_baseline.clear()
+        self._contents = fingerprint.content(system, state, self._headers, self._events)
+        return _differing(self._contents, self._contents_baseline) | _CHEAP
 
     def _note(self, done: Healing, looked_at: Collection[str], now: float) -> None:
         if done.rolled_back:
@@ -184,3 +201,19 @@ class Healer:
             self._retry_at.pop(section, None)
         before = {section: message for section, message in self.failures.items() if section not in looked_at}
         self.failures = {**before, **done.failures}
+
+
+def _differing(looks: fingerprint.Fingerprints, baseline: Mapping[str, object]) -> set[str]:
+    """Return the sections that do not look as they did when they were in order."""
+    return {section for section, look in looks.items() if look is None or look != baseline.get(section)}
+
+
+def _settle(
+    looks: fingerprint.Fingerprints, baseline: dict[str, object], looked_at: Collection[str], done: Healing
+) -> None:
+    """Take a look for that of a section in order if a comparison *after* it found nothing: no fault slips through."""
+    for section in looked_at:
+        if section in done.changes or section in done.failures:
+            baseline.pop(section, None)
+        elif section in looks:
+            baseline[section] = looks[section]

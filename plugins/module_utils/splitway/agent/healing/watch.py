@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
+from ...reconcile import nft
 from ...reconcile.marks.nftables import LOOKUPS
 from ...reconcile.netlink import attributes, messages
 from ...state import SECTIONS, State
@@ -26,9 +27,10 @@ _NFTABLES_GROUP = 7
 _LINKS, _ADDRESSES, _ROUTES, _RULES, _NETCONF = (16, 17), (20, 21), (24, 25), (32, 33), (80, 81)
 _NFTABLES = 10  # the subsystem of a netfilter message
 _SET_MESSAGES = (2, 11)  # delete table, set
-_ELEMENTS_GONE = 14
-_UNIMPORTANT = (12, 15)  # new elements (dnsmasq's work), new generation
+_ELEMENTS_ADDED, _ELEMENTS_GONE = 12, 14
+_GENERATION = _NFTABLES << 8 | 15
 _LINK_NAME, _ROUTE_TABLE = 3, 15
+_TABLE, _SET = 1, 2
 
 TUNNELS = frozenset(("upstreams", "server", "routes"))
 TABLES = frozenset(("splitway", "mangle", "nat"))  # ours, and those of iptables that have chains of ours
@@ -56,19 +58,44 @@ class Events:
     """The two sockets on which the kernel tells of changes."""
 
     def __init__(self) -> None:
+        self.heard: Optional[int] = None  # the change of nftables up to which all were heard of; None: not known
+        self.elements = 0  # how often something came into a learned set, or was taken out
         self.route = _listener(socket.NETLINK_ROUTE, _ROUTE_GROUPS)
         self.nftables = _listener(NETLINK_NETFILTER, (_NFTABLES_GROUP,))
 
     def read(self, about: Ours) -> Heard:
         """Return the sections that what was said since the last time may concern; never waits."""
         heard: set[str] = set()
-        for channel, sections in ((self.route, _routing_sections), (self.nftables, _nftables_sections)):
+        for channel, sections in ((self.route, _routing_sections), (self.nftables, self._nftables_sections)):
             for data in _received(channel):
                 if data is None:  # more than the socket could hold
+                    self.heard = None
                     return frozenset(SECTIONS)
                 for kind, _flags, body in messages(data):
                     heard |= sections(kind, body, about)
         return frozenset(heard)
+
+    def _nftables_sections(self, kind: int, body: bytes, about: Ours) -> Heard:
+        del about  # its chains and sets are known by their table
+        message = kind & 0xFF
+        if kind == _GENERATION:
+            return self._count(nft.generation_of(body))
+        if kind >> 8 != _NFTABLES or _text(body, _TABLE) not in TABLES:
+            return frozenset()
+        if message in (_ELEMENTS_ADDED, _ELEMENTS_GONE):
+            if _text(body, _SET) in LOOKUPS.values():
+                return frozenset(("marks",))
+            self.elements += 1
+            # Added by dnsmasq. Gone by the agent's own work for the most part: to refresh an address is to delete it.
+            return frozenset(("sets",) if message == _ELEMENTS_GONE else ())
+        return frozenset(("marks", "sets")) if message in _SET_MESSAGES else frozenset(("marks",))
+
+    def _count(self, number: int) -> Heard:
+        """Take the number that ends what is told of one change: each is the one before it and one."""
+        missed = self.heard is not None and number > self.heard + 1
+        if self.heard is not None:
+            self.heard = number
+        return frozenset(("marks", "sets")) if missed else frozenset()
 
     def close(self) -> None:
         self.route.close()
@@ -112,25 +139,17 @@ def _routing_sections(kind: int, body: bytes, about: Ours) -> Heard:
     return TUNNELS if kind in _NETCONF else frozenset()
 
 
-def _nftables_sections(kind: int, body: bytes, about: Ours) -> Heard:
-    del about  # its chains and sets are known by their table
-    message = kind & 0xFF
-    if kind >> 8 != _NFTABLES or message in _UNIMPORTANT:
-        return frozenset()
-    if _attribute(body[4:], 1).rstrip(b"\0").decode(errors="replace") not in TABLES:
-        return frozenset()
-    if message == _ELEMENTS_GONE:  # the agent's own work for the most part: to refresh an address is to delete it
-        clients = _attribute(body[4:], 2).rstrip(b"\0").decode(errors="replace") in LOOKUPS.values()
-        return frozenset(("marks" if clients else "sets",))
-    return frozenset(("marks", "sets")) if message in _SET_MESSAGES else frozenset(("marks",))
-
-
 def _interface(body: bytes) -> str:
     """Return the interface of an address message; nothing when it is gone, which another message says."""
     try:
         return socket.if_indextoname(struct.unpack_from("=I", body, 4)[0])
     except OSError:
         return ""
+
+
+def _text(body: bytes, wanted: int) -> str:
+    """Return a name in a message of nftables."""
+    return _attribute(body[4:], wanted).rstrip(b"\0").decode(errors="replace")
 
 
 def _attribute(data: bytes, wanted: int) -> bytes:

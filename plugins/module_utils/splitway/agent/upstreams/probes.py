@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Asks an upstream's targets through its tunnel: ICMP echo, TCP connect, DNS.
 
-The sockets are bound to the tunnel's interface, which policy routing honours (``oif wg-up-N lookup T``). They live
-for one round: an interface that was made anew is another one to a socket. What a network does, a missing
-interface included, is an answer or none, never an exception.
+The sockets are bound to the tunnel's interface, which policy routing honours (``oif wg-up-N lookup T``). What a
+network does, a missing interface included, is an answer or none, never an exception.
 """
 
 from __future__ import annotations
@@ -35,6 +34,13 @@ class Memory:
         self.asked: dict[Target, int] = {}  # of those that never answered: how often
         self.refused: frozenset[Target] = frozenset()  # the far end says that it cannot reach them
         self.received: Optional[int] = None  # bytes of any kind that came in while nobody answered; None: not looked at
+        self.echoes: Optional[echo.Echoes] = None  # the sockets of its echoes, once there were some
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        if self.echoes is not None:
+            self.echoes.close()
+            self.echoes = None
 
 
 async def ask(watch: Watch, memory: Memory) -> dict[Target, Optional[float]]:
@@ -45,7 +51,9 @@ async def ask(watch: Watch, memory: Memory) -> dict[Target, Optional[float]]:
     """
     first, later = _order(watch, memory)
     before = _received(watch.interface) if memory.failed else None
-    asking = _Asking(watch.interface)
+    if memory.echoes is None:
+        memory.echoes = echo.Echoes(watch.interface)
+    asking = _Asking(watch.interface, memory.echoes)
     start = asking.loop.time()
     try:
         asking.send(first)
@@ -93,27 +101,35 @@ def _received(interface: str) -> int:
 class _Asking:
     """One round: its sockets, and who has answered."""
 
-    def __init__(self, interface: str) -> None:
+    def __init__(self, interface: str, echoes: echo.Echoes) -> None:
         self.loop = asyncio.get_running_loop()
         self.replies: dict[Target, Optional[float]] = {}
         self.refused: set[Target] = set()
         self._interface = interface.encode()
         self._sent: dict[Target, float] = {}  # those that may answer yet: when they were asked
-        self._sockets: list[socket.socket] = []
-        self._echo: dict[int, socket.socket] = {}  # address family → socket
-        self._echoes: dict[echo.Identity, Target] = {}
+        self._sockets: list[socket.socket] = []  # of this round, where a conversation is begun
+        self._echoes = echoes
+        self._requests: dict[echo.Identity, Target] = {}
+        echoes.hear = self._hear_echo
         self._wake: Optional[asyncio.Future[None]] = None
 
     def send(self, targets: Iterable[Target]) -> None:
         """Ask these targets."""
-        senders = {"icmp": self._send_echo, "tcp": self._connect, "dns": self._send_query}
         for target in targets:
             self.replies[target] = None
             self._sent[target] = self.loop.time()
             try:
-                senders[target.kind](target)
+                self._send(target)
             except OSError:  # no interface, no route, no address of this family
                 self._sent.pop(target, None)
+
+    def _send(self, target: Target) -> None:
+        if target.kind == "icmp":
+            self._send_echo(target)
+        elif target.kind == "tcp":
+            self._connect(target)
+        else:
+            self._send_query(target)
 
     def answered(self) -> bool:
         """Return whether somebody has answered."""
@@ -151,36 +167,23 @@ class _Asking:
         if answered or not self._sent:
             self._awake()
 
-    def _socket(self, target: Target, kind: int, protocol: int = 0) -> socket.socket:
+    def _socket(self, target: Target, kind: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
-        connection = socket.socket(family, kind | socket.SOCK_NONBLOCK, protocol)
+        connection = socket.socket(family, kind | socket.SOCK_NONBLOCK)
         self._sockets.append(connection)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface)
         return connection
 
     def _send_echo(self, target: Target) -> None:
-        family = socket.AF_INET6 if ":" in target.address else socket.AF_INET
-        if family not in self._echo:
-            connection = self._socket(target, socket.SOCK_RAW, echo.PROTOCOLS[family])
-            echo.restrict(connection)
-            self.loop.add_reader(connection, self._hear_echo, connection)
-            self._echo[family] = connection
-        identity = echo.Identity(*struct.unpack("=HH", os.urandom(4)))
-        self._echoes[identity] = target
-        self._echo[family].sendto(echo.request(family, identity), (target.address, 0))
+        self._requests[self._echoes.send(target.address)] = target
 
-    def _hear_echo(self, connection: socket.socket) -> None:
-        try:
-            packet, origin = connection.recvfrom(2048)
-        except OSError:
-            return  # the interface went; there will be no answer
-        heard = echo.parse(connection.family, packet)
-        target = self._echoes.get(heard.identity) if heard is not None else None
-        if heard is None or target is None:
+    def _hear_echo(self, heard: echo.Heard, origin: str) -> None:
+        target = self._requests.get(heard.identity)
+        if target is None:
             return
         if heard.refused:
             self._settle(target, answered=False, refused=True)
-        elif origin[0] == target.address:
+        elif origin == target.address:
             self._settle(target, answered=True)
 
     def _connect(self, target: Target) -> None:

@@ -20,6 +20,8 @@ from . import failover, probes, repair
 from .health import DOWN, UP, Health, Reading, Round, judge
 from .switch import Switched, switch
 
+DECIDE = 0.5  # seconds between decisions while no upstream comes to another state: holds and latencies are slow
+
 log = logging.getLogger("splitway")
 
 
@@ -32,6 +34,8 @@ class Tunnels:
         self._tasks: dict[Watch, asyncio.Task[None]] = {}
         self._memory: failover.Memory = {}
         self._deciding = asyncio.Lock()
+        self._decided_at = 0.0
+        self._plain: Mapping[int, str] = {}
         self._repairs: dict[str, repair.History] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._switched: Callable[[], None] = lambda: None
@@ -44,7 +48,7 @@ class Tunnels:
     def configure(self, state: State) -> None:
         """Go by another generation from now on. Upstreams whose watch is the same are watched on."""
         first = self._state == State()
-        self._state = state
+        self._state, self._plain = state, _plain(state)
         watches = state.agent.watches if state.agent else ()
         for watch in [watch for watch in self._tasks if watch not in watches]:
             self._tasks.pop(watch).cancel()
@@ -69,29 +73,37 @@ class Tunnels:
 
     async def _watch(self, watch: Watch) -> None:
         memory = probes.Memory()
-        while True:
-            began = time.monotonic()
-            replies = await probes.ask(watch, memory)
-            now = time.monotonic()
-            before = self.health[watch.upstream]
-            after = judge(before, Round(now, replies, self._reading(watch), memory.received, memory.refused))
-            self.health[watch.upstream] = after
-            if after.state != before.state:
-                self._tell(after)
+        try:
+            while True:
+                began = time.monotonic()
+                await self._round(watch, memory)
+                await asyncio.sleep(max(0.05, began + watch.interval / 1000 - time.monotonic()))
+        finally:
+            memory.close()
+
+    async def _round(self, watch: Watch, memory: probes.Memory) -> None:
+        """Ask an upstream's targets once, and act on what that says."""
+        replies = await probes.ask(watch, memory)
+        now = time.monotonic()
+        before = self.health[watch.upstream]
+        after = judge(before, Round(now, replies, self._reading(watch), memory.received, memory.refused))
+        self.health[watch.upstream] = after
+        if after.state != before.state:
+            self._tell(after)
+        if after.state != before.state or now - self._decided_at >= DECIDE:
             await self.decide()
-            if after.state == DOWN:
-                await self._repair(watch, now)
-            else:
-                self._repairs.pop(watch.upstream, None)
-            await asyncio.sleep(max(0.05, began + watch.interval / 1000 - time.monotonic()))
+        if after.state == DOWN:
+            await self._repair(watch, now)
+        else:
+            self._repairs.pop(watch.upstream, None)
 
     def _reading(self, watch: Watch) -> Optional[Reading]:
         """Return what WireGuard counted at the healer's last look; None when it saw no such interface."""
-        for (interface, _key), peer in self._healer.readings.peers.items():
-            if interface == watch.interface:
-                age = None if peer.handshake is None else max(0.0, time.time() - peer.handshake)
-                return Reading(peer.received, peer.sent, age)
-        return None
+        peer = self._healer.readings.first(watch.interface)
+        if peer is None:
+            return None
+        age = None if peer.handshake is None else max(0.0, time.time() - peer.handshake)
+        return Reading(peer.received, peer.sent, age)
 
     def _tell(self, health: Health) -> None:
         upstream = health.watch.upstream
@@ -102,11 +114,10 @@ class Tunnels:
 
     async def decide(self) -> None:
         """Have every egress with a choice take the way that the health of the upstreams says."""
+        self._decided_at = time.monotonic()
         async with self._deciding:
             groups = self._state.agent.groups if self._state.agent else ()
-            chosen, self._memory = failover.choose(
-                groups, self.health, self._memory, time.monotonic(), _plain(self._state)
-            )
+            chosen, self._memory = failover.choose(groups, self.health, self._memory, time.monotonic(), self._plain)
             before = self.choices
             if chosen == before:
                 if self._settled:

@@ -72,11 +72,10 @@ def write(system: System, steps: list[Step]) -> None:
     if not steps:
         return
     lines: list[str] = []
-    rules: dict[str, str] = {}  # of the chains that name a set which is made anew
-    fresh = read_members(system) if any(step.rebuild for step in steps) else {}
+    rebuilt = [step.name for step in steps if step.rebuild]
+    rules = nft.users(system, rebuilt) if rebuilt else {}
+    fresh = read_members(system) if rebuilt else {}
     for step in steps:
-        if step.rebuild:
-            rules.update((block.split()[1], block) for block in nft.users(system, step.name))
         lines += _lines(step, fresh)
     # A set cannot be changed, nor deleted while a rule names it. The chains that do are emptied, and get the same
     # rules back, as nft itself lists them, in the same transaction: no packet meets an empty chain.

@@ -1,21 +1,59 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kernel and its tools do at and beyond their limits, and what we make of it. docs/limits.md has the table."""
+"""What the kernel and its tools do at and beyond their limits, and what we make of it. The table is docs/limits.md."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import ipaddress
+import socket
+import struct
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from namespaces import NamespaceSystem, run_here
-from traffic import BACKENDS
+from namespaces import NamespaceSystem, Network, run_here
+from traffic import (
+    BACKENDS,
+    CLIENTS,
+    DIRECT,
+    EU,
+    MASK,
+    US,
+    Lab,
+    bring,
+    captured,
+    lab,
+    the_marks,
+    the_sets,
+)
 
+from splitway.agent.figures import flow_table
+from splitway.agent.healing import watch
 from splitway.agent.names import learned
+from splitway.agent.names.answers import Answers
 from splitway.agent.names.journal import Journal
-from splitway.compiler.names import line
-from splitway.reconcile import sets
-from splitway.state import AddressSet, Agent, Dns, State
+from splitway.agent.sockets import BUFFER_FORCE
+from splitway.compiler.names import LONGEST_LINE, line
+from splitway.reconcile import dns, marks, sets
+from splitway.reconcile.base import ReconcileError
+from splitway.reconcile.dns.text import names_text
+from splitway.state import (
+    SECTIONS,
+    STATIC_SIZE,
+    AddressSet,
+    Agent,
+    Dns,
+    FamilyMarks,
+    MarkPolicy,
+    MarkRule,
+    State,
+    mark_of,
+)
 
+__all__ = ["lab"]
+LISTED = "198.51.100.1"  # an address of a list of both policies of the tests
 both = pytest.mark.parametrize("backend", BACKENDS)
 ROOM = 3  # what the small sets of these tests hold
 
@@ -68,3 +106,134 @@ def test_what_a_full_set_holds_is_refreshed(system: NamespaceSystem, backend: st
     left = sets.read_learned(system, backend)["sw4d1"].remaining()
     assert left.keys() == held.keys()
     assert min(left.values()) >= 290
+
+
+def test_a_static_set_takes_what_the_compiler_lets_through(system: NamespaceSystem) -> None:
+    """1,048,576 networks; the kernel, which counts roughly, refuses some more: the error names set and network."""
+    first = int(ipaddress.ip_address("16.0.0.0"))
+    networks = tuple(f"{ipaddress.ip_address(first + 128 * number)}/26" for number in range(STATIC_SIZE * 21 // 20))
+    full = (AddressSet("sw4n1", 4, None, networks[:STATIC_SIZE]),)
+    sets.apply(system, sets.plan(full, sets.read(system, full, "ipset")))
+    assert sets.plan(full, sets.read(system, full, "ipset")) == ()
+    more = (AddressSet("sw4n1", 4, None, networks),)
+    with pytest.raises(ReconcileError, match=r"ipset add sw4n1 \S+: Hash is full"):
+        sets.apply(system, sets.plan(more, sets.read(system, more, "ipset")))
+
+
+@both
+def test_as_many_distinct_policies_as_the_mask_numbers(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """Each client is judged by its own."""
+    ways = (DIRECT, US, EU)
+    policies = tuple(MarkPolicy(number, "", (MarkRule(("sw4n1",), US),), ways[number % 3]) for number in range(1, 8192))
+    family = FamilyMarks(dict(zip(CLIENTS[4], (1, 4096, 8191))), policies, "sw4s")
+    section = dataclasses.replace(the_marks(backend), v4=family, v6=FamilyMarks())
+    bring(system, backend, the_sets(), section)
+    assert marks.plan(section, marks.read(system, section, backend)) == ()
+    for destination, expected in (("192.0.2.1", [ways[number % 3] for number in (1, 4096, 8191)]), (LISTED, [US] * 3)):
+        found = lab.marks(system, [(client, destination) for client in CLIENTS[4]])
+        assert found == [mark_of(number, MASK) for number in expected]
+
+
+def test_with_a_full_table_of_connections_nothing_takes_another_way(system: NamespaceSystem, lab: Lab) -> None:
+    """The kernel ends what nobody has answered, and drops what finds no room all the same; it is told."""
+    bring(system, "ipset", the_sets(), the_marks("ipset"))
+    there = flow_table.read(system)
+    assert there is not None
+    uplink, tunnel = lab.exits["uplink"], lab.exits["wg-up-1"]
+    with captured(uplink, "uplink") as astray, captured(tunnel, "wg-up-1") as listed:
+        with lab.client.entered():
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.bind((CLIENTS[4][0], 0))
+        for number in range(there.most + there.most // 20):
+            sender.sendto(b"x", (f"198.51.100.{number % 250 + 1}", 1000 + number // 250))
+        sender.close()
+    assert listed
+    assert astray == []
+    full = flow_table.read(system)
+    assert full is not None
+    assert there.most * 0.9 < full.flows <= there.most
+    assert (full.most, full.refused >= there.refused) == (there.most, True)
+    assert set(lab.marks(system, [(CLIENTS[4][0], LISTED)])) <= {mark_of(US, MASK), None}
+
+
+def test_more_events_than_the_socket_holds_are_a_look_at_everything(system: NamespaceSystem) -> None:
+    del system  # it lends its namespace
+    events = watch.Events()
+    one = "route add 192.0.2.1 dev lo table 77\nroute del 192.0.2.1 dev lo table 77\n"
+    subprocess.run(["ip", "-batch", "-"], input=one * 5000, text=True, check=True)
+    assert events.read(watch.ours(State())) == frozenset(SECTIONS)
+    assert events.read(watch.ours(State())) == frozenset(), "what was lost was lost once"
+    run_here("ip", "rule", "add", "pref", "77", "lookup", "77")
+    assert events.read(watch.ours(State())) == {"routes"}
+    events.close()
+
+
+def test_answers_that_come_faster_than_they_are_read_are_counted(network: Network) -> None:
+    client = network.host("client")
+    network.connect(client, "wg0", ("10.8.0.1/24",), ("10.8.0.2/24",))
+    answers = Answers(["10.8.0.1/24"])
+    assert answers.bind("wg0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("10.8.0.1", 53))
+        for _ in range(20_000):
+            server.sendto(b"x" * 100, ("10.8.0.2", 5353))
+    assert 0 < answers.count_dropped() < 20_000
+    dropped = answers.dropped
+    assert answers.count_dropped() == dropped
+    answers.close()
+
+
+def test_questions_beyond_dnsmasqs_limit_are_refused_at_once(system: NamespaceSystem, network: Network) -> None:
+    """While its servers are silent 2,000 wait; the others are told so, and need not wait for nothing."""
+    client, web = network.host("client"), network.host("web")
+    network.connect(client, "wg0", ("10.8.0.1/24",), ("10.8.0.2/24",))
+    network.connect(web, "uplink", ("10.90.0.1/24",), ("10.90.0.9/24",))
+    with web.entered():
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    silent.bind(("10.90.0.9", 53))
+    silent.setsockopt(socket.SOL_SOCKET, BUFFER_FORCE, 1 << 24)
+    desired = Dns("wg0", ("10.90.0.9",), ())
+    dns.apply(system, dns.plan(desired, dns.read(system, desired)))
+    with client.entered():
+        asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    asking.setsockopt(socket.SOL_SOCKET, BUFFER_FORCE, 1 << 24)
+    asking.connect(("10.8.0.1", 53))
+    for number in range(2500):
+        asking.send(struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + b"\5n%04d\7example\0\0\1\0\1" % number)
+        if number % 50 == 0:
+            time.sleep(0.01)  # else its socket's buffer is the limit
+    refused = 0
+    asking.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            refused += asking.recv(512)[3] & 0xF == 5
+    assert 400 <= refused <= 600
+
+    silent.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        while True:
+            question, who = silent.recvfrom(512)
+            silent.sendto(question[:2] + b"\x81\x83" + question[4:], who)
+    asking.send(struct.pack("!HHHHHH", 9999, 0x0100, 1, 0, 0, 0) + b"\5later\7example\0\0\1\0\1")
+    assert silent.recvfrom(512)[0][12:25] == b"\5later\7example\0"[:13], "answers have made room"
+    silent.close()
+    asking.close()
+
+
+@both
+def test_dnsmasq_reads_the_longest_names_in_very_many_lists(
+    system: NamespaceSystem, backend: str, tmp_path: Path
+) -> None:
+    name = f"{'a' * 63}.{'b' * 63}.{'c' * 63}.{'d' * 61}"
+    lines = tuple(
+        line(name[index:], range(9000, 9000 + most_sets(name[index:], backend)), backend) for index in (0, 64)
+    )
+    assert max(map(len, lines)) > 900
+    path = tmp_path / "names.conf"
+    path.write_text(names_text(Dns("wg0", (), lines)))
+    assert system.read("dnsmasq", "--test", f"--conf-file={path}") == ""
+
+
+def most_sets(name: str, backend: str) -> int:
+    """Return how many lists the compiler puts a name into by one line."""
+    return next(count for count in range(100, 0, -1) if len(line(name, [9999] * count, backend)) <= LONGEST_LINE)

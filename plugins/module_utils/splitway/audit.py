@@ -144,13 +144,9 @@ def objects(entry: Entry) -> dict[str, list[str]]:
     if entry.section not in _MENTIONS:
         return {}
     kind, pattern = _MENTIONS[entry.section]
-    known = _known(entry)
-    found: dict[str, None] = {}
-    for change in entry.changes:
-        for word in _words(entry.section, pattern, change):
-            name = known.get(word, word if kind == "clients" else "")
-            if name:
-                found[name] = None
+    words = {word for change in entry.changes for word in _words(entry.section, pattern, change)}
+    known = _known(entry) if words else {}
+    found = {known.get(word, word if kind == "clients" else "") for word in words} - {""}
     return {kind: sorted(found)} if found else {}
 
 

@@ -76,8 +76,8 @@ def unsealed(text: str) -> dict[str, str]:
 def _lines(text: str) -> dict[str, str]:
     found = {}
     for line in text[2:-2].split("\n"):  # JSON has no line ends inside a value
-        name, _, rest = line.partition(":")
-        found[name.strip('"')] = rest.rstrip(",")
+        end = line.index('"', 1)
+        found[line[1:end]] = line[end + 2 : -1 if line.endswith(",") else None]
     return found
 
 

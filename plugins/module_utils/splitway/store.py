@@ -76,6 +76,8 @@ class Store:
         self._transaction = system.runtime / "transaction.json"
         self._staged = system.runtime / "staged"
         self._choices = system.runtime / "choices.json"
+        # While we have the lock nobody else publishes: a file is read once. None: we have not.
+        self._known: Optional[dict[Path, Optional[Parts]]] = None
 
     @contextmanager
     def lock(self, patience: Optional[float] = None) -> Iterator[None]:
@@ -87,8 +89,10 @@ class Store:
         descriptor = os.open(self.system.runtime / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _take(descriptor, patience)
+            self._known = {}
             yield
         finally:
+            self._known = None
             os.close(descriptor)
 
     def generation(self, sections: Collection[str] = SECTIONS) -> State:
@@ -128,8 +132,14 @@ class Store:
 
     def _read(self, path: Path) -> Optional[Parts]:
         """Return the texts in a file, None when there is no file. Raises ValueError when it is damaged."""
+        known = self._known
+        if known is not None and path in known:
+            return known[path]
         text = self.system.read_file(path)
-        return None if text is None else unsealed(text)
+        parts = None if text is None else unsealed(text)
+        if known is not None:
+            known[path] = parts
+        return parts
 
     def stamp(self) -> Optional[tuple[int, ...]]:
         """Return what is another after each publication; None when nothing is published."""
@@ -168,18 +178,18 @@ class Store:
             self.system.remove_file(self._choices)
             self.system.remove_file(self._previous)
             self.system.remove_file(self._generation)
+            self._known = self._known and {}
             return
-        text = sealed(parts)
         try:
-            before = self.system.read_file(self._generation)
-            if before == text:
-                return
-            good = before is not None and bool(unsealed(before))
+            before = self._read(self._generation)
         except ValueError:
-            good = False  # the generation before it stays the last good one
-        if good:
+            before = None  # the generation before it stays the last good one
+        if before == parts:
+            return
+        if before is not None:
             self.system.link_file(self._previous, self._generation)
-        self.system.write_file(self._generation, text)
+        self.system.write_file(self._generation, sealed(parts))
+        self._known = self._known and {}
 
     def choices(self) -> dict[int, Choice]:
         """Return what the agent chose last; nothing after a reboot, or when the file is damaged."""

@@ -97,6 +97,13 @@ class System:
                 failure.code = error.code
                 raise failure from error
 
+    def interface_index(self, interface: str) -> Optional[int]:
+        """Return the kernel's number of an interface, None when there is none."""
+        try:
+            return socket.if_nametoindex(interface)
+        except OSError:
+            return None
+
     @contextmanager
     def netfilter(self) -> Iterator[socket.socket]:
         """Yield a netlink socket to the kernel's netfilter (connection tracking)."""

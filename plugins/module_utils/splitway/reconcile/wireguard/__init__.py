@@ -19,7 +19,7 @@ from ...state import Device, Peer
 from .. import services
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import keypairs
-from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read, sections_of
+from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
 from .write import Step, Target, apply, call, set_endpoints
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "moves_endpoint",
     "plan",
     "read",
-    "sections_of",
     "set_endpoints",
 ]
 
@@ -160,33 +159,39 @@ def _settings(target: Target, step: Step) -> Iterator[Change]:
 
 def _peer(target: Target, peer: Peer, step: Step) -> Optional[Change]:
     key = target.keys[peer.name]
-    what = f"{target.device.interface}: peer {peer.name}"
     live = target.live.peers.get(key) if target.live and key else None
-    preshared = "set" if peer.preshared_key else "none"
-    wanted = [
-        f"public key {key or 'made on the host'}",
-        f"allowed {', '.join(peer.allowed_ips) or 'nothing'}",
-        f"endpoint {peer.endpoint or 'any'}",
-        f"keepalive {peer.persistent_keepalive or 'off'}",
-        f"preshared key {preshared}",
-    ]
     if live is None:
-        return Change(ADD, what, after=", ".join(wanted), payload=step)
+        return Change(ADD, _what(target, peer), after=", ".join(_wanted(peer, key)), payload=step)
     same = (
         True,
-        _networks(peer.allowed_ips) == _networks(live.allowed_ips),
+        peer.allowed_ips == live.allowed_ips or _networks(peer.allowed_ips) == _networks(live.allowed_ips),
         _endpoint_kept(peer, live, target.endpoints),
         peer.persistent_keepalive == live.persistent_keepalive,
         (peer.preshared_key or None) == live.preshared_key,
     )
     if all(same):
         return None
+    have, wanted = _describe(live), _wanted(peer, key)
     if live.preshared_key and peer.preshared_key and not same[4]:
         wanted[4] = "preshared key changed"
-    have = _describe(live)
     differ = [i for i, equal in enumerate(same) if not equal]
     before, after = (", ".join(texts[i] for i in differ) for texts in (have, wanted))
-    return Change(CHANGE, what, before, after, payload=step)
+    return Change(CHANGE, _what(target, peer), before, after, payload=step)
+
+
+def _what(target: Target, peer: Peer) -> str:
+    return f"{target.device.interface}: peer {peer.name}"
+
+
+def _wanted(peer: Peer, key: Optional[str]) -> list[str]:
+    """Return what a peer is to be, in the order of `_describe`."""
+    return [
+        f"public key {key or 'made on the host'}",
+        f"allowed {', '.join(peer.allowed_ips) or 'nothing'}",
+        f"endpoint {peer.endpoint or 'any'}",
+        f"keepalive {peer.persistent_keepalive or 'off'}",
+        f"preshared key {'set' if peer.preshared_key else 'none'}",
+    ]
 
 
 def _describe(live: LivePeer) -> list[str]:

@@ -110,9 +110,9 @@ def read(system: System, desired: tuple[Device, ...], role: str) -> Current:
     sections = sections_of(dump)
     devices = {}
     for link in links:
-        live = _live(system, link, records, sections.get(link["ifname"], []))
-        if live.interface in wanted or has_role(live.owner, role):
-            devices[live.interface] = live
+        interface, owner = link["ifname"], _owner(system, link, records)
+        if interface in wanted or has_role(owner, role):
+            devices[interface] = _live(system, link, owner, sections.get(interface, []))
     return Current(
         role=role,
         devices=devices,
@@ -146,40 +146,50 @@ def _made_clients(system: System, desired: tuple[Device, ...]) -> dict[str, str]
     return found
 
 
-def sections_of(dump: str) -> dict[str, list[list[str]]]:
-    """Return the fields of each line of `wg show all dump` by interface; the first line is the device's."""
-    sections: dict[str, list[list[str]]] = {}
+def sections_of(dump: str) -> dict[str, list[str]]:
+    """Return the lines of `wg show all dump` by interface, without its name; the first line is the device's."""
+    sections: dict[str, list[str]] = {}
     for line in dump.splitlines():
-        interface, *fields = line.split("\t")
-        sections.setdefault(interface, []).append(fields)
+        interface, _, rest = line.partition("\t")
+        sections.setdefault(interface, []).append(rest)
     return sections
 
 
-def _live(system: System, link: dict[str, Any], records: dict[str, str], lines: list[list[str]]) -> Live:
+def _owner(system: System, link: dict[str, Any], records: dict[str, str]) -> str:
     interface, alias = link["ifname"], link.get("ifalias", "")
-    kind = link.get("linkinfo", {}).get("info_kind", "")
-    owner = alias[len(_ALIAS) :] if alias.startswith(_ALIAS) else ""
-    if not owner and kind == "tun" and interface in records and system.units.active(unit_of(interface)):
-        owner = records[interface]  # it was restarted: the new device has no alias yet
-    device = lines[0] if lines else ["(none)", "(none)", "0", "off"]
+    if alias.startswith(_ALIAS):
+        return str(alias[len(_ALIAS) :])
+    if interface in records and _kind(link) == "tun" and system.units.active(unit_of(interface)):
+        return records[interface]  # it was restarted: the new device has no alias yet
+    return ""
+
+
+def _kind(link: dict[str, Any]) -> str:
+    return str(link.get("linkinfo", {}).get("info_kind", ""))
+
+
+def _live(system: System, link: dict[str, Any], owner: str, lines: list[str]) -> Live:
+    interface = link["ifname"]
+    device = lines[0].split("\t") if lines else ["(none)", "(none)", "0", "off"]
+    peers = map(_peer, lines[1:])
     return Live(
         interface=interface,
         owner=owner,
-        alias=alias,
-        userspace=kind == "tun",
+        alias=link.get("ifalias", ""),
+        userspace=_kind(link) == "tun",
         up="UP" in link["flags"],
         mtu=link["mtu"],
         addresses=tuple(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if "local" in a),
         private_key=_some(device[0]),
         listen_port=int(device[2]),
         fwmark=device[3],
-        peers={fields[0]: _peer(fields) for fields in lines[1:]},
+        peers={peer.public_key: peer for peer in peers},
         sysctls=_sysctls(system, interface) if owner else {},
     )
 
 
-def _peer(fields: list[str]) -> LivePeer:
-    key, preshared, endpoint, allowed, _, _, _, keepalive = fields
+def _peer(line: str) -> LivePeer:
+    key, preshared, endpoint, allowed, _, _, _, keepalive = line.split("\t")
     return LivePeer(
         public_key=key,
         preshared_key=_some(preshared),
@@ -240,7 +250,7 @@ def _spell(address: str, port: str) -> str:
 
 
 def _taken_ports(
-    desired: tuple[Device, ...], devices: dict[str, Live], sections: dict[str, list[list[str]]]
+    desired: tuple[Device, ...], devices: dict[str, Live], sections: dict[str, list[str]]
 ) -> dict[int, str]:
     """Return who has a port that a desired interface wants and does not have yet."""
     wanted = set()
@@ -252,7 +262,7 @@ def _taken_ports(
         return {}
     taken = {port: _program(inode) for port, inode in _bound_ports().items() if port in wanted}
     for interface, lines in sections.items():
-        port = int(lines[0][2])
+        port = int(lines[0].split("\t")[2])
         if port in taken:
             taken[port] = f"the interface {interface}"
     return taken

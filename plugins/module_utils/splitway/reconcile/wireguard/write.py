@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Optional
 
 from ...state import Device, Peer
@@ -21,6 +22,7 @@ from ..base import REMOVE, Change, ReconcileError
 from . import keypairs
 from .live import PARAMETERS, Live, alias_of, record_folder, resolve, unit_of
 
+_SOCKETS = Path("/run/wireguard")  # by which `wg` reaches wireguard-go
 _PEERS_A_COMMAND = 1000  # 51 bytes each: far below the kernel's limit for arguments
 
 
@@ -106,10 +108,10 @@ def _add(system: System, interface: str, steps: list[Step]) -> None:
 @contextmanager
 def _link(system: System, interface: str) -> Iterator[tuple[Any, int]]:
     with system.netlink() as route:
-        found = route.link_lookup(ifname=interface)
-        if not found:
+        index = system.interface_index(interface)
+        if index is None:
             raise SystemFailure("the interface is gone")
-        yield route, found[0]
+        yield route, index
 
 
 def _set_link(system: System, route: Any, index: int, interface: str, settings: dict[str, Any]) -> None:
@@ -159,7 +161,7 @@ def _create_in_user_space(system: System, target: Target) -> None:
     # Not start: a wireguard-go that has lost its link may not have ended yet.
     system.units.restart(unit_of(interface))
     deadline = time.monotonic() + 5
-    while interface not in system.read("wg", "show", "interfaces").split():
+    while system.interface_index(interface) is None or not (_SOCKETS / f"{interface}.sock").exists():
         if time.monotonic() > deadline:
             raise ReconcileError(f"{unit_of(interface)} runs but made no interface within 5 s: see its journal")
         time.sleep(0.05)
@@ -267,9 +269,10 @@ def _remove_device(system: System, interface: str, userspace: bool) -> None:
         system.remove_file(record_folder(system) / interface)
         if not system.list_files(record_folder(system)):
             system.units.remove(services.WIREGUARD)
-    with system.netlink() as route:
-        for index in route.link_lookup(ifname=interface):
-            system.commands.append(f"ip link delete {interface}")
+    index = system.interface_index(interface)
+    if index is not None:
+        system.commands.append(f"ip link delete {interface}")
+        with system.netlink() as route:
             route.link("del", index=index)
 
 

@@ -8,6 +8,8 @@ import dataclasses
 import ipaddress
 import logging
 import random
+import re
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -17,11 +19,11 @@ from typing import Any, Optional
 import pytest
 
 from splitway.agent import control
-from splitway.agent.figures import access
+from splitway.agent.figures import access, flow_table
 from splitway.agent.figures.access import AccessLog
 from splitway.agent.figures.snapshot import from_plain, to_plain
 from splitway.agent.names import journal as journal_file
-from splitway.agent.names import learned
+from splitway.agent.names import learned, warm
 from splitway.agent.names.journal import Journal, Pair
 from splitway.agent.names.learning import Learning
 from splitway.compiler import CompileError, compile_state
@@ -93,6 +95,19 @@ def test_upstreams_under_the_mask(mask: int, base: int, most: int) -> None:
         assert len(tables) == most + 1
         assert not tables & {0, 253, 254, 255}
         assert max(len(device.interface) for device in state.upstreams) <= 15
+
+
+def test_five_priorities_whatever_the_number_of_egresses() -> None:
+    """All before Tailscale's and wg-quick's; the last ones allowed are before the kernel's own, too."""
+    policies = {f"p{number}": {"default": f"up{number}"} for number in range(100)}
+    used = [{**client, "policy": f"p{number}"} for number, client in enumerate(clients(100))]
+    many = {"splitway_upstreams": upstreams(100), "splitway_policies": policies, "splitway_clients": used}
+    rules = compiled(many).routes.rules
+    assert len(rules) > 200
+    assert {rule.priority for rule in rules} == {5000, 5010, 5020, 5030, 5040}
+    last = compiled({**many, "splitway_rule_priority": 32720}).routes.rules
+    assert max(rule.priority for rule in last) < 32764
+    assert refusal({**many, "splitway_rule_priority": 32721}).startswith("splitway_rule_priority: 32721 is not")
 
 
 def test_a_groups_members_and_fallbacks_take_numbers_too() -> None:
@@ -347,6 +362,30 @@ def test_the_agent_has_descriptors_for_each_upstreams_probes() -> None:
     assert most > 8 * 8088
 
 
+class Full(System):
+    """A host whose table of flows is full."""
+
+    def read_file(self, path: Path) -> Optional[str]:
+        if path.name == "nf_conntrack":
+            return "entries  clashres drop early_drop\n0000ffff  00000001 0000000a 000000ff\n0000ffff  0 00000010 0\n"
+        return {"nf_conntrack_count": "262144\n", "nf_conntrack_max": "262144\n"}.get(path.name)
+
+
+def test_what_the_flow_table_refused_is_read() -> None:
+    assert flow_table.read(Full()) == flow_table.FlowTable(262144, 262144, 26)
+
+
+def test_only_the_first_of_very_many_names_are_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert warm.MOST == 20_000
+    monkeypatch.setattr(warm, "MOST", 3)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(warm, "PORT", silent.getsockname()[1])
+        names = [f"n{number}.example" for number in range(10)]
+        done = asyncio.run(warm.warm_up("127.0.0.1", names, lambda *_: None, rate=1000, patience=0.01))
+    assert (done.asked, done.silent) == (6, 6), "A and AAAA of three"
+
+
 def test_logs_are_bounded() -> None:
     text = rotation_text(System())
     assert "maxsize 10M" in text
@@ -357,3 +396,20 @@ def test_a_learned_set_holds_what_the_alert_waits_for() -> None:
     alerts = (Path(__file__).parents[2] / "monitoring" / "alerts.yaml").read_text()
     assert "splitway_set_entries > 250000" in alerts
     assert LEARNED_SIZE == 262144
+
+
+def test_every_row_of_the_table_names_its_tests() -> None:
+    root = Path(__file__).parents[2]
+    rows = [line for line in (root / "docs" / "limits.md").read_text().splitlines() if line.startswith("| ")]
+    tested = [row.split(" | ")[-1].rstrip(" |") for row in rows if not row.startswith("| limit ")]
+    assert len(tested) > 30
+    for cell in tested:
+        short = {"unit": Path(__file__), "kernel": root / "tests" / "kernel" / "test_limits.py"}
+        files = [short[word] for word in re.findall(r"(?<![/\w])(unit|kernel)(?![/\w])", cell)]
+        files += [root / path for path in re.findall(r"tests/[\w/.]*\w", cell)]
+        text = "".join(file.read_text() for file in files if file.is_file())
+        assert files, cell
+        assert all(file.exists() for file in files), cell
+        assert all(
+            re.search(rf"def test_\w*{word.removeprefix('test_')}", text) for word in re.findall(r"`(\w+)`", cell)
+        ), cell

@@ -109,3 +109,7 @@ bench: prepared ## what it costs: all of them, or BENCH=name ARGS="--its options
 	tests/prepare-machine bench
 	$(if $(filter converge,$(or $(BENCH),$(benches))),tests/prepare-machine lab || echo "no lab: converge is skipped")
 	for bench in $(or $(BENCH),$(benches)); do echo "=== $$bench"; tests/bench/$$bench.py $(ARGS); done
+
+.PHONY: performance
+performance: prepared ## docs/performance.md and its plots, from bench/results
+	PYTHONPATH=tests/bench .venv/bin/python -m performance

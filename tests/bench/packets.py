@@ -47,7 +47,6 @@ TIMES_THE_SEEDS = {1000: 12, 5000: 80}  # by clients
 LISTS = 100
 NETWORKS = 10  # a list
 LEARNED = 10  # addresses a list
-SECONDS = 0.25  # of one sample, at least
 WG0 = {"rp_filter": "0", "accept_local": "1"}  # what the section `server` sets: WireGuard validates sources itself
 CONSTANT = "-A PREROUTING -i wg0 -j MARK --set-xmark {mark:#x}/{mask:#x}"
 TRACKING = "-A FORWARD -m conntrack --ctstate INVALID -j DROP"
@@ -83,6 +82,7 @@ def main() -> None:
     option("--policies", type=numbers, default=[1, 200, 5000], help="numbers of distinct policies (%(default)s)")
     option("--egresses", type=numbers, default=[1, 20, 50], help="numbers of upstreams (%(default)s)")
     option("--flows", type=int, default=5000, help="flows that are under way (%(default)s)")
+    option("--seconds", type=float, default=0.25, help="of one sample of established flows (%(default)s)")
     option("--seed-clients", type=int, default=5000, help="at most so many clients in the seeds' way (%(default)s)")
     bench.parse()
     private_mounts()
@@ -168,7 +168,7 @@ def measure(bench: Bench, size: Size, kind: str, ways: Sequence[str]) -> dict[st
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             with gateway.namespace.entered():
                 set_up(way, size, folder)
-            samplers[way] = sampler(gateway, way, kind, traffic)
+            samplers[way] = sampler(gateway, way, kind, traffic, bench.options.seconds)
         samples = interleaved(samplers, bench.options.rounds)
     for way, rates in samples.items():
         sizes = {"clients": size.clients, "policies": size.policies, "egresses": size.egresses}
@@ -284,7 +284,7 @@ def seeds(system: NamespaceSystem, topology: Topology) -> None:
     system.run("ipset", "restore", "-exist", input="\n".join(lines) + "\n")
 
 
-def sampler(gateway: Gateway, way: str, kind: str, traffic: Traffic) -> Callable[[], float]:
+def sampler(gateway: Gateway, way: str, kind: str, traffic: Traffic, seconds: float) -> Callable[[], float]:
     """Return what takes one sample of a way; before, every flow is sent once and must leave where it should."""
     sender = gateway.sender(traffic.flows)
     before = gateway.left()
@@ -300,7 +300,7 @@ def sampler(gateway: Gateway, way: str, kind: str, traffic: Traffic) -> Callable
         gateway.forget_flows()
         return len(traffic.flows) / sender.send(len(traffic.flows))
 
-    count = max(len(traffic.flows), int(SECONDS / spent * len(traffic.flows)))
+    count = max(len(traffic.flows), int(seconds / spent * len(traffic.flows)))
 
     def established() -> float:
         return count / sender.send(count)

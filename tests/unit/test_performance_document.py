@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""docs/performance.md says what bench/results says."""
+
+from __future__ import annotations
+
+from performance.document import DOCUMENT, render
+from performance.results import load
+
+
+def test_the_document_is_that_of_the_results() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == render(load()), "run `make performance`"

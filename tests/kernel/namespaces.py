@@ -271,6 +271,8 @@ class PlainUnits(Units):
         return [line.replace("%i", instance) for line in re.findall(rf"^{setting}=(.+)$", text, re.MULTILINE)]
 
     def _execute(self, name: str, argv: list[str], wait: bool) -> None:
+        for limit in self._settings(name, "LimitNOFILE"):
+            argv = ["prlimit", f"--nofile={limit}", *argv]
         environment = {**os.environ, _MARKER: f"{self.owner}:{name}"}
         log = self.folder / f"{name}.log"
         with log.open("a") as stream:

@@ -18,7 +18,7 @@ from ...state import Dns
 from ...system import System, SystemFailure
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from .port import Listener, answers, describe, listeners
-from .text import UNIT, Paths, names_text, options_text, paths, unit_text
+from .text import UNIT, Paths, names_text, options_text, paths, single_names, unit_text
 
 PATIENCE = 5.0  # seconds that a started dnsmasq has until it answers
 SHOWN = 100  # lines of a difference that a Change shows
@@ -129,7 +129,7 @@ def plan(desired: Optional[Dns], current: Current) -> tuple[Change, ...]:
 def _plan_file(what: str, path: Optional[Path], before: Optional[str], after: str) -> list[Change]:
     if before == after:
         return []
-    gone, new = _difference((before or "").splitlines(), after.splitlines())
+    gone, new = _difference(list(single_names(before or "")), list(single_names(after)))
     return [Change(ADD if before is None else CHANGE, what, gone, new, Write(path, after))]
 
 

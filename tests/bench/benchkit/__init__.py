@@ -10,4 +10,10 @@ import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[3]
-sys.path[:0] = [str(REPOSITORY / folder) for folder in ("plugins/module_utils", "tests/kernel")]
+BENCHES = str(REPOSITORY / "tests/bench")
+# The benches' own folder comes last: a bench may be called as a library is (dns).
+sys.path[:] = [
+    *(str(REPOSITORY / folder) for folder in ("plugins/module_utils", "tests/kernel")),
+    *(folder for folder in sys.path if folder != BENCHES),
+    BENCHES,
+]

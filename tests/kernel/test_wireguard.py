@@ -185,6 +185,23 @@ def test_the_additions_keep_a_client_that_only_the_removals_take_away(system: Na
     assert set(allowed()) == {BOB, carol.public_key}
 
 
+def test_peers_that_exchange_their_addresses_have_them_and_all_others_are_left_alone(system: NamespaceSystem) -> None:
+    carol = Peer("carol", public(), ("10.8.0.4/32",))
+    device = dataclasses.replace(server(), peers=(*server().peers, carol))
+    bring(system, device)
+    run_here("wg", "set", "wg0", "peer", carol.public_key or "", "endpoint", "192.0.2.1:7")  # where she was seen last
+    alice, bob, _ = device.peers
+    exchanged = (
+        dataclasses.replace(alice, allowed_ips=bob.allowed_ips),
+        dataclasses.replace(bob, allowed_ips=alice.allowed_ips, preshared_key=None),
+    )
+    system.commands.clear()
+    bring(system, dataclasses.replace(device, peers=(*exchanged, carol)))
+    assert system.commands == ["wg addconf wg0 /dev/stdin"]
+    assert allowed() == {ALICE: "10.8.0.3/32", BOB: "10.8.0.2/32 fd08::2/128", carol.public_key: "10.8.0.4/32"}
+    assert f"{carol.public_key}\t192.0.2.1:7" in run_here("wg", "show", "wg0", "endpoints")
+
+
 def test_the_same_address_with_another_prefix_and_another_first_address(system: NamespaceSystem) -> None:
     device = server()
     bring(system, device)

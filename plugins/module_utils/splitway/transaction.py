@@ -88,8 +88,7 @@ def bring(
         if transaction is None:
             end_expired(store)
         store.require(transaction)
-        alone = transaction is None
-        before = store.staged(_VERDICT if alone and section in _VERDICT else _joined(section, purge))
+        before = _before(store, section, transaction, backend, purge)
         target = _target(before, section, desired, backend, purge)
         chosen = with_choices(target, store.choices())
         changes = RECONCILERS[section].changes(store.system, chosen)
@@ -241,6 +240,15 @@ def _run(store: Store) -> Reason:
 
 
 _VERDICT = ("sets", "marks")  # the sections that decide which way a flow goes
+
+
+def _before(store: Store, section: str, transaction: Optional[str], backend: Optional[str], purge: bool) -> State:
+    """Return what bringing a section needs to know of what there was; a step that replaces all of it needs nothing."""
+    if transaction is None and section in _VERDICT:
+        return store.staged(_VERDICT)
+    if transaction is not None and purge and (backend is not None or section not in _VERDICT):
+        return State()
+    return store.staged(_joined(section, purge))
 
 
 def _joined(section: str, purge: bool) -> tuple[str, ...]:

@@ -20,13 +20,14 @@ from splitway.reconcile.base import (
     additions,
     removals,
 )
-from splitway.reconcile.wireguard import keypairs, write
+from splitway.reconcile.wireguard import configure, keypairs
 from splitway.reconcile.wireguard.live import (
     Current,
     Live,
     LivePeer,
     alias_of,
 )
+from splitway.reconcile.wireguard.model import Step, Target
 from splitway.state import Device, Peer
 from splitway.system import System
 
@@ -54,7 +55,7 @@ def simulate(current: Current, changes: tuple[Change, ...]) -> Current:
     return dataclasses.replace(current, devices=devices)
 
 
-def _step(live: Live, step: write.Step) -> Live:
+def _step(live: Live, step: Step) -> Live:
     target, value = step.target, step.value
     if step.kind == "remove-peer":
         return dataclasses.replace(live, peers={k: p for k, p in live.peers.items() if k != value})
@@ -63,6 +64,8 @@ def _step(live: Live, step: write.Step) -> Live:
     assert target is not None
     if step.kind == "configure":
         return _configured(live, target)
+    if step.kind == "peer":
+        return _added(live, target, value)
     if step.kind == "address":
         old, new = value.split(" ")
         kept = [address.split("/")[0] for address in live.addresses if address != old]
@@ -78,11 +81,37 @@ def _step(live: Live, step: write.Step) -> Live:
     return dataclasses.replace(live, **new_values[step.kind])
 
 
-def _configured(live: Live, target: write.Target) -> Live:
+def _configured(live: Live, target: Target) -> Live:
     """Play `wg syncconf` by its manual: peers that are not named go, an address belongs to the last who claims it."""
     keys = {name: known or key(200) for name, known in target.keys.items()}
-    endpoints, _ = write._endpoints(target)
-    text = write.configuration(target, target.private_key or key(201), keys, endpoints)
+    endpoints, _ = configure._endpoints(target)
+    text = configure.configuration(target, target.private_key or key(201), keys, endpoints)
+    interface, peers = _parsed(text)
+    claims = [address for fields in peers.values() for address in fields.get("AllowedIPs", [])]
+    assert len(claims) == len(set(claims)), "who has it would depend on the order"
+    found = {k: _played(live, k, fields) for k, fields in peers.items()}
+    return dataclasses.replace(
+        live, private_key=interface["PrivateKey"][0], listen_port=int(interface["ListenPort"][0]), peers=found
+    )
+
+
+def _added(live: Live, target: Target, name: str) -> Live:
+    """Play `wg addconf` of one peer by its manual: it takes its addresses from those who have them."""
+    keys = {other: known or key(200) for other, known in target.keys.items()}
+    endpoints, _ = configure._endpoints(target)
+    peer = next(peer for peer in target.device.peers if peer.name == name)
+    _, peers = _parsed("\n".join(configure._wanted_lines((peer,), keys, endpoints)))
+    ((k, fields),) = peers.items()
+    taken = fields.get("AllowedIPs", [])
+    others = {
+        other: dataclasses.replace(known, allowed_ips=tuple(a for a in known.allowed_ips if a not in taken))
+        for other, known in live.peers.items()
+    }
+    return dataclasses.replace(live, peers={**others, k: _played(live, k, fields)})
+
+
+def _parsed(text: str) -> tuple[dict[str, list[str]], dict[str, dict[str, list[str]]]]:
+    """Return the settings of the interface, and of each peer by its public key."""
     peers: dict[str, dict[str, list[str]]] = {}
     interface: dict[str, list[str]] = {}
     section = interface
@@ -92,22 +121,18 @@ def _configured(live: Live, target: write.Target) -> Live:
             section = peers.setdefault(value, {})
         elif value:
             section.setdefault(name, []).append(value)
-    claims = [address for fields in peers.values() for address in fields.get("AllowedIPs", [])]
-    assert len(claims) == len(set(claims)), "who has it would depend on the order"
-    owner = {address: k for k, fields in peers.items() for address in fields.get("AllowedIPs", [])}
-    found = {}
-    for k, fields in peers.items():
-        keepalive, preshared = fields["PersistentKeepalive"][0], fields["PresharedKey"][0]
-        before = live.peers[k].endpoint if k in live.peers else None
-        found[k] = LivePeer(
-            k,
-            None if preshared == keypairs.NONE else preshared,
-            fields.get("Endpoint", [before])[0],
-            tuple(address for address in fields.get("AllowedIPs", []) if owner[address] == k),
-            0 if keepalive == "off" else int(keepalive),
-        )
-    return dataclasses.replace(
-        live, private_key=interface["PrivateKey"][0], listen_port=int(interface["ListenPort"][0]), peers=found
+    return interface, peers
+
+
+def _played(live: Live, k: str, fields: dict[str, list[str]]) -> LivePeer:
+    keepalive, preshared = fields["PersistentKeepalive"][0], fields["PresharedKey"][0]
+    before = live.peers[k].endpoint if k in live.peers else None
+    return LivePeer(
+        k,
+        None if preshared == keypairs.NONE else preshared,
+        fields.get("Endpoint", [before])[0],
+        tuple(fields.get("AllowedIPs", [])),
+        0 if keepalive == "off" else int(keepalive),
     )
 
 

@@ -7,7 +7,7 @@ Every line is written as `iptables-save` prints it, so that comparing is compari
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ...state import (
     DIRECT,
@@ -61,14 +61,13 @@ def render(marks: Marks) -> Ruleset:
         for table, rules in (("mangle", _mangle(marks, version)), ("nat", _nat(marks))):
             for name, lines in rules.items():
                 chains[Place(version, table, name)] = tuple(Line(line, line) for line in lines)
-    entries = {
-        version: {
-            client: f"{policy_mark(number, marks.mask):#x}/{marks.mask:#x}"
-            for client, number in marks.family(version).clients.items()
-        }
-        for version in FAMILIES
-    }
+    entries = {version: _entries(marks.family(version).clients, marks.mask) for version in FAMILIES}
     return Ruleset(chains, {version: _kind(version) for version in FAMILIES}, entries)
+
+
+def _entries(clients: Mapping[str, int], mask: int) -> dict[str, str]:
+    spelled = {number: f"{policy_mark(number, mask):#x}/{mask:#x}" for number in set(clients.values())}
+    return {client: spelled[number] for client, number in clients.items()}
 
 
 def _kind(version: int) -> str:

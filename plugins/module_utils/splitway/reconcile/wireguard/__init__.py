@@ -20,7 +20,8 @@ from .. import services
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import keypairs
 from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
-from .write import Step, Target, apply, call, set_endpoints
+from .model import Step, Target
+from .write import apply, call, set_endpoints
 
 __all__ = [
     "SERVER",
@@ -104,7 +105,7 @@ def _additions(target: Target, current: Current) -> Iterator[Change]:
             yield Change(CHANGE, f"unit {services.WIREGUARD}", payload=step("unit"))
     yield from _settings(target, step("configure"))
     for peer in device.peers:
-        change = _peer(target, peer, step("configure"))
+        change = _peer(target, peer, step("peer", peer.name))
         if change is not None:
             yield change
     yield from _parameters(target, current)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Carries WireGuard's changes out: one link, one `wg syncconf` and one unit an interface, whatever the number of peers.
+"""Carries WireGuard's changes out: one link, one `wg` and one unit an interface, whatever the number of peers.
 
 Secrets go to `wg` on its standard input and nowhere else. An interface that fails does not keep
 the others from being configured: the errors are raised together at the end.
@@ -9,44 +9,20 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
-from ...state import Device, Peer
 from ...system import System, SystemFailure
 from .. import services
 from ..base import REMOVE, Change, ReconcileError
-from . import keypairs
-from .live import PARAMETERS, Live, alias_of, record_folder, resolve, unit_of
+from .configure import configure, configure_peers
+from .live import PARAMETERS, alias_of, record_folder, unit_of
+from .model import Step, Target
 
 _SOCKETS = Path("/run/wireguard")  # by which `wg` reaches wireguard-go
 _PEERS_A_COMMAND = 1000  # 51 bytes each: far below the kernel's limit for arguments
-
-
-@dataclass(frozen=True)
-class Target:
-    """One interface as it should be, and as it was read; every step of the interface has the same."""
-
-    device: Device
-    owner: str
-    live: Optional[Live]
-    private_key: Optional[str] = field(repr=False)  # None: to be made
-    keys: Mapping[str, Optional[str]]  # peer's name → public key; None: to be made
-    endpoints: Mapping[str, tuple[str, ...]]  # as read; none: it could not be resolved
-    addresses: tuple[str, ...]  # those of the families that the host has
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one Change does: the payload."""
-
-    kind: str
-    interface: str
-    value: str = ""
-    target: Optional[Target] = None  # None in removals
 
 
 def apply(system: System, changes: tuple[Change, ...]) -> None:
@@ -86,7 +62,7 @@ def _add(system: System, interface: str, steps: list[Step]) -> None:
         system.units.write(services.WIREGUARD, services.WIREGUARD_TEXT)
     if "create" in kinds:
         _create(system, target)
-    unresolved = _configure(system, target) if "configure" in kinds else []
+    unresolved = configure(system, target) if "configure" in kinds else configure_peers(system, target, steps)
     for step in steps:
         if step.kind == "sysctl":
             _sysctl(system, interface, *step.value.split(" "))
@@ -165,85 +141,6 @@ def _create_in_user_space(system: System, target: Target) -> None:
         if time.monotonic() > deadline:
             raise ReconcileError(f"{unit_of(interface)} runs but made no interface within 5 s: see its journal")
         time.sleep(0.05)
-
-
-def _configure(system: System, target: Target) -> list[str]:
-    """Bring keys, listen port and peers in by one `wg syncconf`; return the endpoints that have no address."""
-    device = target.device
-    private = target.private_key
-    if private is None:
-        private, _ = keypairs.make(system, keypairs.interface_path(system, device.interface))
-    missing = [name for name, key in target.keys.items() if key is None]
-    keys = {name: key for name, key in target.keys.items() if key} | keypairs.make_clients(system, missing)
-    endpoints, unresolved = _endpoints(target)
-    text = configuration(target, private, keys, endpoints)
-    try:
-        system.run("wg", "syncconf", device.interface, "/dev/stdin", input=text)
-    except SystemFailure as failure:
-        raise SystemFailure(_redacted(str(failure), private, device.peers)) from None
-    return unresolved
-
-
-def _endpoints(target: Target) -> tuple[dict[str, str], list[str]]:
-    """Return endpoint → the address to set, and those of peers that have none, old or new."""
-    chosen, unresolved = {}, []
-    live = target.live.peers if target.live else {}
-    for peer in target.device.peers:
-        if not peer.endpoint:
-            continue
-        known = live.get(target.keys[peer.name] or "")
-        found = target.endpoints[peer.endpoint] or resolve([peer.endpoint])[peer.endpoint]
-        if found:
-            # A name with several addresses: the one in use stays.
-            chosen[peer.endpoint] = known.endpoint if known and known.endpoint in found else found[0]
-        elif known is None or known.endpoint is None:
-            unresolved.append(peer.endpoint)
-    return chosen, unresolved
-
-
-def configuration(target: Target, private: str, keys: Mapping[str, str], endpoints: Mapping[str, str]) -> str:
-    """Return what `wg syncconf` reads. Peers that are not wanted any more stay: their removal is a step of its own.
-
-    `wg` resets what the text leaves out of the interface, and keeps what it leaves out of a peer: so both are
-    always complete. An address that now belongs to another peer is not given to one that only stays.
-    """
-    device, live = target.device, target.live
-    port = device.listen_port or (live.listen_port if live else 0)
-    fwmark = live.fwmark if live else "off"
-    lines = ["[Interface]", f"PrivateKey = {private}", f"ListenPort = {port}", f"FwMark = {fwmark}"]
-    claimed = {address for peer in device.peers for address in peer.allowed_ips}
-    wanted = set(keys.values())
-    for old in live.peers.values() if live else ():
-        if old.public_key not in wanted:
-            allowed = [address for address in old.allowed_ips if address not in claimed]
-            lines += _peer_lines(old.public_key, old.preshared_key, allowed, old.endpoint, old.persistent_keepalive)
-    for peer in device.peers:
-        endpoint = endpoints.get(peer.endpoint or "")
-        lines += _peer_lines(keys[peer.name], peer.preshared_key, peer.allowed_ips, endpoint, peer.persistent_keepalive)
-    return "\n".join(lines) + "\n"
-
-
-def _peer_lines(
-    key: str, preshared: Optional[str], allowed: Iterable[str], endpoint: Optional[str], keepalive: int
-) -> list[str]:
-    lines = [
-        "[Peer]",
-        f"PublicKey = {key}",
-        f"PresharedKey = {preshared or keypairs.NONE}",
-        f"PersistentKeepalive = {keepalive or 'off'}",
-    ]
-    lines += [f"AllowedIPs = {network}" for network in allowed]
-    if endpoint:
-        lines.append(f"Endpoint = {endpoint}")
-    return lines
-
-
-def _redacted(message: str, private: str, peers: tuple[Peer, ...]) -> str:
-    """Return the message without secrets: `wg` quotes the line that it does not like."""
-    for secret in (private, *(peer.preshared_key for peer in peers)):
-        if secret:
-            message = message.replace(secret, "…")
-    return message
 
 
 def _remove(system: System, interface: str, steps: list[Step]) -> None:

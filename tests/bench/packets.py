@@ -13,7 +13,8 @@ The ways, in turn in every round:
 
 tun devices stand for the tunnels, so that no encryption hides the cost. Flows go to listed networks, to learned
 addresses and to others, and each must leave by the interface of its policy, else the bench fails. "Established" sends
-packets of flows that are known; "new" sends each flow's first packet. The figure is packets a second of processor time.
+packets of flows that are known, "replies" their answers, "new" each flow's first packet. The figure is packets a second
+of processor time, the sender's own included.
 """
 
 from __future__ import annotations
@@ -88,6 +89,7 @@ def main() -> None:
     private_mounts()
     clients(bench)
     policies(bench)
+    replies(bench)
     egresses(bench)
     accounting(bench)
     bench.finish()
@@ -133,6 +135,11 @@ def policies(bench: Bench) -> None:
             "×",
             at_most=3,
         )
+
+
+def replies(bench: Bench) -> None:
+    """Measure the way back, which nobody is classified on."""
+    measure(bench, Size(min(5000, max(bench.options.clients))), "replies", PLAIN)
 
 
 def egresses(bench: Bench) -> None:
@@ -300,12 +307,16 @@ def sampler(gateway: Gateway, way: str, kind: str, traffic: Traffic, seconds: fl
         gateway.forget_flows()
         return len(traffic.flows) / sender.send(len(traffic.flows))
 
+    if kind == "new":
+        return new
+    established = gateway.replies(traffic.flows) if kind == "replies" else sender
+    if kind == "replies":
+        before_replies = gateway.answered()
+        established.send(len(traffic.flows))
+        if gateway.answered() - before_replies != len(traffic.flows):
+            sys.exit(f"{way}: {gateway.answered() - before_replies} of {len(traffic.flows)} replies came back")
     count = max(len(traffic.flows), int(seconds / spent * len(traffic.flows)))
-
-    def established() -> float:
-        return count / sender.send(count)
-
-    return new if kind == "new" else established
+    return lambda: count / established.send(count)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Small UDP packets of many flows, sent as fast as one processor can: its time is the time of forwarding them.
 
-A frame put on one end of a veth pair is received, routed, filtered and put on the next device before `sendmmsg` goes
-on, all on the sender's processor. So the processor time of this thread is what the packets cost, whoever else uses the
-machine. pktgen would need a kernel module that many kernels do not have.
+A frame put on one end of a veth pair, or a packet written to a tun device, is received, routed, filtered and put on the
+next device before the system call ends, all on the sender's processor. So the processor time of this thread is what the
+packets cost, whoever else uses the machine. pktgen would need a kernel module that many kernels do not have.
 """
 
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import socket
 import struct
@@ -51,8 +52,28 @@ class Flow:
     destination: str
     destination_port: int = 443
 
+    def reversed(self) -> Flow:
+        """Return the flow of the replies, where nobody translates addresses."""
+        return Flow(self.destination, self.destination_port, self.source, self.source_port)
 
-class Sender:
+
+class TunnelSender:
+    """One packet each of some flows, ready to be written to tun devices again and again."""
+
+    def __init__(self, flows: Sequence[tuple[int, Flow]]) -> None:
+        """`flows`: with the descriptor of the device out of which they come."""
+        self._packets = [(descriptor, _packet(flow)) for descriptor, flow in flows]
+
+    def send(self, count: int) -> float:
+        """Send this many packets, the flows in turn, and return the seconds of processor time that it took."""
+        started = time.thread_time()
+        write = os.write
+        for descriptor, packet in itertools.islice(itertools.cycle(self._packets), count):
+            write(descriptor, packet)
+        return time.thread_time() - started
+
+
+class WireSender:
     """The packets of some flows, one each, ready to be sent by an interface of this namespace again and again."""
 
     def __init__(self, interface: str, hardware_address: str, flows: Sequence[Flow]) -> None:
@@ -91,13 +112,17 @@ class Sender:
 
 
 def _frame(receiver: bytes, flow: Flow) -> bytes:
+    return receiver + b"\x02\0\0\0\0\x01" + b"\x08\0" + _packet(flow)
+
+
+def _packet(flow: Flow) -> bytes:
     source, destination = socket.inet_aton(flow.source), socket.inet_aton(flow.destination)
     length = 28 + len(_PAYLOAD)
     # The UDP checksum is left out (0), which IPv4 allows.
     header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, length, 0, 0, 64, 17, 0, source, destination)
     header = header[:10] + struct.pack("!H", _checksum(header)) + header[12:]
     datagram = struct.pack("!HHHH", flow.source_port, flow.destination_port, 8 + len(_PAYLOAD), 0) + _PAYLOAD
-    return receiver + b"\x02\0\0\0\0\x01" + b"\x08\0" + header + datagram
+    return header + datagram
 
 
 def _checksum(header: bytes) -> int:

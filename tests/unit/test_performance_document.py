@@ -3,6 +3,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+# Last: a bench may be called as a library is (dns).
+sys.path.append(str(Path(__file__).parents[1] / "bench"))
+
 from performance.document import DOCUMENT, render
 from performance.results import load
 

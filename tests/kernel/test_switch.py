@@ -28,7 +28,7 @@ from splitway.topology import parse
 from splitway.transaction import begin, bring, commit, roll_back
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
-import sizes
+from benchkit import sizes
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)

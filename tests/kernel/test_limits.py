@@ -38,6 +38,7 @@ from splitway.agent.sockets import BUFFER_FORCE
 from splitway.compiler.names import LONGEST_LINE, line
 from splitway.reconcile import dns, marks, sets
 from splitway.reconcile.base import ReconcileError
+from splitway.reconcile.dns.port import answers
 from splitway.reconcile.dns.text import names_text
 from splitway.state import (
     SECTIONS,
@@ -156,6 +157,34 @@ def test_with_a_full_table_of_connections_nothing_takes_another_way(system: Name
     assert set(lab.marks(system, [(CLIENTS[4][0], LISTED)])) <= {mark_of(US, MASK), None}
 
 
+def test_connections_of_an_egress_to_one_server_have_a_port_each(system: NamespaceSystem, lab: Lab) -> None:
+    """64,512 of its address; what finds no port is dropped, and told as refused."""
+    section = the_marks("ipset")
+    everybody = dataclasses.replace(section.v4, clients=dict.fromkeys(CLIENTS[4], 1))
+    bring(system, "ipset", the_sets(), dataclasses.replace(section, v4=everybody))
+    before, each = flow_table.read(system), 22_000
+    with lab.client.entered():
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    with captured(lab.exits["uplink"], "uplink") as astray:
+        for client in CLIENTS[4]:
+            for port in range(1024, 1024 + each):
+                raw.sendto(datagram(client, LISTED, port), (LISTED, 0))
+    raw.close()
+    after = flow_table.read(system)
+    assert astray == []
+    assert before is not None
+    assert after is not None
+    assert 60_000 < after.flows <= 64_512
+    assert after.refused - before.refused == 3 * each - after.flows
+
+
+def datagram(source: str, destination: str, port: int) -> bytes:
+    """Return an IPv4 packet with a datagram from a port to 443."""
+    addresses = socket.inet_aton(source) + socket.inet_aton(destination)
+    header = struct.pack("!BBHHHBBH", 0x45, 0, 29, 0, 0, 64, socket.IPPROTO_UDP, 0)  # the kernel adds its checksum
+    return header + addresses + struct.pack("!HHHH", port, 443, 9, 0) + b"x"
+
+
 def test_more_events_than_the_socket_holds_are_a_look_at_everything(system: NamespaceSystem) -> None:
     del system  # it lends its namespace
     events = watch.Events()
@@ -218,6 +247,18 @@ def test_questions_beyond_dnsmasqs_limit_are_refused_at_once(system: NamespaceSy
     assert silent.recvfrom(512)[0][12:25] == b"\5later\7example\0"[:13], "answers have made room"
     silent.close()
     asking.close()
+
+
+def test_idle_connections_keep_no_others_waiting(system: NamespaceSystem, network: Network) -> None:
+    """By default 20 do, for two and a half minutes."""
+    client = network.host("client")
+    network.connect(client, "wg0", ("10.8.0.1/24",), ("10.8.0.2/24",))
+    desired = Dns("wg0", ("10.90.0.9",), ())
+    dns.apply(system, dns.plan(desired, dns.read(system, desired)))
+    with client.entered(), contextlib.ExitStack() as idle:
+        for _ in range(60):
+            idle.enter_context(socket.create_connection(("10.8.0.1", 53)))
+        assert answers("10.8.0.1")
 
 
 @both

@@ -23,7 +23,7 @@ LONGEST_LINE = 1024  # bytes; dnsmasq 2.90 takes 1024 and cuts at 1025 (measured
 
 _SETS = ("ipset=", "nftset=")
 
-FILTER_SINCE = (2, 90)  # the first version that knows filter-rr
+FILTER_SINCE = (2, 90)  # the first version that knows filter-rr; it knows max-tcp-connections, too
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
     if version is None or version >= FILTER_SINCE:
         # Their address hints reach the client and never a set.
         lines.append("filter-rr=HTTPS,SVCB")
+        # 20 by default: as many idle ones of one client keep everybody else's waiting for 150 s (measured).
+        lines.append("max-tcp-connections=200")
     if desired.servers:
         lines += ["no-resolv", *(f"server={server}" for server in desired.servers)]
     return "".join(f"{line}\n" for line in lines)

@@ -81,7 +81,7 @@ def restore_early(store: Store) -> Healing:
         with store.lock(patience=0):
             if store.transaction() is not None:
                 return Healing(busy=True)
-            state = with_choices(store.generation(), store.choices())
+            state = with_choices(store.generation(VERDICT), store.choices())
             for section in VERDICT:
                 try:
                     done[section] = _bring_early(store, section, state)
@@ -112,9 +112,11 @@ def _something(changes: Mapping[str, tuple[Change, ...]]) -> dict[str, tuple[Cha
 def _recorded(store: Store, done: Healing) -> Healing:
     """Keep a record of each section that was brought back, or could not be."""
     reason = audit.Reason("agent", "restored")
-    state = store.generation()
-    for section in SECTIONS:
+    concerned = [section for section in SECTIONS if section in done.changes or section in done.failures]
+    if not concerned:
+        return done
+    state = store.generation({name for section in concerned for name in audit.NAMED_IN[section]})
+    for section in concerned:
         changes, failure = done.changes.get(section, ()), done.failures.get(section, "")
-        if changes or failure:
-            audit.record(store.system, audit.Entry(reason, section, changes, failure, (state,)), time.time())
+        audit.record(store.system, audit.Entry(reason, section, changes, failure, (state,)), time.time())
     return done

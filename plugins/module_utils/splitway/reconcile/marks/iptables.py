@@ -222,15 +222,16 @@ def write(system: System, steps: list[Step]) -> None:
     chains = [step for step in steps if isinstance(step, ChainStep)]
     lookups = [step for step in steps if isinstance(step, LookupStep)]
     entries = [step for step in steps if isinstance(step, ClientsStep)]
-    made = [line for step in lookups if step.wanted for line in _make_lookup(step)]
+    sizes = {step.family: sum(1 for _, _, entry in step.entries if entry) for step in entries}
+    made = [line for step in lookups if step.wanted for line in _make_lookup(step, sizes.get(step.family, 0))]
     ipset.restore(system, made + _withheld(entries, bool(chains)))
     iptables_io.write(system, chains)
     ipset.restore(system, [line for step in entries for line in _entry_lines(step)])
     ipset.destroy(system, [LOOKUPS[step.family] for step in lookups if not step.wanted])
 
 
-def _make_lookup(step: LookupStep) -> list[str]:
-    name, options = LOOKUPS[step.family], ipset.create_options(step.wanted)
+def _make_lookup(step: LookupStep, entries: int) -> list[str]:
+    name, options = LOOKUPS[step.family], ipset.create_options(step.wanted, entries)
     if not step.found:
         return [f"create {name} {options}"]
     return [f"create {name}t {options}", f"swap {name}t {name}", f"destroy {name}t"]

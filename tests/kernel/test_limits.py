@@ -36,7 +36,7 @@ from splitway.agent.names.answers import Answers
 from splitway.agent.names.journal import Journal
 from splitway.agent.sockets import BUFFER_FORCE
 from splitway.compiler.names import LONGEST_LINE, line
-from splitway.reconcile import dns, marks, sets
+from splitway.reconcile import dns, marks, sets, wireguard
 from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.dns.port import answers
 from splitway.reconcile.dns.text import names_text
@@ -45,10 +45,12 @@ from splitway.state import (
     STATIC_SIZE,
     AddressSet,
     Agent,
+    Device,
     Dns,
     FamilyMarks,
     MarkPolicy,
     MarkRule,
+    Peer,
     State,
     mark_of,
 )
@@ -259,6 +261,17 @@ def test_idle_connections_keep_no_others_waiting(system: NamespaceSystem, networ
         for _ in range(60):
             idle.enter_context(socket.create_connection(("10.8.0.1", 53)))
         assert answers("10.8.0.1")
+
+
+def test_the_servers_own_key_is_no_clients(system: NamespaceSystem) -> None:
+    """One that the gateway made: those of the inventory are compared before any host is touched."""
+    alice = Peer("alice", None, ("10.8.0.2/32",))
+    device = Device("server", "wg0", None, ("10.8.0.1/24",), (alice,))
+    wireguard.apply(system, wireguard.plan((device,), wireguard.read(system, (device,), wireguard.SERVER)))
+    own = run_here("wg", "show", "wg0", "public-key").strip()
+    wrong = dataclasses.replace(device, peers=(alice, Peer("bob", own, ("10.8.0.3/32",))))
+    with pytest.raises(ReconcileError, match="wg0: the public key of the peer bob is the interface's own"):
+        wireguard.plan((wrong,), wireguard.read(system, (wrong,), wireguard.SERVER))
 
 
 @both

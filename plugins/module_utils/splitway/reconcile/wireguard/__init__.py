@@ -64,6 +64,9 @@ def _check(device: Device, current: Current) -> None:
         for key, what in ((peer.public_key, "public"), (peer.preshared_key, "preshared")):
             if key is not None:
                 keypairs.check(key, f"{device.interface}: the {what} key of the peer {peer.name}")
+        # WireGuard takes such a peer without a word, and has it not.
+        if live is not None and device.private_key is None and peer.public_key == live.public_key:
+            raise ReconcileError(f"{device.interface}: the public key of the peer {peer.name} is the interface's own")
 
 
 def _target(device: Device, current: Current) -> Target:

@@ -50,6 +50,7 @@ class Live:
     mtu: int = 0
     addresses: tuple[str, ...] = ()
     private_key: Optional[str] = field(default=None, repr=False)
+    public_key: Optional[str] = None
     listen_port: int = 0
     fwmark: str = "off"
     peers: Mapping[str, LivePeer] = field(default_factory=dict)
@@ -181,6 +182,7 @@ def _live(system: System, link: dict[str, Any], owner: str, lines: list[str]) ->
         mtu=link["mtu"],
         addresses=tuple(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if "local" in a),
         private_key=_some(device[0]),
+        public_key=_some(device[1]),
         listen_port=int(device[2]),
         fwmark=device[3],
         peers={peer.public_key: peer for peer in peers},

@@ -21,6 +21,12 @@ options:
       - What others made is never touched.
     type: bool
     default: false
+  rehearsed:
+    description:
+      - Whether to bring what the rehearsal of O(transaction) was given, instead of what the options say, which are
+        left out then.
+    type: bool
+    default: false
 """
 
     BACKEND = r"""

@@ -8,13 +8,14 @@ from typing import Any, NoReturn, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from .splitway.reconcile.base import Change
+from .splitway.rehearsal import kept
 from .splitway.state import section_from_data
 from .splitway.store import Store
 from .splitway.system import System
 from .splitway.transaction import FAILURES, bring, preview
 
 TRANSACTION = {"transaction": {"type": "str"}}
-SECTION = {**TRANSACTION, "purge": {"type": "bool", "default": False}}
+SECTION = {**TRANSACTION, "purge": {"type": "bool", "default": False}, "rehearsed": {"type": "bool", "default": False}}
 BACKEND = {"backend": {"type": "str", "choices": ["ipset", "nftables"]}}
 
 PEER = {
@@ -38,12 +39,11 @@ DEVICE = {
 
 
 def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn:
-    """Reconcile one section as the module's arguments say, and exit."""
+    """Reconcile one section as the module's arguments or the transaction's rehearsal say, and exit."""
     parameters = module.params
-    backend: Optional[str] = parameters.get("backend")
     system = System()
     try:
-        desired = section_from_data(section, without_none(arguments))
+        desired, backend = _desired(module, Store(system), section, arguments)
         if module.check_mode:
             changes = preview(Store(system), section, desired, backend=backend, purge=parameters["purge"])
         else:
@@ -58,6 +58,22 @@ def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn
     except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result(module, changes), commands=system.commands)
+
+
+def needs(*options: str) -> dict[str, Any]:
+    """Return AnsibleModule's keywords for options that a section needs unless it was rehearsed."""
+    return {
+        "required_if": [("rehearsed", False, list(options)), ("rehearsed", True, ["transaction"])],
+        "supports_check_mode": True,
+    }
+
+
+def _desired(module: AnsibleModule, store: Store, section: str, arguments: Any) -> tuple[Any, Optional[str]]:
+    """Return the section that is wanted, and its backend if it has one. Raises ValueError and StoreError."""
+    if not module.params["rehearsed"]:
+        return section_from_data(section, without_none(arguments)), module.params.get("backend")
+    state = kept(store, module.params["transaction"], (section,))
+    return getattr(state, section), state.backend if "backend" in module.params else None
 
 
 def result(module: AnsibleModule, changes: tuple[Change, ...]) -> dict[str, Any]:

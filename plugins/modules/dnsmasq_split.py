@@ -17,7 +17,6 @@ options:
   interface:
     description: The clients' interface.
     type: str
-    required: true
   servers:
     description: Resolvers, C(address) or C(address#port). None are the host's own.
     type: list
@@ -69,10 +68,10 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
 
 OPTIONS = {
-    "interface": {"type": "str", "required": True},
+    "interface": {"type": "str"},
     "servers": {"type": "list", "elements": "str", "default": []},
     "lines": {"type": "list", "elements": "str", "default": []},
     "max_ttl": {"type": "int", "default": 600},
@@ -82,7 +81,7 @@ OPTIONS = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({**OPTIONS, **SECTION}, supports_check_mode=True)
+    module = AnsibleModule({**OPTIONS, **SECTION}, **needs("interface"))
     run_section(module, "dns", {key: module.params[key] for key in OPTIONS})
 
 

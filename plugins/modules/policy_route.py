@@ -114,7 +114,7 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
 
 OPTIONS = {
     "tables": {
@@ -150,7 +150,7 @@ OPTIONS = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({**OPTIONS, **SECTION}, supports_check_mode=True)
+    module = AnsibleModule({**OPTIONS, **SECTION}, **needs())
     run_section(module, "routes", {key: module.params[key] for key in OPTIONS})
 
 

@@ -18,7 +18,6 @@ options:
     description: All sets.
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description:
@@ -80,13 +79,12 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import BACKEND, SECTION, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import BACKEND, SECTION, needs, run_section
 
 OPTIONS = {
     "sets": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": {
             "name": {"type": "str", "required": True},
             "family": {"type": "int", "choices": [4, 6], "required": True},
@@ -101,7 +99,7 @@ OPTIONS = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({**OPTIONS, **SECTION, **BACKEND}, supports_check_mode=True)
+    module = AnsibleModule({**OPTIONS, **SECTION, **BACKEND}, **needs("sets"))
     run_section(module, "sets", module.params["sets"])
 
 

@@ -17,7 +17,6 @@ options:
   interface:
     description: The clients' interface.
     type: str
-    required: true
   tunnels:
     description: What the names of all tunnel interfaces begin with.
     type: str
@@ -30,7 +29,6 @@ options:
     description: All egresses; number 0 is direct.
     type: list
     elements: dict
-    required: true
     suboptions:
       number:
         description: The number, which is its table, too.
@@ -79,7 +77,6 @@ options:
   v4:
     description: Clients and policies of IPv4.
     type: dict
-    required: true
     suboptions:
       clients:
         description: Address of each client → number of its policy.
@@ -140,7 +137,6 @@ options:
   v6:
     description: Clients and policies of IPv6.
     type: dict
-    required: true
     suboptions:
       clients:
         description: Address of each client → number of its policy.
@@ -244,7 +240,7 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import BACKEND, SECTION, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import BACKEND, SECTION, needs, run_section
 
 RULES = {
     "type": "list",
@@ -258,7 +254,6 @@ RULES = {
 
 FAMILY = {
     "type": "dict",
-    "required": True,
     "options": {
         "clients": {"type": "dict", "default": {}},
         "special": {"type": "str", "required": True},
@@ -280,13 +275,12 @@ FAMILY = {
 WAY = {"number": {"type": "int", "required": True}, "weight": {"type": "int", "default": 1}}
 
 OPTIONS = {
-    "interface": {"type": "str", "required": True},
+    "interface": {"type": "str"},
     "tunnels": {"type": "str", "default": "wg-up-"},
     "mask": {"type": "int", "default": 0x3FFF},
     "egresses": {
         "type": "list",
         "elements": "dict",
-        "required": True,
         "options": {
             "number": {"type": "int", "required": True},
             "name": {"type": "str", "required": True},
@@ -306,7 +300,7 @@ OPTIONS = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({**OPTIONS, **SECTION, **BACKEND}, supports_check_mode=True)
+    module = AnsibleModule({**OPTIONS, **SECTION, **BACKEND}, **needs("interface", "egresses", "v4", "v6"))
     run_section(module, "marks", {key: module.params[key] for key in OPTIONS})
 
 

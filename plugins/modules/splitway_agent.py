@@ -184,7 +184,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.agent.versions import (
     install,
     is_whole,
@@ -236,7 +236,7 @@ OPTIONS = {
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({**OPTIONS, **SECTION, "source": {"type": "path"}}, supports_check_mode=True)
+    module = AnsibleModule({**OPTIONS, **SECTION, "source": {"type": "path"}}, **needs())
     engine, source = module.params["engine"], module.params["source"]
     system = System()
     try:

@@ -12,12 +12,13 @@ version_added: 0.1.0
 description:
   - Runs on the controller; no host is touched.
   - Reports all errors of the topology together, each with its path and value.
-  - Without O(numbers) the topology is only checked, and nothing secret is returned.
+  - Without an option of the topology's own, the topology is the host's variables C(splitway_server),
+    C(splitway_upstreams), and so on.
+  - Without O(returns) the topology is only checked, and nothing secret is returned.
 options:
   server:
     description: See C(splitway_server) in the topology reference, and so on for the others.
     type: dict
-    required: true
   upstreams:
     description: The upstreams.
     type: list
@@ -66,6 +67,19 @@ options:
   numbers:
     description: The numbers that the gateway uses already, as M(splitway.gateway.splitway_transaction) returns them.
     type: dict
+  returns:
+    description:
+      - What to return of the compiled state. C(package) is all of it, packed, with its keys, and what clients' files
+        are made of; C(outline) is all of it without private and preshared keys.
+    type: list
+    elements: str
+    choices: [digest, outline, package]
+  checked:
+    description: What this module returned before in the same run; it saves compiling what is O(published).
+    type: dict
+  published:
+    description: The source of the gateway's generation, as M(splitway.gateway.splitway_transaction) returns it.
+    type: str
 extends_documentation_fragment:
   - splitway.gateway.section.controller
 """
@@ -79,25 +93,37 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-digest:
-  description: A fingerprint of the compiled state.
+source:
+  description: A fingerprint of the topology and of the engine.
   returned: success
   type: str
-state:
-  description: The sections, each in the form that its module takes.
-  returned: when O(numbers)
-  type: dict
-outline:
-  description: The same without private and preshared keys.
-  returned: when O(numbers)
-  type: dict
-client_files:
-  description: What client configuration files are made of.
-  returned: when O(numbers)
-  type: list
-  elements: dict
+interface:
+  description: The clients' interface.
+  returned: success
+  type: str
 client_folder:
-  description: Where they are written, O(client_files) with its defaults.
+  description: Where clients' files are written, O(client_files) with its defaults.
   returned: success
   type: dict
+files:
+  description: For how many clients a file can be written.
+  returned: success
+  type: int
+digest:
+  description: A fingerprint of the compiled state.
+  returned: when asked for in O(returns)
+  type: str
+outline:
+  description: The sections, each in the form that its module takes, without private and preshared keys.
+  returned: when asked for in O(returns)
+  type: dict
+package:
+  description: The compiled state, packed for M(splitway.gateway.splitway_transaction); empty when it is O(published).
+  returned: when asked for in O(returns)
+  type: str
+client_files:
+  description: What client configuration files are made of.
+  returned: with RV(package)
+  type: list
+  elements: dict
 """

@@ -11,8 +11,9 @@ short_description: Begin, commit or roll back a change of a gateway
 version_added: 0.1.0
 description:
   - C(begin) takes the gateway's one lock; the other modules of this collection then work as steps of the transaction.
-  - C(rehearse) plans all sections of O(desired) and fails with everything on the host that is in the way, before
-    anything is changed.
+  - C(rehearse) takes all that the run is to bring, plans every section of it, and fails with everything on the host
+    that is in the way, before anything is changed. The steps may then take their sections from it, see C(rehearsed)
+    of M(splitway.gateway.wg_upstream). In check mode it is kept under C(/run/splitway) until C(commit) or C(rollback).
   - C(commit) removes what is no longer wanted, in reverse order, and publishes the new generation in
     C(/etc/splitway/state.json).
   - C(rollback) applies the last published generation again. On a host that has none, what was made is removed.
@@ -27,12 +28,15 @@ options:
     description: The id of the transaction. C(begin) makes one when it is left out.
     type: str
   desired:
-    description: For C(rehearse), the compiled state without keys, RV(splitway.gateway.splitway_compile#module:outline).
-    type: dict
+    description:
+      - For C(rehearse), what the run is to bring, RV(splitway.gateway.splitway_compile#module:package).
+      - An empty one is the generation that is published.
+    type: str
   numbers:
-    description: For C(commit), the allocation of numbers that the generation was compiled with.
+    description:
+      - For C(commit), the allocation of numbers that the generation was compiled with.
+      - Left out, that of what was rehearsed.
     type: dict
-    default: {}
   deadline:
     description: Seconds after its last step in which an abandoned transaction may not be taken over.
     type: int
@@ -79,6 +83,13 @@ numbers:
   returned: begin
   type: dict
   sample: {"egress:us": 101}
+source:
+  description:
+    - A fingerprint of what the published generation was compiled from, see
+      RV(splitway.gateway.splitway_compile#module:source).
+    - Empty when there is none, or when somebody changed the gateway otherwise since.
+  returned: begin
+  type: str
 changes:
   description: What was removed by C(commit) or C(absent), or brought back by C(rollback).
   returned: commit, rollback, absent
@@ -90,8 +101,9 @@ import uuid
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import result, without_none
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, from_data
+from ansible_collections.splitway.gateway.plugins.module_utils._module import result
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import forget, keep, kept
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store, Transaction
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import (
@@ -107,8 +119,8 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transact
 OPTIONS = {
     "state": {"type": "str", "choices": ["begin", "rehearse", "commit", "rollback", "absent"], "required": True},
     "transaction": {"type": "str"},
-    "desired": {"type": "dict"},
-    "numbers": {"type": "dict", "default": {}},
+    "desired": {"type": "str", "no_log": True},
+    "numbers": {"type": "dict"},
     "deadline": {"type": "int", "default": int(DEADLINE)},
     "wait": {"type": "int", "default": 0},
     "who": {"type": "str", "default": Transaction.who},
@@ -120,7 +132,7 @@ def main() -> None:
     module = AnsibleModule(
         OPTIONS,
         required_if=[
-            ("state", "rehearse", ["desired"]),
+            ("state", "rehearse", ["desired", "transaction"]),
             ("state", "commit", ["transaction"]),
             ("state", "rollback", ["transaction"]),
         ],
@@ -139,24 +151,31 @@ def _begin(module: AnsibleModule, store: Store) -> dict:
     last, problem = store.generation_or_previous(())
     if problem:
         module.warn(problem)
-    return {"changed": False, "id": identifier, "numbers": last.numbers}
+    source = "" if problem else last.source
+    return {"changed": False, "id": identifier, "numbers": last.numbers, "source": source}
 
 
 def _rehearse(module: AnsibleModule, store: Store) -> dict:
-    rehearse(store, from_data(State, without_none(module.params["desired"])))
+    # In check mode, too: the steps that follow take what they plan from there. The run's end removes it.
+    rehearse(store, keep(store, module.params["transaction"], module.params["desired"]))
     return {"changed": False}
 
 
 def _commit(module: AnsibleModule, store: Store) -> dict:
-    if module.check_mode:
-        return result(module, ())
-    return result(module, commit(store, module.params["transaction"], module.params["numbers"]))
+    identifier, numbers, source = module.params["transaction"], module.params["numbers"], ""
+    if numbers is None:
+        rehearsed = kept(store, identifier, ())
+        numbers, source = rehearsed.numbers, rehearsed.source
+    changes = () if module.check_mode else commit(store, identifier, numbers, source)
+    forget(store, identifier)
+    return result(module, changes)
 
 
 def _roll_back(module: AnsibleModule, store: Store) -> dict:
-    if module.check_mode:
-        return result(module, ())
-    return result(module, roll_back(store, module.params["transaction"]))
+    identifier = module.params["transaction"]
+    changes = () if module.check_mode else roll_back(store, identifier)
+    forget(store, identifier)
+    return result(module, changes)
 
 
 def _remove(module: AnsibleModule, store: Store) -> dict:

@@ -30,7 +30,6 @@ options:
     description: Addresses of the interface, each with its prefix length.
     type: list
     elements: str
-    required: true
   mtu:
     description: The MTU. Left out, WireGuard's default.
     type: int
@@ -98,19 +97,19 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, SECTION, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, SECTION, needs, run_section
 
 OPTIONS = {
     **{key: value for key, value in DEVICE.items() if key != "name"},
     "interface": {"type": "str", "default": "wg0"},
     "listen_port": {"type": "int", "default": 51820},
-    "addresses": {"type": "list", "elements": "str", "required": True},
+    "addresses": {"type": "list", "elements": "str"},
 }
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({**OPTIONS, **SECTION}, supports_check_mode=True)
+    module = AnsibleModule({**OPTIONS, **SECTION}, **needs("addresses"))
     run_section(module, "server", {"name": "server", **{key: module.params[key] for key in OPTIONS}})
 
 

@@ -18,7 +18,6 @@ options:
     description: All tunnels.
     type: list
     elements: dict
-    required: true
     suboptions:
       name:
         description: The upstream's name.
@@ -113,14 +112,14 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, SECTION, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, SECTION, needs, run_section
 
-OPTIONS = {"upstreams": {"type": "list", "elements": "dict", "required": True, "options": DEVICE}}
+OPTIONS = {"upstreams": {"type": "list", "elements": "dict", "options": DEVICE}}
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule({**OPTIONS, **SECTION}, supports_check_mode=True)
+    module = AnsibleModule({**OPTIONS, **SECTION}, **needs("upstreams"))
     run_section(module, "upstreams", module.params["upstreams"])
 
 

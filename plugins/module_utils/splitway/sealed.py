@@ -90,6 +90,8 @@ def _whole(text: str) -> dict[str, str]:
 
 
 def digest(state: State) -> str:
-    """Return a fingerprint of a state. Seeds count for nothing: they matter at creation only."""
-    plain = dataclasses.replace(state, sets=tuple(dataclasses.replace(entry, seed_from=None) for entry in state.sets))
+    """Return a fingerprint of a state. Seeds count for nothing, they matter at creation only; nor does the source."""
+    plain = dataclasses.replace(
+        state, source="", sets=tuple(dataclasses.replace(entry, seed_from=None) for entry in state.sets)
+    )
     return hashlib.sha256(to_json(parts_of(plain)).encode()).hexdigest()

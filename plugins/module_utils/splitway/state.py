@@ -250,6 +250,7 @@ class State:
     dns: Optional[Dns] = None
     marks: Optional[Marks] = None
     agent: Optional[Agent] = None
+    source: str = ""  # a fingerprint of what it was compiled from: variables and engine; "": not known
     schema: int = SCHEMA
 
 

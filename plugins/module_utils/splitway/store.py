@@ -154,12 +154,12 @@ class Store:
         self._publish(parts_of(state))
 
     def publish_section(self, section: str, value: Any, backend: str) -> None:
-        """Publish the generation with another section in place."""
-        self._publish({**self._parts(), section: part(value), "backend": part(backend)})
+        """Publish the generation with another section in place: what it was compiled from is no longer what it is."""
+        self._publish({**self._parts(), section: part(value), "backend": part(backend), "source": part("")})
 
-    def publish_staged(self, numbers: Mapping[str, int]) -> None:
-        """Publish the generation with the staged sections and these numbers in place."""
-        parts = {**self._parts(), "numbers": part(numbers)}
+    def publish_staged(self, numbers: Mapping[str, int], source: str) -> None:
+        """Publish the generation with the staged sections, these numbers and this source in place."""
+        parts = {**self._parts(), "numbers": part(numbers), "source": part(source)}
         for section in SECTIONS:
             found = self._staged_part(section)
             if found is not None:

@@ -121,12 +121,12 @@ def preview(store: Store, section: str, desired: Any, *, backend: Optional[str],
     return changes if purge else additions(changes)
 
 
-def commit(store: Store, identifier: str, numbers: dict[str, int]) -> tuple[Change, ...]:
+def commit(store: Store, identifier: str, numbers: dict[str, int], source: str = "") -> tuple[Change, ...]:
     """Remove what is no longer wanted, in reverse order, and publish the new generation; return the removals."""
     with store.lock():
         store.require(identifier)
         changes = _remove_staged(store)
-        store.publish_staged(numbers)
+        store.publish_staged(numbers, source)
         store.close()
         return changes
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -145,7 +145,7 @@ def objects(entry: Entry) -> dict[str, list[str]]:
         return {}
     kind, pattern = _MENTIONS[entry.section]
     words = {word for change in entry.changes for word in _words(entry.section, pattern, change)}
-    known = _known(entry) if words else {}
+    known = _known(entry, words) if words else {}
     found = {known.get(word, word if kind == "clients" else "") for word in words} - {""}
     return {kind: sorted(found)} if found else {}
 
@@ -159,21 +159,21 @@ def _words(section: str, pattern: re.Pattern[str], change: Change) -> Iterator[s
         yield from matches
 
 
-def _known(entry: Entry) -> Mapping[str, str]:
-    """Return the topology's names by what the kernel calls the objects of this section."""
-    words: dict[str, str] = {}
+def _known(entry: Entry, words: Collection[str]) -> Mapping[str, str]:
+    """Return the topology's names of these words, by which the kernel calls the objects of this section."""
+    found: dict[str, str] = {}
     for state in entry.states:
         if entry.section in ("server", "marks") and state.server is not None:
-            for peer in state.server.peers:
-                words.update({word: peer.name for word in (peer.name, peer.public_key) if word})
-                words.update({address.split("/")[0]: peer.name for address in peer.allowed_ips})
+            for peer in state.server.peers:  # thousands: only those that are asked for are kept
+                called = (peer.name, peer.public_key, *(address.split("/")[0] for address in peer.allowed_ips))
+                found.update((word, peer.name) for word in called if word and word in words)
         elif entry.section == "sets":
-            words.update({item.name: item.comment or item.name for item in state.sets})
+            found.update((item.name, item.comment or item.name) for item in state.sets if item.name in words)
         else:
-            words.update({device.interface: device.name for device in state.upstreams})
-            words.update({str(table.number): table.egress for table in state.routes.tables})
-            words.update({table.interface: table.egress for table in state.routes.tables if table.interface})
-    return words
+            found.update((device.interface, device.name) for device in state.upstreams)
+            found.update((str(table.number), table.egress) for table in state.routes.tables)
+            found.update((table.interface, table.egress) for table in state.routes.tables if table.interface)
+    return found
 
 
 def read_lines(lines: Iterable[str]) -> Iterator[Optional[dict[str, Any]]]:

@@ -36,6 +36,7 @@ _HOOKS = ("prerouting", "input", "forward", "output", "postrouting")
 _COMMENT = 0  # libnftnl's kind of a rule's user data
 _TYPES = {7: "ipv4_addr", 8: "ipv6_addr", 0xFFFFFF00: "verdict"}  # nft's numbers of data types
 
+_HEADER = struct.Struct("=HH").unpack_from  # of an attribute: length, kind
 _PATIENCE = 10.0  # seconds: on a busy host each listing may meet a change and begin anew
 _ANSWER = 1 << 16  # bytes; the kernel fills up to 32 KiB
 
@@ -83,11 +84,25 @@ def rules(system: System) -> Iterator[Rule]:
     """Yield the rules of our table, those of a chain in their order."""
     names: dict[bytes, str] = {}
     for body in _answers(system, _GET_RULE, REQUEST | DUMP, attribute(_RULE_TABLE, _TABLE)):
-        own = dict(attributes(body[4:]))
-        chain = own[_RULE_CHAIN]
+        chain, handle, comment = _rule(body)
         if chain not in names:
             names[chain] = _text(chain)
-        yield Rule(names[chain], _comment(own.get(_RULE_USERDATA, b"")), int.from_bytes(own[_RULE_HANDLE], "big"))
+        yield Rule(names[chain], comment, handle)
+
+
+def _rule(body: bytes) -> tuple[bytes, int, Optional[str]]:
+    """Return chain, handle and comment. Whatever else is in the message, most of it, is passed over and not copied."""
+    chain, handle, comment, position = b"", 0, None, 4
+    while position < len(body):
+        length, kind = _HEADER(body, position)
+        if kind == _RULE_CHAIN:
+            chain = body[position + 4 : position + length]
+        elif kind == _RULE_HANDLE:
+            handle = int.from_bytes(body[position + 4 : position + length], "big")
+        elif kind == _RULE_USERDATA:
+            comment = _comment(body[position + 4 : position + length])
+        position += (length + 3) & ~3
+    return chain, handle, comment
 
 
 def _comment(data: bytes) -> Optional[str]:

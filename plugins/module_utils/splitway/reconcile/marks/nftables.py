@@ -48,7 +48,8 @@ def render(marks: Marks) -> Ruleset:
         for version in FAMILIES
     }
     kinds = {version: f"{_TYPE[version]} : verdict" for version in FAMILIES}
-    places = {Place(0, "splitway", name): tuple(map(_line, lines)) for name, lines in chains.items()}
+    known = {text: _line(text) for text in {line for lines in chains.values() for line in lines}}  # most are in many
+    places = {Place(0, "splitway", name): tuple(known[line] for line in lines) for name, lines in chains.items()}
     return Ruleset(places, kinds, entries)
 
 

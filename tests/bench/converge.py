@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """site.yml on installed gateways (packages and engine are there) of a topology of the given size.
 
-Measured over the docker connection and over ssh: the first run of the topology, runs without a change, a client more, a
-rule changed: seconds from the start of ansible-playbook to its end, and how many tasks each host had. Then unchanged
-runs on 1, 2, 4, … gateways with as many forks: the CPU seconds that the controller needs for each host more (user and
-system, all processes of ansible-playbook; what the gateways themselves need is not in it).
+Measured over the docker connection and over ssh: the first run of the topology, runs without a change, how many tasks
+the host had; over docker: runs with a client more, with a rule changed. Seconds are from the start of ansible-playbook
+to its end. Then unchanged runs on 1, 4, … gateways with as many forks: the CPU seconds that the controller needs for
+each host more (user and system, all processes of ansible-playbook; what the gateways themselves need is not in it).
 
 The gateways are containers of the lab's image on this machine, made and removed by the bench; they use the same
 processors as the controller, so the wall time is that of both together.
@@ -28,8 +28,11 @@ from typing import Any, Optional
 import yaml
 from benchkit import REPOSITORY
 from benchkit.bench import Bench, numbers
-from benchkit.containers import Container, engine_answers, gateways, inventory
+from benchkit.containers import Container, engine_answers, gateways, inventory, watchers
 from benchkit.sizes import address, key, variables
+
+CHANGED_OVER = "docker"
+"""The connection for what does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def main() -> None:
     add("--networks", type=int, default=10000, help="of all lists (%(default)s)")
     add("--backend", choices=("ipset", "nftables"), default="ipset")
     add("--connections", default="docker,ssh", help="%(default)s")
-    add("--gateways", type=numbers, default=[1, 2, 4], help="how many hosts at once (1,2,4)")
+    add("--gateways", type=numbers, default=[1, 4], help="how many hosts at once (1,4)")
     add(
         "--log",
         type=Path,
@@ -68,18 +71,18 @@ def main() -> None:
     lists = {"domains": options.domains, "networks": options.networks}
     operator = {**variables(**sizes, **lists), "splitway_backend": options.backend}
     operator["splitway_server"]["private_key"] = key(f"server {options.seed}")
-    connections = options.connections.split(",")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         private = folder / "key"
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bench", "-f", private], check=True)
-        with gateways(max(options.gateways), private.with_suffix(".pub").read_text(encoding="ascii")) as hosts:
+        most = max(options.gateways)
+        with watchers(most, options.upstreams), gateways(most, private.with_suffix(".pub").read_text()) as hosts:
             playbook = Playbook(folder, private, options.log)
-            small = {**variables(2, 1, 1, 1, 1, 1), "splitway_backend": options.backend}
-            for connection in connections:
-                playbook.run(hosts, connection, small)
-                _alone(bench, playbook, hosts[0], connection, operator)
-            _together(bench, playbook, hosts, connections[0], operator, options.gateways)
+            for connection in options.connections.split(","):
+                _first(bench, playbook, hosts[0], connection, operator)
+                _unchanged(bench, playbook, hosts[0], connection, operator)
+            _changed(bench, playbook, hosts[0], operator)
+            _together(bench, playbook, hosts, operator)
     bench.finish()
 
 
@@ -125,71 +128,80 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
 
-def _alone(bench: Bench, playbook: Playbook, host: Container, connection: str, operator: dict[str, Any]) -> None:
-    """Measure one gateway over one connection; it ends with the operator's topology in force."""
-    clients, policies = operator["splitway_clients"], operator["splitway_policies"]
+def _first(bench: Bench, playbook: Playbook, host: Container, connection: str, operator: dict[str, Any]) -> None:
+    """Measure the first run of the topology, on a gateway that had a small one."""
+    small = playbook.run([host], connection, {**variables(2, 1, 1, 1, 1, 1), "splitway_backend": bench.options.backend})
     first = playbook.run([host], connection, operator)
     if not first.changed:
         raise SystemExit("the first run of the topology changed nothing")
-    runs: dict[str, list[Run]] = {"unchanged": [], "one client more": [], "one rule changed": []}
+    size = {"clients": bench.options.clients, "connection": connection}
+    bench.row("first run of the topology", [first.seconds], "s", **size)
+    bench.row("tasks of a host", [first.tasks], "", **size)
+    bench.target(f"first run over {connection}", first.seconds, "s", at_most=60)
+    bench.target(f"tasks of a host over {connection}", first.tasks, "", at_most=25)
+    bench.target(f"tasks more than with 2 clients, over {connection}", first.tasks - small.tasks, "", at_most=0)
+
+
+def _unchanged(bench: Bench, playbook: Playbook, host: Container, connection: str, operator: dict[str, Any]) -> None:
+    """Measure runs that find everything as it should be."""
+    runs = [playbook.run([host], connection, operator) for _ in range(bench.options.rounds)]
+    if any(run.changed for run in runs):
+        raise SystemExit("a run without a change changed something")
+    seconds = _rows(bench, "unchanged", runs, connection)
+    bench.target(f"unchanged over {connection}", seconds, "s", at_most=20)
+
+
+def _changed(bench: Bench, playbook: Playbook, host: Container, operator: dict[str, Any]) -> None:
+    """Measure runs in which one thing is another than in the run before, a client or a rule."""
+    runs: dict[str, list[Run]] = {"one client more": [], "one rule changed": []}
     for number in range(bench.options.rounds):
-        unchanged = playbook.run([host], connection, operator)
-        if unchanged.changed:
-            raise SystemExit("a run without a change changed something")
-        runs["unchanged"].append(unchanged)
-        client = {
-            "name": f"new{number}",
-            "addresses": [address("v4", len(clients) + 2), address("v6", len(clients) + 2)],
-            "public_key": key(f"new {number}"),
-            "policy": next(iter(policies)),
-        }
-        runs["one client more"].append(
-            playbook.run([host], connection, {**operator, "splitway_clients": [*clients, client]})
-        )
-        playbook.run([host], connection, operator)
-        runs["one rule changed"].append(playbook.run([host], connection, _other_rule(operator, number)))
-        playbook.run([host], connection, operator)
-    size = {"clients": len(clients), "connection": connection}
-    seconds = bench.row("first run of the topology", [first.seconds], "s", **size)
-    bench.target(f"first run over {connection}", seconds, "s", at_most=60)
+        operator = _one_client_more(operator, number)
+        runs["one client more"].append(playbook.run([host], CHANGED_OVER, operator))
+        operator = _one_rule_changed(operator, number)
+        runs["one rule changed"].append(playbook.run([host], CHANGED_OVER, operator))
     for what, samples in runs.items():
-        median = bench.row(what, [run.seconds for run in samples], "s", **size)
-        bench.row(f"{what}, controller's CPU", [run.processor for run in samples], "s", **size)
-        if what == "unchanged":
-            bench.target(f"unchanged over {connection}", median, "s", at_most=20)
-    tasks = bench.row("tasks of a host", [first.tasks], "", **size)
-    bench.target(f"tasks of a host over {connection}", tasks, "", at_most=25)
+        if not all(run.changed for run in samples):
+            raise SystemExit(f"{what}: nothing was changed")
+        _rows(bench, what, samples, CHANGED_OVER)
 
 
-def _other_rule(operator: dict[str, Any], number: int) -> dict[str, Any]:
-    """Return the topology with the first rule of a policy changed."""
+def _rows(bench: Bench, what: str, runs: list[Run], connection: str, **sizes: int) -> float:
+    size = {"clients": bench.options.clients, "connection": connection, **sizes}
+    bench.row(f"{what}: controller's CPU", [run.processor for run in runs], "s", **size)
+    return bench.row(what, [run.seconds for run in runs], "s", **size)
+
+
+def _one_client_more(operator: dict[str, Any], number: int) -> dict[str, Any]:
+    clients = operator["splitway_clients"]
+    client = {
+        "name": f"new{number}",
+        "addresses": [address("v4", len(clients) + 2), address("v6", len(clients) + 2)],
+        "public_key": key(f"new {number}"),
+        "policy": next(iter(operator["splitway_policies"])),
+    }
+    return {**operator, "splitway_clients": [*clients, client]}
+
+
+def _one_rule_changed(operator: dict[str, Any], number: int) -> dict[str, Any]:
     name, policy = next(iter(operator["splitway_policies"].items()))
     rules = [{"domain": f"changed{number}.example", "egress": "direct"}, *policy["rules"][1:]]
     return {**operator, "splitway_policies": {**operator["splitway_policies"], name: {**policy, "rules": rules}}}
 
 
-def _together(
-    bench: Bench,
-    playbook: Playbook,
-    hosts: list[Container],
-    connection: str,
-    operator: dict[str, Any],
-    counts: list[int],
-) -> None:
+def _together(bench: Bench, playbook: Playbook, hosts: list[Container], operator: dict[str, Any]) -> None:
     """Measure unchanged runs on some hosts at once, and what each host more than one costs the controller."""
-    playbook.run(hosts, connection, operator)
-    runs: dict[int, list[Run]] = {count: [] for count in sorted({1, *counts})}
+    playbook.run(hosts, CHANGED_OVER, operator)
+    runs: dict[int, list[Run]] = {count: [] for count in sorted({1, *bench.options.gateways})}
     for _ in range(bench.options.rounds):
         for count, samples in runs.items():
-            samples.append(playbook.run(hosts[:count], connection, operator))
-    size = {"clients": len(operator["splitway_clients"]), "connection": connection}
+            samples.append(playbook.run(hosts[:count], CHANGED_OVER, operator))
     extra = []
     for count, samples in runs.items():
-        bench.row("unchanged, all hosts", [run.seconds for run in samples], "s", **size, hosts=count)
-        bench.row("the same, controller's CPU", [run.processor for run in samples], "s", **size, hosts=count)
+        _rows(bench, "unchanged, hosts at once", samples, CHANGED_OVER, hosts=count)
         if count > 1:
             more = [(run.processor - one.processor) / (count - 1) for run, one in zip(samples, runs[1])]
-            extra.append(bench.row("controller's CPU for a host more", more, "s", **size, hosts=count))
+            size = {"clients": bench.options.clients, "connection": CHANGED_OVER, "hosts": count}
+            extra.append(bench.row("controller's CPU for a host more", more, "s", **size))
     if extra:
         bench.target("controller's CPU for a host more", extra[-1], "s", at_most=4)
 

@@ -48,6 +48,22 @@ def engine_answers() -> bool:
 
 
 @contextmanager
+def watchers(hosts: int, tunnels: int) -> Iterator[None]:
+    """Let the machine have, for the time of a bench, the inotify instances that wireguard-go and systemd need.
+
+    Each process of wireguard-go has one, and all of root's on the machine, in containers too, have 128 together.
+    """
+    limit = Path("/proc/sys/fs/inotify/max_user_instances")
+    before, needed = int(limit.read_text(encoding="ascii")), 128 + hosts * (tunnels + 32)
+    if before < needed:
+        limit.write_text(str(needed), encoding="ascii")
+    try:
+        yield
+    finally:
+        limit.write_text(str(before), encoding="ascii")
+
+
+@contextmanager
 def gateways(count: int, public_key: str) -> Iterator[list[Container]]:
     """Run this many gateways, whose root accepts an SSH key; they are removed at the end."""
     image = _image()

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway.compiler.verdict import holder, network_index, verdict
 from splitway.reconcile import marks, sets
 from splitway.reconcile.base import ADD, REMOVE, Change, ReconcileError, additions, removals
 from splitway.reconcile.marks import iptables as marks_iptables
@@ -23,6 +22,7 @@ from splitway.reconcile.marks.networks import destination_matches
 from splitway.reconcile.marks.tree import leaf, tree
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, mark_of
 from splitway.system import System, SystemFailure
+from splitway.verdict import holder, network_index, verdict
 
 BACKENDS = ("ipset", "nftables")
 RENDER = {"ipset": marks_iptables.render, "nftables": marks_nftables.render}

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
-from ..compiler.verdict import applicable, holder, matching, network_range
 from ..state import FamilyMarks, MarkPolicy, MarkRule, State
+from ..verdict import applicable, holder, matching, network_range
 from .model import DECIDES, HIDDEN, PASSED, POSSIBLE, Facts, Held, RuleStep
 from .names import Fill, Words
 

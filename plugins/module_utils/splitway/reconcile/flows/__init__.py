@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ...compiler.verdict import decide, holder
 from ...state import AddressSet, Marks, classified_bit, mark_of
 from ...system import System
+from ...verdict import decide, holder
 from ..base import REMOVE, Change
 from . import conntrack
 from .conntrack import Flow

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable
 
-from ..state import DIRECT, FamilyMarks, MarkPolicy, MarkRule
+from .state import DIRECT, FamilyMarks, MarkPolicy, MarkRule
 
 Holds = Callable[[str, str], bool]
 """Whether the set of that name holds the address."""

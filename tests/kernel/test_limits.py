@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from namespaces import NamespaceSystem, Network, run_here
+from test_dns import ask, client
+from test_journal import Gateway, gateway
 from traffic import (
     BACKENDS,
     CLIENTS,
@@ -55,7 +57,7 @@ from splitway.state import (
     mark_of,
 )
 
-__all__ = ["lab"]
+__all__ = ["client", "gateway", "lab"]
 LISTED = "198.51.100.1"  # an address of a list of both policies of the tests
 both = pytest.mark.parametrize("backend", BACKENDS)
 ROOM = 3  # what the small sets of these tests hold
@@ -97,6 +99,22 @@ def test_a_full_set_refuses_its_own_new_addresses_and_nothing_else(
     last = learned.refill(system, state, journal, names, now + 2)
     assert (sum(last.refused.values()), last.added) == (4, {"sw4d1": 2})
     journal.close()
+
+
+@pytest.mark.parametrize("backend", ["ipset"])
+def test_what_dnsmasq_could_not_add_to_a_full_set_is_noticed(gateway: Gateway) -> None:
+    """It says nothing itself, and the client has its answer."""
+    small_set("ipset", "small")
+    for number in range(ROOM):
+        run_here("ipset", "add", "small", f"192.0.2.{number}")
+    run_here("ipset", "swap", "small", "sw4d1")
+    assert ask(gateway.client, "video.example") == ["198.51.100.1"]
+    assert ask(gateway.client, "other.example") == ["198.51.100.4"]
+    gateway.hear("video.example", "other.example")
+    done = gateway.refresh()
+    assert (done.refused, done.added) == ({"sw4d1": 1}, {"sw4d2": 1})
+    run_here("ipset", "flush", "sw4d1")
+    assert gateway.refill().added == {"sw4d1": 1}
 
 
 @both

@@ -10,6 +10,7 @@ from ..topology.model import Topology
 from ..topology.numbering import number_owners
 from .agent import compile_agent
 from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses
+from .folding import fold, unfold
 from .groups import compile_groups
 from .lists import flatten, used_egresses
 from .numbers import CompileError
@@ -24,6 +25,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
 
     Raises CompileError when the topology exceeds what marks, tables or sets can number.
     """
+    numbers = unfold(numbers)
     flattened = flatten(topology, numbers)
     egresses = number_egresses(topology, numbers)
     switchboard = compile_groups(topology, egresses, used_egresses(flattened))
@@ -32,12 +34,14 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     sets, networks = _by_backend(matching, topology.backend)
     return State(
         backend=topology.backend,
-        numbers={
-            BASE: topology.table_base,
-            **{f"egress:{name}": egresses[name] for name in number_owners(topology)},
-            **matching.numbers,
-            **policies,
-        },
+        numbers=fold(
+            {
+                BASE: topology.table_base,
+                **{f"egress:{name}": egresses[name] for name in number_owners(topology)},
+                **matching.numbers,
+                **policies,
+            }
+        ),
         server=_server(topology),
         upstreams=compile_tunnels(topology, egresses),
         routes=compile_routes(topology, egresses, switchboard),

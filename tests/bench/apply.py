@@ -5,8 +5,8 @@
 Each sample is a whole run as site.yml makes one: begin, every section, commit, in a network namespace of its own.
 From nothing; again without a change; then with one thing changed, and back: a client (added, removed), a rule, an
 upstream's endpoint, a name of a list. Printed of each: the whole, its sections, and the seconds of what changes the
-kernel (programs and netlink). The starts of WireGuard's processes, on a kernel without it, are measured apart and are
-not in the whole.
+kernel (programs and netlink). Measured apart, and not in the whole: the starts of WireGuard's processes on a kernel
+without it, and the rehearsal, by which site.yml finds out what is in the way before it begins.
 
 At last the seeds' way (tests/bench/seed_way) from nothing, interleaved with ours: five rules a client, the same for
 ten clients. Its upstreams are there before, and neither its dnsmasq nor its clients' tunnel are counted; ours are.
@@ -37,7 +37,7 @@ from splitway.compiler import compile_state
 from splitway.state import SECTIONS, State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, commit
+from splitway.transaction import begin, bring, commit, rehearse
 
 TARGETS = {"from nothing": 3.0, "unchanged": 0.7}  # seconds; any other is one change
 ONE_CHANGE, ONE_CHANGE_IN_THE_KERNEL, TIMES_THE_SEEDS = 0.8, 0.05, 15
@@ -114,8 +114,11 @@ def gateway() -> Iterator[Store]:
 def run(store: Store, state: State) -> Sample:
     """Bring a state to the host as one transaction; return the seconds of its parts, and of all without STARTING."""
     system: Any = store.system
-    system.reset()
     sample: Sample = {}
+    began = time.perf_counter()
+    rehearse(store, state)
+    sample["rehearsal"] = time.perf_counter() - began
+    system.reset()
     began = time.perf_counter()
     processor = sum(os.times()[:4])
     begin(store, "bench")
@@ -140,7 +143,7 @@ def report(bench: Bench, backend: str, samples: dict[str, list[Sample]]) -> None
         sizes = {"backend": backend, "run": what}
         all_of_it = bench.row("run", [sample["all"] for sample in taken], "s", **sizes)
         bench.target(f"{backend}: {what}", all_of_it, "s", at_most=TARGETS.get(what, ONE_CHANGE))
-        for part in (*SECTIONS, "commit", "processor", READING, WRITING, UNITS, STARTING):
+        for part in (*SECTIONS, "commit", "processor", READING, WRITING, UNITS, STARTING, "rehearsal"):
             bench.row(PARTS.get(part, part), [sample[part] for sample in taken], "s", **sizes)
         bench.row("programs started", [sample["programs"] for sample in taken], "", **sizes)
         bench.row("read from programs", [sample["bytes read"] for sample in taken], "bytes", **sizes)
@@ -157,6 +160,7 @@ PARTS = {
     WRITING: "of it: changing the kernel",
     UNITS: "of it: dnsmasq and the agent started",
     STARTING: "apart: WireGuard's processes",
+    "rehearsal": "apart: the rehearsal before it",
 }
 
 

@@ -10,6 +10,7 @@ dnsmasq put them there.
 from __future__ import annotations
 
 import ipaddress
+import select
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ from .packet_filter import answers_from
 
 PORT = 53
 AT_ONCE = 200  # packets that one call of `read` takes: the caller has other things to do
-_BUFFER = 1 << 21  # bytes; about 1,600 answers
+_BUFFER = 1 << 23  # bytes; about 6,400 answers
 
 _ALL = 3  # linux/if_ether.h: ETH_P_ALL; what leaves is shown to no narrower protocol
 _SOL_PACKET, _STATISTICS = 263, 6  # linux/socket.h; linux/if_packet.h: PACKET_STATISTICS
@@ -57,10 +58,6 @@ class Answers:
         except PermissionError:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
 
-    def fileno(self) -> int:
-        """Return the descriptor, for a loop's reader."""
-        return self.socket.fileno()
-
     def bind(self, interface: str) -> bool:
         """Listen on an interface; return whether it is there.
 
@@ -71,6 +68,10 @@ class Answers:
         except OSError:  # no such device
             return False
         return True
+
+    def waiting(self) -> bool:
+        """Return whether something has come; never waits."""
+        return bool(select.select((self.socket,), (), (), 0)[0])
 
     def read(self) -> list[Answer]:
         """Return what has come, of at most AT_ONCE packets; never waits."""

@@ -6,7 +6,7 @@ How the daemon calls it, all but `record` in the worker and under the gateway's 
 1. At start, and after each new generation: ``names = Names(state.dns.lines, local_names(system))``.
 2. At start, after the sets were brought in and before wg0 is up: ``refill``. Then ``answers.bind(interface)``,
    and ``warm.warm_up`` as a task, which notes its answers by ``record``.
-3. When `answers` can be read: ``record(journal, names, answers.read(), now)``; it only writes to memory.
+3. Several times a second: ``record(journal, names, answers.read(), now)``; it only writes to memory.
 4. Every 5 s: ``answers.bind(interface)`` (wg0 may be another one) and ``refresh``.
 5. When a fingerprint says that sets are not as they were: ``refill(…, only=those sets)``, after the sets were healed.
 6. Every 60 s, and after each new generation: ``refill`` of all. It also takes addresses out of the sets that their
@@ -44,7 +44,7 @@ class Names:
 
     def __init__(self, lines: Iterable[str], local: Collection[str] = frozenset()) -> None:
         """`lines`: the complete ipset= and nftset= lines of dnsmasq; `local`: names that it answers by itself."""
-        self._local = local
+        self.local = local
         shared: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._sets: dict[str, tuple[str, ...]] = {}
         for line in lines:
@@ -61,7 +61,7 @@ class Names:
 
     def look_up(self, name: str) -> tuple[str, ...]:
         """Return the sets of a name (lower case, no dot at the end), none when it is not listed."""
-        if name in self._local:
+        if name in self.local:
             return ()
         while name:
             if name in self._sets:

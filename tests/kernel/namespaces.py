@@ -255,6 +255,15 @@ class PlainUnits(Units):
         """Return the processes of a unit: those that inherited our mark in their environment."""
         return _marked(f"{_MARKER}={self.owner}:{name}\0")
 
+    def running(self) -> list[tuple[str, int]]:
+        """Return the name of the unit and the process of all that runs."""
+        mark = f"{_MARKER}={self.owner}:"
+        return [
+            (name, process)
+            for process in _marked(mark)
+            for name in re.findall(f"{mark}([^\0]+)", Path(f"/proc/{process}/environ").read_text(encoding="utf-8"))
+        ]
+
     def kill(self, name: str, signal_: int = signal.SIGKILL) -> None:
         """Send a signal to a unit's processes and wait for their end."""
         _end(self.pids(name), signal_)

@@ -12,6 +12,7 @@ import cProfile
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[3]
@@ -37,14 +38,14 @@ def profiled(system: NamespaceSystem, folder: Path) -> None:
     plain = threading.Thread.run
 
     def run(thread: threading.Thread) -> None:
-        profile = cProfile.Profile()
+        profile = cProfile.Profile(time.thread_time)
         try:
             profile.runcall(plain, thread)
         finally:
             profile.dump_stats(folder / f"{thread.name}.prof")
 
     threading.Thread.run = run  # type: ignore[method-assign]
-    profile = cProfile.Profile()
+    profile = cProfile.Profile(time.thread_time)
     try:
         profile.runcall(daemon.run, argparse.Namespace(), system)
     finally:

@@ -7,6 +7,7 @@ All upstreams lead to one exit, a further namespace that answers their probes an
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from benchkit import REPOSITORY
 from benchkit.sizes import key, variables
 from splitway.agent import control
 from splitway.compiler import compile_state
+from splitway.reconcile.agent.text import MEMORY
+from splitway.reconcile.services import WIREGUARD
 from splitway.state import SECTIONS, State
 from splitway.store import Store
 from splitway.topology import parse
@@ -29,6 +32,7 @@ from splitway.transaction import begin, bring, commit
 PYTHON = "/usr/bin/python3"  # the agent runs with Debian's
 AGENT = REPOSITORY / "tests/bench/benchkit/agent.py"
 EXIT = "198.51.100.1"  # what the probes ask for
+_WIREGUARD = WIREGUARD.partition("@")[0]
 SILENT = 180.0  # seconds that the agent may need until it answers
 
 
@@ -40,6 +44,10 @@ class Gateway:
     store: Store
     state: State
 
+    def wireguard(self) -> list[int]:
+        """Return the processes of wireguard-go; none where the kernel has WireGuard."""
+        return [process for unit, process in self.system.plain_units.running() if unit.startswith(_WIREGUARD)]
+
 
 def operator(backend: str, **sizes: int) -> dict[str, Any]:
     """Return variables whose upstreams all lead to one exit, which answers their probes."""
@@ -48,8 +56,7 @@ def operator(backend: str, **sizes: int) -> dict[str, Any]:
         upstream.update(
             endpoint="10.90.0.9:51820", public_key=public_key(key("exit")), health={"probes": [{"icmp": EXIT}]}
         )
-    # No exporter: nobody asks it. No warming up: there is nobody to ask.
-    made["splitway_agent"] = {"metrics": False, "warm_up": False}
+    made["splitway_agent"] = {"warm_up": False}  # there is no name server to ask
     made["splitway_dns"] = {"servers": ["10.90.0.9"]}
     made["splitway_backend"] = backend
     return made
@@ -105,7 +112,11 @@ def agent(system: NamespaceSystem, profile: Optional[Path] = None) -> Iterator[s
     extra = () if profile is None else (str(profile),)
     folder = system.configuration.parent
     with (folder / "agent.log").open("wb") as log:
-        process = subprocess.Popen([PYTHON, str(AGENT), str(folder), *extra], stderr=log)
+        process = subprocess.Popen(
+            [PYTHON, str(AGENT), str(folder), *extra],
+            stderr=log,
+            env={**os.environ, **dict(setting.split("=") for setting in MEMORY.split())},
+        )
     try:
         wait_for(lambda: process.poll() is not None or all_up(system), "all upstreams up", SILENT)
         yield process

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Optional
 
 from .. import audit
 from ..choices import with_choices
@@ -99,9 +100,12 @@ def _bring_early(store: Store, section: str, state: State) -> tuple[Change, ...]
     return changes
 
 
-def restore(store: Store, refill: Refill) -> Healing:
-    """Bring the whole generation back, wg0 last. On a gateway where all is well nothing changes."""
-    done = heal(store, store.generation, _SECTIONS, refill)
+def restore(store: Store, refill: Refill, state: Optional[Callable[[], State]] = None) -> Healing:
+    """Bring the whole generation back, wg0 last. On a gateway where all is well nothing changes.
+
+    `state` gives the generation where it is in memory already.
+    """
+    done = heal(store, state or store.generation, _SECTIONS, refill)
     return done if done.busy else _recorded(store, done)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import signal
 import sys
 import time
 from typing import Any, Callable, TypeVar
 
+from ..state import State
 from ..store import Store
 from ..system import System
 from ..transaction import FAILURES
@@ -101,6 +103,9 @@ class Daemon:
         self._learning.configure(state)
         self._tunnels.configure(state)
         self._observing.configure(state)
+        # What was read now stays: the collector need not walk over it, again and again.
+        gc.collect()
+        gc.freeze()
 
     async def _work(self, action: Callable[..., T], *arguments: Any) -> T:
         async with self._host:
@@ -117,11 +122,14 @@ class Daemon:
     async def _restore(self) -> None:
         """Bring everything back; what cannot be is the healer's to try again."""
         try:
-            failures = (await self._work(boot.restore, self._store, self._learning.refill)).failures
+            failures = (await self._work(boot.restore, self._store, self._learning.refill, self._known)).failures
         except FAILURES as error:
             failures = {"the gateway": str(error)}
         for section, reason in failures.items():
             log.error("cannot restore %s: %s", section, reason)
+
+    def _known(self) -> State:
+        return self._generation.state if self._generation.current else self._store.generation()
 
     async def _keep_endpoints(self) -> None:
         while True:

@@ -268,11 +268,13 @@ class Additions:
 
     def note(self, entries: Mapping[str, int], now: float) -> None:
         """Take the sets' sizes of now; what the first call sees was added before."""
+        if entries is self._entries:
+            return
         for name, count in entries.items():
             if count > self._entries.get(name, count):
                 self.times[name] = now
         self.times = {name: time for name, time in self.times.items() if name in entries}
-        self._entries = dict(entries)
+        self._entries = entries
 
 
 def to_plain(snapshot: Snapshot) -> Any:

@@ -43,16 +43,8 @@ class Changes(Protocol):
     elements: int  # how often something came into a learned set, or was taken out
 
 
-def headers(system: System, backend: str) -> dict[str, glance.Header]:
-    """Return our ipsets' headers; none with the other backend, which tells of changes. Raises SystemFailure."""
-    if backend != IPSET:
-        return {}
-    found = glance.headers(system)
-    return {name: header for name, header in found.items() if name in _LOOKUPS or OWNED.fullmatch(name)}
-
-
 def take(system: System, state: State, readings: Readings, sets: Mapping[str, glance.Header]) -> Fingerprints:
-    """Return how the sections look now; `sets` as `headers` gave them. Raises SystemFailure."""
+    """Return how the sections look now; `sets`: the ipsets' headers. Raises SystemFailure."""
     return {
         "upstreams": _devices(readings, (device.interface for device in state.upstreams)),
         "server": _devices(readings, (state.server.interface,) if state.server else ()),
@@ -73,7 +65,7 @@ def content(system: System, state: State, sets: Mapping[str, glance.Header], cha
     links, rules = _links(system), _rules(system, changes)
     if state.backend == IPSET:
         held = glance.digests(system, (*static, *_LOOKUPS))
-        learned = {name: header.entries for name, header in sets.items() if name not in held}
+        learned = {item.name: sets[item.name].entries for item in state.sets if item.name in sets and item.timeout}
         inside: object = (tuple(map(held.get, static)), learned)
         marks: object = None if rules is None else (rules, *map(held.get, _LOOKUPS))
     else:
@@ -87,10 +79,11 @@ def content(system: System, state: State, sets: Mapping[str, glance.Header], cha
 
 
 def emptied(before: Mapping[str, glance.Header], now: Mapping[str, glance.Header]) -> bool:
-    """Return whether a set lost more than half of what it held: learned addresses come and go, but not like that."""
+    """Return whether one of our sets lost more than half: learned addresses come and go, but not like that."""
     return any(
         header.entries and (now[name].entries if name in now else 0) * 2 < header.entries
         for name, header in before.items()
+        if OWNED.fullmatch(name)
     )
 
 
@@ -103,7 +96,9 @@ def _devices(readings: Readings, interfaces: Iterable[str]) -> object:
 def _sets(state: State, headers_: Mapping[str, glance.Header]) -> object:
     static = {item.name for item in state.sets if item.timeout is None}
     return {
-        name: header if name in static else header.kind for name, header in headers_.items() if name not in _LOOKUPS
+        name: header if name in static else header.kind
+        for name, header in headers_.items()
+        if name in static or OWNED.fullmatch(name)
     }
 
 

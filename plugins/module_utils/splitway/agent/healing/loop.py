@@ -16,6 +16,7 @@ from typing import Optional, TypeVar
 from ... import audit
 from ...reconcile import nft
 from ...reconcile.sets import glance
+from ...reconcile.sets.model import IPSET
 from ...state import SECTIONS, State
 from ...store import Store
 from ...transaction import FAILURES
@@ -25,7 +26,6 @@ from .heal import Healing, Refill, heal
 
 LOOK = 4.0  # seconds between cheap looks; what they find is healed within 5
 INSIDE = 55.0  # seconds between looks into what is dear to compare
-_CHEAP = frozenset(("routes", "dns", "agent"))  # these are compared instead
 WHOLE = 600.0  # seconds between whole comparisons
 SETTLE = 0.1  # seconds that events have to gather: one fault is many of them
 BUSY = 1.0  # seconds between looks whether a run of site.yml has ended
@@ -49,6 +49,7 @@ class Healer:
         self._heard: set[str] = set()
         self._looks: fingerprint.Fingerprints = {}
         self._baseline: dict[str, object] = {}  # section → its look when it was in order
+        self._ipsets = glance.Headers()
         self._headers: dict[str, glance.Header] = {}  # by ipset
         self.sizes: dict[str, int] = {}  # entries by ipset, at the last look
         self._contents: fingerprint.Fingerprints = {}
@@ -163,7 +164,8 @@ class Healer:
 
     def _different(self, state: State) -> set[str]:
         readings = self._read_peers()
-        headers = fingerprint.headers(self._store.system, state.backend)
+        # The other backend tells of changes.
+        headers = self._ipsets.read(self._store.system) if state.backend == IPSET else {}
         looks = fingerprint.take(self._store.system, state, readings, headers)
         found = _differing(looks, self._baseline)
         if fingerprint.emptied(self._headers, headers):
@@ -178,7 +180,8 @@ class Healer:
             self._events.heard = nft.generation(system)
             self._contents_baseline.clear()
         self._contents = fingerprint.content(system, state, self._headers, self._events)
-        return _differing(self._contents, self._contents_baseline) | _CHEAP
+        # Routes are cheap to compare, and their events have no number that shows a gap.
+        return _differing(self._contents, self._contents_baseline) | {"routes"}
 
     def _note(self, done: Healing, looked_at: Collection[str], now: float) -> None:
         if done.rolled_back:

@@ -134,12 +134,17 @@ WantedBy=sysinit.target
 """
 
 
+MEMORY = "MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD_=131072"
+"""mallopt(3): one heap; what is large lies outside of it and is given back at once. 20 of 69 MB (measured)."""
+
+
 def agent_text(where: Places) -> str:
     """Return the agent's unit.
 
     Not after network-online.target: a tunnel whose endpoint has no address yet keeps nothing else waiting. No
     start limit: an agent that gave up would heal nothing until somebody looks. KillMode=mixed: what it has
-    just started to change is not cut off in the middle. The group is that of our dnsmasq's folder.
+    just started to change is not cut off in the middle. The group is that of our dnsmasq's folder. Of memory: each
+    thread would have a heap of its own, and megabytes that were read once would stay in one (MEMORY).
     """
     return f"""\
 # Made by splitway
@@ -153,6 +158,7 @@ Type=notify
 ExecStartPre=/usr/bin/cp --no-dereference --no-target-directory --remove-destination {where.current} {where.started}
 ExecStartPre=/usr/bin/cp --remove-destination {FOLDER / AGENT} {where.started_unit}
 ExecStart={where.program} run
+Environment={MEMORY}
 Restart=always
 RestartSec=2
 WatchdogSec=30

@@ -8,7 +8,6 @@ members in 200 sets take 9 ms, `ipset save` and comparing its output 40 (measure
 from __future__ import annotations
 
 import errno
-import functools
 import hashlib
 import socket
 import struct
@@ -25,6 +24,7 @@ _TIMEOUT, _MAXELEM, _ELEMENTS = 6, 19, 24  # inside the data
 _HEADERS_ONLY = struct.pack(">I", 1 << 2)  # IPSET_FLAG_LIST_HEADER
 _PROTOCOL_VERSION = 6
 _ANSWER = 1 << 16  # bytes; the kernel fills up to 32 KiB
+_END = 20  # bytes of the message that ends a dump, whether it comes by itself or behind others
 
 
 class Header(NamedTuple):
@@ -35,20 +35,29 @@ class Header(NamedTuple):
     entries: int
 
 
-def headers(system: System) -> dict[str, Header]:
-    """Return the headers of all ipsets by name; none where the kernel has no ipset. Raises SystemFailure."""
-    request = attribute(_PROTOCOL, bytes([_PROTOCOL_VERSION])) + attribute(_FLAGS, _HEADERS_ONLY)
-    try:
-        with system.netfilter() as channel:
-            found = map(_header, _dump(channel, request))
-            return {header.name: header for header in found}
-    except OSError as error:
-        if error.errno in _NO_IPSET:
-            return {}
-        raise SystemFailure(f"reading the ipsets: {error.strerror}") from error
-
-
 _NO_IPSET = frozenset((errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT))
+
+
+class Headers:
+    """The headers of all ipsets, read again and again: an answer that is what it was is not read anew."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, tuple[Header, ...]] = {}
+
+    def read(self, system: System) -> dict[str, Header]:
+        """Return the headers by name; none where the kernel has no ipset. Raises SystemFailure."""
+        request = attribute(_PROTOCOL, bytes([_PROTOCOL_VERSION])) + attribute(_FLAGS, _HEADERS_ONLY)
+        found: dict[bytes, tuple[Header, ...]] = {}
+        try:
+            with system.netfilter() as channel:
+                for answer in _dump(channel, request):
+                    found[answer] = self._answers.get(answer) or tuple(map(_header, _bodies(answer)))
+        except OSError as error:
+            if error.errno in _NO_IPSET:
+                return {}
+            raise SystemFailure(f"reading the ipsets: {error.strerror}") from error
+        self._answers = found
+        return {header.name: header for headers in found.values() for header in headers}
 
 
 def digests(system: System, names: Iterable[str]) -> dict[str, Optional[bytes]]:
@@ -67,8 +76,9 @@ def _digest(channel: socket.socket, name: str) -> Optional[bytes]:
     request = attribute(_PROTOCOL, bytes([_PROTOCOL_VERSION])) + attribute(_SET_NAME, name.encode() + b"\0")
     digest = hashlib.blake2b(digest_size=16)
     try:
-        for body in _dump(channel, request):
-            digest.update(body)
+        for answer in _dump(channel, request):
+            for body in _bodies(answer):
+                digest.update(body)
     except OSError as error:
         if error.errno == errno.ENOENT:
             return None
@@ -76,9 +86,7 @@ def _digest(channel: socket.socket, name: str) -> Optional[bytes]:
     return digest.digest()
 
 
-@functools.lru_cache(maxsize=1 << 14)
 def _header(body: bytes) -> Header:
-    """Return the header in the body of a message; most of them are what they were at the last look."""
     own = dict(attributes(body[4:]))
     data = dict(attributes(own.get(_DATA, b"")))
     kind = (own.get(_TYPE_NAME, b""), own.get(_FAMILY, b""), data.get(_MAXELEM, b""), data.get(_TIMEOUT, b""))
@@ -87,12 +95,16 @@ def _header(body: bytes) -> Header:
 
 
 def _dump(channel: socket.socket, request: bytes) -> Iterator[bytes]:
-    """Yield the bodies of the kernel's answers. Raises OSError."""
+    """Yield the kernel's answers, each of many messages. Raises OSError."""
     channel.send(message(_LIST, REQUEST | DUMP, 0, request))
     while True:
-        for kind, _flags, body in messages(channel.recv(_ANSWER)):
-            if kind == DONE:
-                return
-            if kind == ERROR:
-                raise failure_of(body)
-            yield body
+        answer = channel.recv(_ANSWER)
+        if struct.unpack_from("=H", answer, 4)[0] == ERROR:
+            raise failure_of(answer[16:])
+        yield answer
+        if struct.unpack_from("=IH", answer, len(answer) - _END) == (_END, DONE):
+            return
+
+
+def _bodies(answer: bytes) -> Iterator[bytes]:
+    return (body for kind, _flags, body in messages(answer) if kind != DONE)

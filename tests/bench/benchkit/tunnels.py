@@ -6,9 +6,9 @@
     client ══ bare0 ══ bare ── uplink ─────────────────────────────────────┤
                         ╚══ bare1 ══════════════════════════════════════ exit1
 
-The bare one forwards by its main table, without NAT and without a single rule; all ends but ours are wg-quick's. The
-exits are one host, the Internet: DIRECT lies behind the uplink, TUNNELLED behind the first exit, BALANCED behind both.
-All WireGuard is the kernel's if it has it, else wireguard-go.
+The bare one is wg-quick's, forwards by its main table and masquerades, as such a gateway has to, and has no other rule.
+The exits are one host, the Internet: DIRECT lies behind the uplink, TUNNELLED behind the first exit, BALANCED behind
+both. All WireGuard is the kernel's if it has it, else wireguard-go.
 """
 
 from __future__ import annotations
@@ -141,20 +141,19 @@ def _ends(clients: dict[str, Namespace], internet: Namespace, bare: Namespace) -
     """Yield host, interface and wg-quick's file of all ends that are not our gateway's."""
     for number, port in _EXITS.items():
         lines = [f"PrivateKey = {key(f'exit {number}')}", f"ListenPort = {port}", "Table = off"]
-        lines.append(f"PostUp = ip route add 172.20.{number}.2/32 dev %i")
-        if number == 1:  # what was asked for by the tunnel is answered by it, whoever of the bare side asked
-            lines += ["PostUp = ip route add 10.9.0.0/24 dev %i table 102"]
-            lines += [f"PostUp = ip rule add from {TUNNELLED} lookup 102"]
-        lines += ["[Peer]", f"PublicKey = {public_key(key(f'upstream {number}'))}"]
-        lines.append(f"AllowedIPs = 172.20.{number}.2/32")
+        peers = [(f"upstream {number}", f"172.20.{number}.2/32")]
         if number == 1:
-            lines += ["[Peer]", f"PublicKey = {public_key(key('bare upstream'))}", "AllowedIPs = 10.9.0.0/24"]
+            peers.append(("bare upstream", "172.21.1.2/32"))
+        lines += [f"PostUp = ip route add {address} dev %i" for _, address in peers]
+        for name, address in peers:
+            lines += ["[Peer]", f"PublicKey = {public_key(key(name))}", f"AllowedIPs = {address}"]
         yield internet, f"exit{number}", _file(lines)
-    internet.run("ip", "route", "add", "10.9.0.0/24", "via", "10.91.0.1")
     server = ["ListenPort = 51820", "Address = 10.9.0.1/24", f"PrivateKey = {key('bare server')}"]
     server += ["[Peer]", f"PublicKey = {public_key(key('client bare'))}", "AllowedIPs = 10.9.0.2/32"]
     yield bare, "bare0", _file(server)
-    out = [f"PrivateKey = {key('bare upstream')}", "Table = off", f"PostUp = ip route add {TUNNELLED}/32 dev %i"]
+    out = [f"PrivateKey = {key('bare upstream')}", "Address = 172.21.1.2/32", "Table = off"]
+    out += [f"PostUp = ip route add {TUNNELLED}/32 dev %i"]
+    out += [f"PostUp = iptables -t nat -A POSTROUTING -o {end} -j MASQUERADE" for end in ("%i", "uplink-bare")]
     out += ["[Peer]", f"PublicKey = {public_key(key('exit 1'))}", "Endpoint = 10.91.0.9:51821"]
     yield bare, "bare1", _file([*out, "AllowedIPs = 0.0.0.0/0", "PersistentKeepalive = 25"])
     for name, number, server_key in ((OURS, 8, "server"), (BARE, 9, "bare server")):
@@ -170,7 +169,8 @@ def _file(lines: list[str]) -> str:
 def _up(stack: contextlib.ExitStack, host: Namespace, path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o600)
-    host.run("wg-quick", "up", str(path))
+    # A session of its own, as ours have: the kernel divides processor time between sessions (sched_autogroup).
+    host.run("setsid", "--wait", "wg-quick", "up", str(path))
     stack.callback(host.run, "wg-quick", "down", str(path), check=False)
 
 

@@ -27,7 +27,6 @@ from benchkit.gateway import Gateway, agent, gateway, operator
 from benchkit.processes import memory
 from namespaces import fresh, private_mounts, run_here, wait_for
 
-from splitway.reconcile.dns.port import answers
 from splitway.reconcile.dns.text import UNIT
 from splitway.topology import parse
 
@@ -108,7 +107,8 @@ def measure_seed_way(bench: Bench, clients: int) -> None:
         options = ("--keep-in-foreground", "--no-resolv", "--listen-address=10.7.0.1", "--bind-interfaces")
         dnsmasq = subprocess.Popen(["dnsmasq", *options, f"--conf-file={lines}", f"--pid-file={folder}/pid"])
         try:
-            wait_for(lambda: answers("10.7.0.1"), "the seed's dnsmasq", 120)
+            asking = ("dig", "+time=1", "+tries=1", "@10.7.0.1", "version.bind", "chaos", "txt")
+            wait_for(lambda: not subprocess.call(asking, stdout=subprocess.DEVNULL), "the seed's dnsmasq", 120)
             samples = [memory([dnsmasq.pid]) for _ in range(bench.options.rounds)]
         finally:
             dnsmasq.kill()

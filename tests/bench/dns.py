@@ -76,7 +76,7 @@ def main() -> None:
     bench.parser.add_argument("--networks", type=numbers, default="4000,100000", help="networks loaded, nftables")
     bench.parser.add_argument("--nftables-names", type=numbers, default="1000", help="listed names, nftables")
     bench.parser.add_argument("--journal-names", type=numbers, default="1000,40000", help="sizes with the journal, too")
-    bench.parser.add_argument("--questions", type=int, default=1500, help="uncached ones a round (%(default)s)")
+    bench.parser.add_argument("--questions", type=int, default=1000, help="uncached ones a round (%(default)s)")
     bench.parser.add_argument("--seconds", type=float, default=1.0, help="of cached ones a round (%(default)s)")
     options = bench.parse()
     if not shutil.which("dnsperf"):

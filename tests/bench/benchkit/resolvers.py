@@ -178,7 +178,8 @@ def _plain(host: Namespace, folder: Path) -> subprocess.Popen[str]:
         f"no-resolv\nno-hosts\ninterface=plain0\nbind-dynamic\nserver=10.91.0.9\ncache-size={CACHE}\n"
         "user=dnsmasq\npid-file=\n"
     )
-    return host.start("dnsmasq", "--keep-in-foreground", f"--conf-file={folder}/plain.conf")
+    # A session of its own, as ours has: the kernel divides processor time between sessions (sched_autogroup).
+    return host.start("setsid", "dnsmasq", "--keep-in-foreground", f"--conf-file={folder}/plain.conf")
 
 
 def _wait(host: Namespace, server: str, name: str) -> None:

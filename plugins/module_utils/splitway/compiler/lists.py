@@ -96,7 +96,8 @@ class _Collector:
         new = []
         for rule in rules:
             by_egress = self.held.get((owner, rule.domain or ""))
-            if by_egress:
+            # A name that the owner has for the second time is the first list's, with its set, and draws none here.
+            if by_egress and f"set:{owner}/{rule.egress}/{rule.domain}" not in self.claimed:
                 found.setdefault(by_egress.get(rule.egress, min(by_egress.values())), []).append(rule)
             else:
                 new.append(rule)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from namespaces import NamespaceSystem, Network, run_here, wait_for
 
-from splitway.agent.healing import peers
+from splitway.agent.healing import loop, peers
 from splitway.agent.healing.generation import Generation
 from splitway.agent.healing.loop import Healer
 from splitway.compiler import compile_state
@@ -212,6 +212,25 @@ def test_sets_that_a_stranger_empties_are_filled_again(agent: Running) -> None:
     wait_for(lambda: agent.healer.refilled > asked, "the journal to be asked", PROMISED)
     wait_for(lambda: sets.members(store.system, state.backend)[name], "the entry to be back", PROMISED)
     assert_healed(store, began)
+
+
+def test_a_member_that_is_exchanged_for_another_is_back_within_a_minute(
+    agent: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of members stays the same, which is all that the look of every few seconds sees."""
+    store = agent.store
+    if store.generation().backend != "ipset":
+        pytest.skip("static networks are in the chains, whose changes are told")
+    wait_for(lambda: agent.healer.sizes, "the first look")
+    monkeypatch.setattr(loop, "INSIDE", 1.0)
+    name = next(item.name for item in store.generation().sets if item.members == ("198.51.100.0/24",))
+    for exchange in (
+        f"ipset del {name} 198.51.100.0/24; ipset add {name} 203.0.113.0/24",
+        "ipset del sw4c 10.8.0.2; ipset add sw4c 10.8.0.3",
+    ):
+        began = time.monotonic()
+        run_here("sh", "-c", exchange)
+        assert_healed(store, began)
 
 
 def test_what_a_run_changes_is_left_alone(agent: Running) -> None:

@@ -12,6 +12,7 @@ from traffic import BACKENDS, Lab, bring, lab, learn, the_marks, the_sets
 
 from splitway.reconcile import marks, sets
 from splitway.reconcile.base import ReconcileError
+from splitway.reconcile.sets import glance
 from splitway.state import AddressSet
 
 __all__ = ["lab"]
@@ -201,3 +202,23 @@ def test_sizes(system: NamespaceSystem) -> None:
         sets.apply(system, changes)
         print(f"1,000 sets x 50, {what}: {len(changes)} changes, {time.monotonic() - start:.3f} s")
     assert planned(system, "ipset", wanted) == []
+
+
+def test_a_glance_shows_what_changed_and_nothing_else(system: NamespaceSystem) -> None:
+    """Without any set, with a thousand of them, which do not fit into one answer of the kernel, and one by one."""
+    headers = glance.Headers()
+    assert headers.read(system) == {}
+    names = [f"sw4n{number}" for number in range(1000)]
+    lines = [f"create {name} hash:net family inet hashsize 64\nadd {name} 192.0.2.0/24" for name in names]
+    system.run("ipset", "restore", input="\n".join([*lines, "create sw4d1 hash:ip timeout 60"]) + "\n")
+    before, held = headers.read(system), glance.digests(system, names)
+    assert (len(before), before["sw4n7"].entries, before["sw4d1"].entries) == (1001, 1, 0)
+    assert headers.read(system) == before
+    assert glance.digests(system, names) == held
+    run_here("ipset", "add", "sw4n7", "198.51.100.0/24")
+    assert {name for name, header in headers.read(system).items() if header != before[name]} == {"sw4n7"}
+    run_here("ipset", "del", "sw4n7", "192.0.2.0/24")  # another member now, and no more of them than before
+    assert headers.read(system)["sw4n7"] == before["sw4n7"]
+    again = glance.digests(system, names)
+    assert {name for name in names if again[name] != held[name]} == {"sw4n7"}
+    assert glance.digests(system, ["sw4n1000"]) == {"sw4n1000": None}

@@ -9,8 +9,9 @@ How the daemon calls it, all but `record` in the worker and under the gateway's 
 3. Several times a second: ``record(journal, names, answers.read(), now)``; it only writes to memory.
 4. Every 5 s: ``answers.bind(interface)`` (wg0 may be another one) and ``refresh``.
 5. When a fingerprint says that sets are not as they were: ``refill(…, only=those sets)``, after the sets were healed.
-6. Every 60 s, and after each new generation: ``refill`` of all. It also takes addresses out of the sets that their
-   names are on no longer, and keeps those that the kernel has and the journal does not know.
+6. After each new generation, and every minute or so in which a set has changed (healing/loop.py): ``refill`` of all.
+   It also takes addresses out of the sets that their names are on no longer, and keeps those that the kernel has and
+   the journal does not know.
 7. When a refill or a refresh has changed something: ``end_flows(…, its addresses)``.
 
 With a dead agent nothing is refreshed: an ipset's addresses are refreshed by dnsmasq itself, an nftables set's live

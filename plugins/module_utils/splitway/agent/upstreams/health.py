@@ -8,7 +8,6 @@ the caller's (time.monotonic(), seconds).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
@@ -70,7 +69,7 @@ class Health:
     watch: Watch
     since: float  # when it came to this state
     state: str = UNKNOWN  # up | down | unknown, which counts as up until something is proven
-    good: int = 0  # rounds, one after the other
+    good: int = 0  # rounds, one after the other; no more are counted than it takes to come up
     bad: int = 0
     latency: Optional[float] = None  # seconds, smoothed
     why: str = ""  # what the last bad round said, in words for people
@@ -101,14 +100,23 @@ def judge(health: Health, round_: Round) -> Health:
     why = _evidence(known, health, round_)
     if why is None:
         return known
-    good, bad = (known.good + 1, 0) if not why else (0, known.bad + 1)
+    good, bad = (min(known.good + 1, known.watch.up_after), 0) if not why else (0, known.bad + 1)
+    if (good, bad, why) == (known.good, known.bad, known.why):
+        return known  # as it is nearly always
     state = known.state
     if good >= known.watch.up_after:
         state = UP
     elif bad >= known.watch.down_after:
         state = DOWN
     since = known.since if state == known.state else round_.at
-    return dataclasses.replace(known, state=state, since=since, good=good, bad=bad, why=why)
+    return _with(known, state=state, since=since, good=good, bad=bad, why=why)
+
+
+def _with(health: Health, **changes: object) -> Health:
+    """Return it with other fields. dataclasses.replace takes eight times as long, which 50 upstreams feel."""
+    made: Health = object.__new__(Health)
+    made.__dict__.update(health.__dict__, **changes)
+    return made
 
 
 def _remember(health: Health, round_: Round) -> Health:
@@ -128,7 +136,7 @@ def _remember(health: Health, round_: Round) -> Health:
     if times:  # the nearest target's: which ones are asked differs from round to round
         latency = min(times) if latency is None else latency + _SMOOTHING * (min(times) - latency)
     same = _counted(health.reading) == _counted(round_.reading)
-    return dataclasses.replace(
+    return _with(
         health,
         answered=answered,
         asked=asked,

@@ -80,7 +80,7 @@ class Healer:
 
     async def run(self, worker: Worker[Optional[Healing]], changed: Callable[[], None]) -> None:
         """Look and heal for ever. `changed` is called when a run of site.yml published another generation."""
-        pause = 0.0
+        pause, again = 0.0, 0
         while True:
             try:
                 await asyncio.wait_for(self._wake.wait(), pause)
@@ -94,11 +94,14 @@ class Healer:
             done = await worker(self._look)
             pause = LOOK
             if done is None:
+                again = 0
                 continue
             if done.busy:
                 pause = BUSY
-            elif self._heard:  # what we changed ourselves is heard, too: rest five times as long as it took
-                await asyncio.sleep(min(5 * done.seconds, LOOK))
+            # What we changed ourselves is heard, too. With somebody who changes it again and again that is a fight:
+            # rest longer each time, up to five times as long as it took.
+            again = again + 1 if self._heard and not done.busy else 0
+            await asyncio.sleep(min(min(again, 5) * done.seconds, LOOK))
 
     def _look(self) -> Optional[Healing]:
         """Look cheaply, and heal what was heard of or looks different. Blocks for up to seconds."""

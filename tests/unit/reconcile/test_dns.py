@@ -44,7 +44,7 @@ def section(*lines: str) -> Dns:
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 3)), unique_by=lambda drawn: drawn[0], max_size=200))
 def test_names_share_lines_that_dnsmasq_takes_whole(drawn: list[tuple[int, int]]) -> None:
-    lines = [f"ipset=/{'long-' * (number % 11)}{number}.example/s{holder}" for number, holder in drawn]
+    lines = [f"ipset=/{'long-' * (number % 11)}{number}.example/a,b,s{holder}" for number, holder in drawn]
     text = names_text(section("server=/a.example/192.0.2.1", *lines))
     assert all(len(line) <= 1024 for line in text.splitlines())
     assert sorted(single_names(text)) == sorted(["server=/a.example/192.0.2.1", *lines])
@@ -53,9 +53,9 @@ def test_names_share_lines_that_dnsmasq_takes_whole(drawn: list[tuple[int, int]]
 
 
 def test_a_name_that_comes_is_all_of_the_difference() -> None:
-    lines = [f"ipset=/n{number}.example/s" for number in range(500)]
-    change = dns.plan(section("ipset=/a.example/s", *lines), brought(section(*lines)))[0]
-    assert (change.before, change.after) == ("", "ipset=/a.example/s")
+    lines = [f"ipset=/n{number}.example/s,t,u" for number in range(500)]
+    change = dns.plan(section("ipset=/a.example/s,t,u", *lines), brought(section(*lines)))[0]
+    assert (change.before, change.after) == ("", "ipset=/a.example/s,t,u")
 
 
 @given(LINES)

@@ -171,10 +171,11 @@ class Healer:
         headers = self._ipsets.read(self._store.system) if state.backend == IPSET else {}
         looks = fingerprint.take(self._store.system, state, readings, headers)
         found = _differing(looks, self._baseline)
-        if fingerprint.emptied(self._headers, headers):
-            found.add("sets")
+        if headers is not self._headers:
+            if fingerprint.emptied(self._headers, headers):
+                found.add("sets")
+            self.sizes = {name: header.entries for name, header in headers.items()}
         self._headers, self._looks = headers, looks
-        self.sizes = {name: header.entries for name, header in headers.items()}
         return found
 
     def _different_inside(self, state: State) -> set[str]:

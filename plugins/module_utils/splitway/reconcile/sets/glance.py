@@ -43,9 +43,13 @@ class Headers:
 
     def __init__(self) -> None:
         self._answers: dict[bytes, tuple[Header, ...]] = {}
+        self._headers: dict[str, Header] = {}
 
     def read(self, system: System) -> dict[str, Header]:
-        """Return the headers by name; none where the kernel has no ipset. Raises SystemFailure."""
+        """Return the headers by name, the same object while all are as they were; none where the kernel has no ipset.
+
+        Raises SystemFailure.
+        """
         request = attribute(_PROTOCOL, bytes([_PROTOCOL_VERSION])) + attribute(_FLAGS, _HEADERS_ONLY)
         found: dict[bytes, tuple[Header, ...]] = {}
         try:
@@ -56,8 +60,10 @@ class Headers:
             if error.errno in _NO_IPSET:
                 return {}
             raise SystemFailure(f"reading the ipsets: {error.strerror}") from error
-        self._answers = found
-        return {header.name: header for headers in found.values() for header in headers}
+        if found.keys() != self._answers.keys():
+            self._answers = found
+            self._headers = {header.name: header for headers in found.values() for header in headers}
+        return self._headers
 
 
 def digests(system: System, names: Iterable[str]) -> dict[str, Optional[bytes]]:

@@ -139,7 +139,10 @@ def _create_in_user_space(system: System, target: Target) -> None:
     deadline = time.monotonic() + 5
     while system.interface_index(interface) is None or not (_SOCKETS / f"{interface}.sock").exists():
         if time.monotonic() > deadline:
-            raise ReconcileError(f"{unit_of(interface)} runs but made no interface within 5 s: see its journal")
+            raise ReconcileError(
+                f"{unit_of(interface)} runs but made no interface within 5 s: see its journal. With very many tunnels, "
+                "raise fs.inotify.max_user_instances: each wireguard-go takes one"
+            )
         time.sleep(0.05)
 
 

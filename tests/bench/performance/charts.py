@@ -12,5 +12,7 @@ CHARTS = (
     ),
     Chart("packets-by-policies", "packets", "First packets of flows, by distinct policies", "packets/s",
         "new: ", "policies", sizes={"clients": 5000, "egresses": 4}),
-    Chart("compile-by-clients", "compile", "Topology to state", "s", "topology to state", "clients"),
+    Chart("apply", "apply", "One run, by what has changed", "s", "run", label="run", split="backend"),
+    Chart("memory", "memory", "Memory of a gateway (PSS)", "MB", "together", "clients", split="backend"),
+    Chart("heal", "heal", "From fault to healed", "s", split="backend", sizes={"clients": 5000}, height=8),
 )  # fmt: skip

@@ -27,7 +27,7 @@ def render(results: Mapping[str, Result]) -> str:
     environment.globals.update(
         machine=_machine(results),
         targets=lambda bench: _targets(results[bench].targets),
-        pivot=lambda bench, across, what="", **sizes: _pivot(results[bench].rows, across, what, sizes),
+        pivot=lambda bench, across, what="", split="", **sizes: _pivot(results[bench].rows, across, what, split, sizes),
         rows=lambda bench, what="", **sizes: _rows(results[bench].rows, what, sizes),
         missed=lambda: _missed(results),
     )
@@ -71,17 +71,19 @@ def _missed(results: Mapping[str, Result]) -> str:
     return _table(("bench", "what", "measured", "to reach"), lines)
 
 
-def _pivot(rows: tuple[Row, ...], across: str, what: str, sizes: Mapping[str, Any]) -> str:
-    """Return one line a figure, its medians across the values of one size."""
-    chosen = [row for row in rows if row.matches(what, sizes) and across in row.sizes]
-    columns = list(dict.fromkeys(row.sizes[across] for row in chosen))
-    names = list(dict.fromkeys(row.what for row in chosen))
-    cells = {(row.what, row.sizes[across]): figure(row.median, "") for row in chosen}
-    units = {row.what: row.unit for row in chosen}
-    return _table(
-        (across, *(f"{column:,}" if isinstance(column, int) else str(column) for column in columns)),
-        [(f"{name}, {units[name]}", *(cells.get((name, column), "") for column in columns)) for name in names],
-    )
+def _pivot(rows: tuple[Row, ...], across: str, what: str, split: str, sizes: Mapping[str, Any]) -> str:
+    """Return one line a figure (and value of the size `split`), its medians across the values of one size."""
+    cells: dict[str, dict[Any, str]] = {}
+    columns: dict[Any, None] = {}
+    for row in rows:
+        if row.matches(what, sizes) and across in row.sizes:
+            name = f"{row.what} {row.sizes.get(split, '')}".strip()
+            cells.setdefault(f"{name}, {row.unit}" if row.unit else name, {})[row.sizes[across]] = figure(
+                row.median, ""
+            )
+            columns[row.sizes[across]] = None
+    head = (across, *(f"{column:,}" if isinstance(column, int) else str(column) for column in columns))
+    return _table(head, [(name, *(line.get(column, "") for column in columns)) for name, line in cells.items()])
 
 
 def _rows(rows: tuple[Row, ...], what: str, sizes: Mapping[str, Any]) -> str:

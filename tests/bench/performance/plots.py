@@ -13,7 +13,7 @@ from matplotlib import pyplot
 
 from performance.results import Result, Row
 
-_SIZE = (8, 4)  # inches
+_WIDTH = 8  # inches
 # The same input gives the same file; text stays text.
 _SETTINGS = {"svg.hashsalt": "splitway", "svg.fonttype": "none", "axes.grid": True, "axes.spines.top": False}
 
@@ -28,9 +28,11 @@ class Chart:
     unit: str
     what: str = ""  # how the figures' texts begin
     across: str = ""  # the size along the x axis; "": bars
+    label: str = ""  # bars: the size that names them; "": the figures' texts
     split: str = ""  # a size whose values are lines, or bars, of their own
     sizes: Mapping[str, Any] = field(default_factory=dict)
     logarithmic: bool = False  # the figures; sizes always are
+    height: int = 4  # inches
 
 
 def draw(charts: tuple[Chart, ...], results: Mapping[str, Result], folder: Path) -> None:
@@ -44,7 +46,7 @@ def draw(charts: tuple[Chart, ...], results: Mapping[str, Result], folder: Path)
 
 def _draw(chart: Chart, result: Result, path: Path) -> None:
     rows = [row for row in result.rows if row.matches(chart.what, chart.sizes) and row.unit == chart.unit]
-    picture, axes = pyplot.subplots(figsize=_SIZE, layout="constrained")
+    picture, axes = pyplot.subplots(figsize=(_WIDTH, chart.height), layout="constrained")
     (_lines if chart.across else _bars)(chart, rows, axes)
     axes.set_title(chart.title)
     picture.savefig(path, format="svg", metadata={"Date": None})
@@ -64,16 +66,20 @@ def _lines(chart: Chart, rows: list[Row], axes: Any) -> None:
         axes.set_ylim(bottom=0)
     axes.set_xlabel(chart.across)
     axes.set_ylabel(chart.unit)
-    axes.legend()
+    if series:
+        axes.legend()
 
 
 def _bars(chart: Chart, rows: list[Row], axes: Any) -> None:
-    names = list(dict.fromkeys(row.what for row in rows))
+    def name(row: Row) -> str:
+        return str(row.sizes[chart.label]) if chart.label else row.what[len(chart.what) :]
+
+    names = list(dict.fromkeys(map(name, rows)))
     parts: list[Optional[str]] = list(dict.fromkeys(row.sizes.get(chart.split) for row in rows))
-    height = 0.8 / len(parts)
+    height = 0.8 / max(1, len(parts))
     for number, part in enumerate(parts):
         chosen = [row for row in rows if row.sizes.get(chart.split) == part]
-        places = [names.index(row.what) + number * height for row in chosen]
+        places = [names.index(name(row)) + number * height for row in chosen]
         axes.barh(places, [row.median for row in chosen], height, label=part)
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(names))], names)
     axes.invert_yaxis()

@@ -24,6 +24,7 @@ _TIMEOUT, _MAXELEM, _ELEMENTS = 6, 19, 24  # inside the data
 _HEADERS_ONLY = struct.pack(">I", 1 << 2)  # IPSET_FLAG_LIST_HEADER
 _PROTOCOL_VERSION = 6
 _ANSWER = 1 << 16  # bytes; the kernel fills up to 32 KiB
+_PATIENCE = struct.pack("ll", 30, 0)  # a struct timeval: seconds
 _END = 20  # bytes of the message that ends a dump, whether it comes by itself or behind others
 
 
@@ -39,10 +40,10 @@ _NO_IPSET = frozenset((errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT))
 
 
 class Headers:
-    """The headers of all ipsets, read again and again: an answer that is what it was is not read anew."""
+    """The headers of all ipsets, read again and again: what is told as it was is not read anew."""
 
     def __init__(self) -> None:
-        self._answers: dict[bytes, tuple[Header, ...]] = {}
+        self._told: dict[bytes, Header] = {}
         self._headers: dict[str, Header] = {}
 
     def read(self, system: System) -> dict[str, Header]:
@@ -51,18 +52,19 @@ class Headers:
         Raises SystemFailure.
         """
         request = attribute(_PROTOCOL, bytes([_PROTOCOL_VERSION])) + attribute(_FLAGS, _HEADERS_ONLY)
-        found: dict[bytes, tuple[Header, ...]] = {}
+        found: dict[bytes, Header] = {}
         try:
             with system.netfilter() as channel:
                 for answer in _dump(channel, request):
-                    found[answer] = self._answers.get(answer) or tuple(map(_header, _bodies(answer)))
+                    for body in _bodies(answer):
+                        found[body] = self._told.get(body) or _header(body)
         except OSError as error:
             if error.errno in _NO_IPSET:
                 return {}
             raise SystemFailure(f"reading the ipsets: {error.strerror}") from error
-        if found.keys() != self._answers.keys():
-            self._answers = found
-            self._headers = {header.name: header for headers in found.values() for header in headers}
+        if found.keys() != self._told.keys():
+            self._told = found
+            self._headers = {header.name: header for header in found.values()}
         return self._headers
 
 
@@ -101,7 +103,10 @@ def _header(body: bytes) -> Header:
 
 
 def _dump(channel: socket.socket, request: bytes) -> Iterator[bytes]:
-    """Yield the kernel's answers, each of many messages. Raises OSError."""
+    """Yield the kernel's answers: nearly one a set. Raises OSError."""
+    # The kernel's patience instead of Python's, which asks with each answer whether there is one.
+    channel.settimeout(None)
+    channel.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
     channel.send(message(_LIST, REQUEST | DUMP, 0, request))
     while True:
         answer = channel.recv(_ANSWER)
@@ -112,5 +117,8 @@ def _dump(channel: socket.socket, request: bytes) -> Iterator[bytes]:
             return
 
 
-def _bodies(answer: bytes) -> Iterator[bytes]:
-    return (body for kind, _flags, body in messages(answer) if kind != DONE)
+def _bodies(answer: bytes) -> tuple[bytes, ...]:
+    length, kind = struct.unpack_from("=IH", answer)
+    if length == len(answer) and kind != DONE:  # most are one set, or a part of one
+        return (answer[16:],)
+    return tuple(body for kind, _flags, body in messages(answer) if kind != DONE)

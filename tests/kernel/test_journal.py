@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,11 +18,13 @@ from splitway.agent.names import learned
 from splitway.agent.names.answers import Answer, Answers
 from splitway.agent.names.journal import Journal
 from splitway.agent.names.learned import Names
+from splitway.agent.names.learning import Learning
 from splitway.agent.names.warm import warm_up
 from splitway.compiler.names import line
 from splitway.reconcile import sets
 from splitway.reconcile.dns.text import UNIT
-from splitway.state import AddressSet, Agent, Dns, State
+from splitway.state import AddressSet, Agent, Device, Dns, State
+from splitway.store import Store
 
 __all__ = ["client"]
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -150,6 +153,23 @@ def test_an_emptied_set_gets_back_what_was_answered(gateway: Gateway) -> None:
     assert {name: set(found) for name, found in after.items()} == {name: set(found) for name, found in before.items()}
     assert all(2 * RETENTION - 10 <= left <= 2 * RETENTION for left in after["sw4d1"].values())
     assert all(2 * RETENTION - 310 <= left <= 2 * RETENTION - 300 for left in after["sw6d2"].values())
+
+
+@both
+def test_an_answer_that_nobody_has_read_yet_is_put_back_too(gateway: Gateway) -> None:
+    """Answers wait to be read; who takes the sets away just after one must not make its address unlisted."""
+    server = Device("server", "wg0", None, tuple(f"{address}/24" for address in GATEWAY), ())
+    state = dataclasses.replace(gateway.state, server=server, agent=Agent("x", retention=RETENTION, warm_up=False))
+    learning = Learning(Store(gateway.system), gateway.journal)
+    learning.configure(state)
+    heard: list[Answer] = []
+    learning.hear = heard.extend
+    ask(gateway.client, "video.example")
+    gateway.flush("sw4d1")
+    assert learning.refill(state) == 1
+    assert set(gateway.members()["sw4d1"]) == {"198.51.100.1"}
+    learning._read()
+    assert [answer.name for answer in heard] == ["video.example"], "the figures hear of it as well"
 
 
 @both

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -41,6 +42,8 @@ class Learning:
         self.names = learned.Names(())
         self._read_names: tuple[Optional[Dns], learned.Names] = (None, self.names)  # of the lines of a section
         self._answers: Optional[Answers] = None
+        self._reading = threading.Lock()  # the loop reads, and the worker before it refills
+        self._unheard: list[Answer] = []  # noted, and `hear` not told yet
         self._lost_answers = 0  # by sockets of before
         self._warming: set[asyncio.Task[None]] = set()
         self.refused: Counter[str] = Counter()  # set → additions that it had no room for, since the start
@@ -67,11 +70,12 @@ class Learning:
         return known
 
     def _listen(self, addresses: tuple[str, ...], interface: str) -> None:
-        if self._answers:
-            self._lost_answers += self._answers.count_dropped()
-            self._answers.close()
-        self._answers = Answers(addresses)
-        self._answers.bind(interface)
+        with self._reading:
+            if self._answers:
+                self._lost_answers += self._answers.count_dropped()
+                self._answers.close()
+            self._answers = Answers(addresses)
+            self._answers.bind(interface)
 
     async def _read_on(self) -> None:
         while True:
@@ -81,26 +85,40 @@ class Learning:
 
     def _read(self) -> bool:
         """Take some of the answers that have come; return whether there were any."""
-        if self._answers is None or not self._answers.waiting():
-            return False
-        heard = self._answers.read()
-        learned.record(self.journal, self.names, heard, time.time())
-        if self.hear:
+        some = self._note_waiting()
+        with self._reading:
+            heard, self._unheard = self._unheard, []
+        if heard and self.hear:
             self.hear(heard)
+        return some
+
+    def _note_waiting(self) -> bool:
+        """Note some of the answers that have come; return whether there were any. For any thread."""
+        with self._reading:
+            if self._answers is None or not self._answers.waiting():
+                return False
+            heard = self._answers.read()
+            learned.record(self.journal, self.names, heard, time.time())
+            self._unheard += heard
         return True
 
     def refill(self, state: State) -> int:
         """Give the learned sets what they lack; return how many addresses. Blocks; call with the lock held."""
         if state.agent is None:
             return 0
-        now = time.time()
-        done = learned.refill(self._store.system, state, self.journal, self._names_of(state), now)
-        learned.end_flows(self._store.system, state, done.addresses)
-        self._full &= done.refused.keys()
-        self._tell_full(done.refused)
+        # What was answered in the last seconds is written down nowhere, and in no set that was made anew.
+        while self._note_waiting():
+            pass
+        names, now = self._names_of(state), time.time()
+        latest = learned.refresh(self._store.system, state, self.journal, names, now)
+        done = learned.refill(self._store.system, state, self.journal, names, now)
+        learned.end_flows(self._store.system, state, latest.addresses | done.addresses)
+        refused = {**latest.refused, **done.refused}
+        self._full &= refused.keys()
+        self._tell_full(refused)
         for name, count in done.removed.items():
             log.info("set %s: %d addresses of names that are on it no longer", name, count)
-        return sum(done.added.values())
+        return sum(latest.added.values()) + sum(done.added.values())
 
     def _tell_full(self, refused: Mapping[str, int]) -> None:
         for name in sorted(refused.keys() - self._full):

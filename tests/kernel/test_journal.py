@@ -25,6 +25,7 @@ from splitway.reconcile import sets
 from splitway.reconcile.dns.text import UNIT
 from splitway.state import AddressSet, Agent, Device, Dns, State
 from splitway.store import Store
+from splitway.transaction import bring
 
 __all__ = ["client"]
 both = pytest.mark.parametrize("backend", BACKENDS)
@@ -170,6 +171,26 @@ def test_an_answer_that_nobody_has_read_yet_is_put_back_too(gateway: Gateway) ->
     assert set(gateway.members()["sw4d1"]) == {"198.51.100.1"}
     learning._read()
     assert [answer.name for answer in heard] == ["video.example"], "the figures hear of it as well"
+
+
+@both
+def test_a_run_gives_back_what_sets_owe_that_it_makes_anew(gateway: Gateway) -> None:
+    """The agent waits for the run to end; a client that tries again must not find its address unlisted before."""
+    store = Store(gateway.system)
+    store.publish(gateway.state)
+    gateway.journal.close()
+    gateway.system.data.mkdir(exist_ok=True)
+    gateway.journal = Journal(gateway.system.data / "journal.db")
+    ask(gateway.client, "video.example")
+    gateway.hear("video.example")
+    gateway.refresh()
+    for item in gateway.state.sets:
+        if gateway.state.backend == "ipset":
+            run_here("ipset", "destroy", item.name)
+        else:
+            run_here("nft", "delete", "set", "inet", "splitway", item.name)
+    bring(store, "sets", gateway.state.sets, backend=gateway.state.backend, transaction=None, purge=True)
+    assert set(gateway.members()["sw4d1"]) == {"198.51.100.1"}
 
 
 @both

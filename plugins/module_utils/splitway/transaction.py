@@ -17,6 +17,7 @@ from typing import Any, Optional
 from . import audit
 from .audit import Reason
 from .choices import with_choices
+from .owed import give_back
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
 from .state import SECTIONS, AddressSet, Device, Egress, Group, MarkPolicy, Peer, State, Table, Watch
@@ -95,6 +96,8 @@ def bring(
         wanted = changes if purge else additions(changes)
         if transaction is None:
             _apply(store, section, wanted, Reason(Transaction.who, "a module used alone"), target)
+            if section == "sets":
+                give_back(store, wanted)
             if section in _VERDICT:
                 move_flows(store.system, before, chosen)
             store.publish_section(section, getattr(target, section), target.backend)
@@ -102,6 +105,8 @@ def bring(
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
             _apply(store, section, additions(changes), _run(store), target)
+            if section == "sets":
+                give_back(store, changes)
             if section == "marks":  # the sets that these chains name are staged already
                 _move_flows(store, chosen)
         return wanted

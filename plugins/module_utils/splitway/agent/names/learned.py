@@ -24,15 +24,17 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ...reconcile import flows, sets
 from ...reconcile.base import ReconcileError
 from ...reconcile.sets.model import OWNED
 from ...state import State
 from ...system import System, SystemFailure
-from .answers import Answer
 from .journal import Journal, Key, Pair
+
+if TYPE_CHECKING:  # a run refills, too, on hosts that do not have dnspython yet
+    from .answers import Answer
 
 HOSTS = Path("/etc/hosts")
 

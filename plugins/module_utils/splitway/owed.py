@@ -21,8 +21,10 @@ def give_back(store: Store, changes: tuple[Change, ...]) -> None:
     Call with the lock held. Raises ReconcileError, StoreError and SystemFailure.
     """
     path = store.system.data / "journal.db"
+    if not path.exists():
+        return
     made = {change.payload.desired.name for change in changes if change.action == ADD}
-    if not made or not path.exists():
+    if not made:
         return
     state = store.generation(("sets", "dns", "agent"))
     gone = [item.name for item in state.sets if item.timeout is not None and item.name in made]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from .agent.names import learned
-from .agent.names.journal import Journal
+from .agent.names.journal import Journal, location
 from .reconcile.base import ADD, Change
 from .store import Store
 
@@ -20,7 +20,7 @@ def give_back(store: Store, changes: tuple[Change, ...]) -> None:
 
     Call with the lock held. Raises ReconcileError, StoreError and SystemFailure.
     """
-    path = store.system.data / "journal.db"
+    path = location(store.system)
     if not path.exists():
         return
     made = {change.payload.desired.name for change in changes if change.action == ADD}

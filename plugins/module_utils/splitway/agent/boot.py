@@ -61,10 +61,10 @@ def run(options: argparse.Namespace, system: System) -> int:
 
 def _restore(store: Store) -> Healing:
     # Not above: early at boot neither is needed, and whatever they need may be missing.
-    from .names.journal import Journal
+    from .names.journal import Journal, location
     from .names.learning import Learning
 
-    journal = Journal(store.system.data / "journal.db")
+    journal = Journal(location(store.system))
     try:
         return restore(store, Learning(store, journal).refill)
     finally:

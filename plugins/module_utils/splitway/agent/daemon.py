@@ -21,7 +21,7 @@ from .figures.observing import Observing
 from .healing.generation import Generation
 from .healing.loop import Healer
 from .healing.peers import Endpoints
-from .names.journal import Journal
+from .names.journal import Journal, location
 from .names.learning import Learning
 from .upstreams.tunnels import Tunnels
 
@@ -61,7 +61,7 @@ class Daemon:
         self._busy_since = 0.0  # when the worker began; 0: it rests
         self._endpoints = Endpoints(system.data / "endpoints.json")
         self._endpoints.load(system)
-        self._learning = Learning(self._store, Journal(system.data / "journal.db"))
+        self._learning = Learning(self._store, Journal(location(system)))
         self._healer = Healer(self._store, self._generation, self._endpoints, self._learning.refill)
         self._tunnels = Tunnels(self._store, self._healer, self._work)
         self._observing = Observing(self._store, self._generation, self._healer, self._tunnels, self._learning)

@@ -31,7 +31,12 @@ Fingerprints = Mapping[str, object]
 """Section → something that is equal as long as the section looks as it did."""
 
 _LOOKUPS = tuple(LOOKUPS.values())  # of clients: sets of the section `marks`
-_PARAMETERS = ("net/ipv4/conf/{}/rp_filter", "net/ipv4/conf/{}/accept_local", "net/ipv6/conf/{}/disable_ipv6")
+_PARAMETERS = (
+    "net/ipv4/conf/all/rp_filter",  # wg0's own follows it
+    "net/ipv4/conf/{}/rp_filter",
+    "net/ipv4/conf/{}/accept_local",
+    "net/ipv6/conf/{}/disable_ipv6",
+)
 _LEGACY = tuple(Path("/proc/thread-self/net") / name for name in ("ip_tables_names", "ip6_tables_names"))
 _PATIENCE = 0.5  # seconds for an event to be read
 

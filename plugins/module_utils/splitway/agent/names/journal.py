@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ...system import SystemFailure
+from ...system import System, SystemFailure
 
 LIMIT = 500_000  # pairs; the oldest go first. About 50 MB.
 _WAITING = 100_000  # pairs that may wait in memory while the disk does not take them
@@ -49,6 +49,11 @@ class Pair:
     @property
     def key(self) -> Key:
         return self.address, self.name
+
+
+def location(system: System) -> Path:
+    """Return the file of a gateway's journal."""
+    return system.data / "journal.db"
 
 
 class Journal:

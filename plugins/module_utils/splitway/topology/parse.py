@@ -12,10 +12,11 @@ from .clients import read_clients
 from .endpoints import resolver
 from .errors import Report, TopologyError
 from .groups import check_fallbacks, read_groups
+from .lists import read_lists
 from .model import Names, Server, Topology
 from .numbering import counted, number_owners
 from .plain import plain
-from .policies import read_lists, read_policies, words
+from .policies import read_policies, words
 from .reading import Claims, Fields, Parse, check_slips, good, parse_value
 from .scalars import choice, duration, mark_mask, number
 from .server import read_server

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`splitway_lists` and `splitway_policies`: names and networks in bundles, and the rules that lead them somewhere."""
+"""`splitway_policies`: the rules that lead names and networks somewhere."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Any, Callable, Optional
 
 from .domains import domain
 from .errors import Report
-from .model import BLOCK, DIRECT, List, Network, Policy, Rule
+from .model import BLOCK, DIRECT, Network, Policy, Rule
 from .networks import network
-from .plain import BROKEN, key_path
-from .reading import Claims, Fields, as_mapping, good, mappings, parse_value
+from .reading import Fields, good, mappings, named
 from .scalars import boolean, choice, list_name, reference
 
-LIST_KEYS = ("domains", "networks")
 POLICY_KEYS = ("rules", "default")
 MATCHES = ("domain", "network", "list")
 RULE_KEYS = (*MATCHES, "egress", "enabled")
@@ -60,38 +58,14 @@ def _declared(entries: Any) -> Optional[frozenset[str]]:
     return frozenset(name for name in entries if isinstance(name, str))
 
 
-def read_lists(report: Report, entries: Any) -> tuple[List, ...]:
-    """Return the lists, each entry in it once."""
-    lists = []
-    for path, key, value in _named(report, "splitway_lists", entries):
-        fields = Fields(report, path, value, LIST_KEYS)
-        networks: tuple[Network, ...] = good(fields.entries("networks", network))
-        lists.append(List(key, good(fields.entries("domains", domain)), networks))
-    return tuple(lists)
-
-
 def read_policies(report: Report, entries: Any, known: Words) -> tuple[tuple[str, Policy], ...]:
     """Return the policies by name."""
     policies = []
-    for path, key, value in _named(report, "splitway_policies", entries):
+    for path, key, value in named(report, "splitway_policies", entries, list_name):
         fields = Fields(report, path, value, POLICY_KEYS)
         default = fields.get_or("default", known.egress, DIRECT)
         policies.append((key, Policy(read_rules(fields, known), default)))
     return tuple(policies)
-
-
-def _named(report: Report, path: str, entries: Any) -> list[tuple[str, str, Any]]:
-    """Return (path, name, value) of a mapping's entries, after their names have been checked."""
-    names = Claims(report, "differs only in upper and lower case from")
-    named = []
-    for key, value in as_mapping(report, path, entries).items():
-        entry_path = key_path(path, key)
-        parsed = parse_value(report, entry_path, key, list_name)
-        if parsed is not None:
-            names.claim(entry_path, parsed.lower(), entry_path, f'"{parsed}"')
-        if value is not BROKEN:
-            named.append((entry_path, parsed or "", value))
-    return named
 
 
 def read_rules(

@@ -139,3 +139,17 @@ class Claims:
         first = self.claimants.setdefault(value, claimant)
         if first is not claimant and first != claimant:
             self.report.add(path, f"{spelling} {self.taken} {first}".lstrip())
+
+
+def named(report: Report, path: str, entries: Any, parse_name: Parse[str]) -> list[tuple[str, str, Any]]:
+    """Return (path, name, value) of a mapping's entries, after their names have been checked."""
+    names = Claims(report, "differs only in upper and lower case from")
+    found = []
+    for key, value in as_mapping(report, path, entries).items():
+        entry_path = key_path(path, key)
+        parsed = parse_value(report, entry_path, key, parse_name)
+        if parsed is not None:
+            names.claim(entry_path, parsed.lower(), entry_path, f'"{parsed}"')
+        if value is not BROKEN:
+            found.append((entry_path, parsed or "", value))
+    return found

@@ -23,7 +23,7 @@ from ...state import (
 )
 from ...system import System
 from ..sets import ipset
-from . import iptables_io
+from . import iptables_forward, iptables_io
 from .model import (
     ChainStep,
     ClientsStep,
@@ -33,32 +33,24 @@ from .model import (
     Ruleset,
     Step,
     direct_mark,
-    direct_numbers,
     egress_numbers,
     policy_mark,
-    unmasqueraded,
 )
 from .tree import leaf, tree
 
 CLASSIFY = iptables_io.PREFIX
-# Roots of trees: 16 characters at most, for a node's name adds 12, and iptables allows 28.
-DISPATCH, LEAVE = f"{CLASSIFY}-CLIENT", f"{CLASSIFY}-LEAVE"
-GUARD = f"{CLASSIFY}-GUARD"
+# The root of a tree: 16 characters at most, for a node's name adds 12, and iptables allows 28.
+DISPATCH = f"{CLASSIFY}-CLIENT"
 ENTER = f"{CLASSIFY}-ENTER"
-FORWARD, DIRECT_GUARD, TUNNELS = f"{CLASSIFY}-FORWARD", f"{CLASSIFY}-DIRECT", f"{CLASSIFY}-TUNNELS"
-INPUT = f"{CLASSIFY}-INPUT"
-NAT = f"{CLASSIFY}-NAT"
 LOOKUPS = {4: "sw4c", 6: "sw6c"}
-_STRAY = "-m conntrack --ctstate INVALID,NEW -j DROP"
 _WHOLE = 1 << 31  # what the kernel counts a probability in
-_CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
 def render(marks: Marks) -> Ruleset:
     """Return the chains and entries of the section; pure."""
     chains: dict[Place, tuple[Line, ...]] = {}
     for version in FAMILIES:
-        for table, rules in (("mangle", _mangle(marks, version)), ("nat", _nat(marks))):
+        for table, rules in (("mangle", _mangle(marks, version)), ("nat", iptables_forward.nat(marks))):
             for name, lines in rules.items():
                 chains[Place(version, table, name)] = tuple(Line(line, line) for line in lines)
     entries = {version: _entries(marks.family(version).clients, marks.mask) for version in FAMILIES}
@@ -79,8 +71,6 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     bit = classified_bit(mask)
     chains = {
         "PREROUTING": [f"1 -j {ENTER}"],
-        "INPUT": [f"1 -i {marks.tunnels}+ -j {INPUT}"],
-        "FORWARD": [f"1 -j {FORWARD}"],
         ENTER: [
             f"-i {marks.interface} -g {CLASSIFY}",
             # Source validation of a reply asks for the way back as if from the client, unclassified: the guard's rule
@@ -105,7 +95,7 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     declared = {egress.number: egress.ways for egress in marks.egresses}
     for number in egress_numbers(marks):
         chains[_egress_chain(number)] = _egress(declared.get(number) or (Way(number),), mask)
-    chains.update(_guard(marks))
+    chains.update(iptables_forward.mangle(marks))
     return chains
 
 
@@ -149,42 +139,6 @@ def _policy_chain(number: int) -> str:
 
 def _egress_chain(number: int) -> str:
     return f"{CLASSIFY}-EGRESS-{number}"
-
-
-def _guard(marks: Marks) -> dict[str, list[str]]:
-    """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
-    mask, tunnels = marks.mask, f"{marks.tunnels}+"
-    leaves = {
-        mark: leaf(mark, mask, "-j RETURN", f"-o {egress.interface} ")
-        for mark, egress in ((mark_of(egress.number, mask), egress) for egress in marks.egresses)
-        if egress.interface is not None
-    }
-    for mark in (mark_of(number, mask) for number in direct_numbers(marks)):
-        leaves[mark] = leaf(mark, mask, f"-g {DIRECT_GUARD}")
-    chains = tree(LEAVE, leaves, mask, "-j DROP")
-    chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {LEAVE}"]
-    chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP"]
-    bit = classified_bit(mask)
-    chains[FORWARD] = [
-        f"-i {marks.interface} -g {GUARD}",
-        f"-i {tunnels} -g {TUNNELS}",
-        # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
-        f"! -o {marks.interface} -m mark --mark {bit:#x}/{bit:#x} -j DROP",
-    ]
-    chains[TUNNELS] = [f"! -o {marks.interface} -j DROP", _STRAY, _CLAMP]
-    # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
-    # its tunnel's address, to what belongs to no connection any more.
-    chains[INPUT] = [_STRAY]
-    return chains
-
-
-def _nat(marks: Marks) -> dict[str, list[str]]:
-    mask, bit = marks.mask, classified_bit(marks.mask)
-    kept = [leaf(mark, mask, "-j RETURN") for mark in unmasqueraded(marks)]
-    return {
-        "POSTROUTING": [f"1 -m mark --mark {bit:#x}/{bit:#x} -j {NAT}"],
-        NAT: [f"-o {marks.interface} -j RETURN", *kept, "-j MASQUERADE"],
-    }
 
 
 def read(system: System) -> Ruleset:

@@ -13,6 +13,7 @@ from ...state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, Way, classif
 from ...system import System
 from .. import nft
 from ..base import ReconcileError
+from . import nftables_forward
 from .model import (
     ChainStep,
     ClientsStep,
@@ -22,23 +23,19 @@ from .model import (
     Ruleset,
     Step,
     direct_mark,
-    direct_numbers,
     egress_numbers,
-    unmasqueraded,
 )
 from .networks import destination_matches
+from .nftables_forward import BASE
 
 LOOKUPS = {4: "clients4", 6: "clients6"}
 _IP = {4: "ip", 6: "ip6"}
 _TYPE = {4: "ipv4_addr", 6: "ipv6_addr"}
-_CLAMP = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
-_STRAY = "ct state invalid,new drop"
-_BASE = "type {} hook {} priority {}; policy accept;"
 
 
 def render(marks: Marks) -> Ruleset:
     """Return the chains and entries of the section; pure."""
-    chains = {**_egresses(marks), **_guard(marks), **_nat(marks)}
+    chains = {**_egresses(marks), **nftables_forward.chains(marks)}
     for version in FAMILIES:
         for policy in marks.family(version).policies:
             chains.update(_policy(marks, version, policy))
@@ -70,7 +67,7 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
     restore = ", ".join(f"{mark_of(number, mask):#x} : goto mark_{number}" for number in egress_numbers(marks))
     return {
         "prerouting": [
-            _BASE.format("filter", "prerouting", -150),
+            BASE.format("filter", "prerouting", -150),
             f'iifname "{marks.interface}" goto classify',
             # Source validation of a reply asks for the way back as if from the client, unclassified: the guard's rule
             # would refuse it, and any rp_filter drop the reply. "direct" leads past the guard, and to the client.
@@ -161,42 +158,6 @@ def _match(marks: Marks, version: int, name: str, target: str, chains: dict[str,
         for match in destination_matches(version, marks.networks[name])
     ]
     return [f"jump {chain}", f"meta mark & {flag:#x} == {flag:#x} goto {target}"]
-
-
-def _guard(marks: Marks) -> dict[str, list[str]]:
-    """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
-    tunnels, bit = f'"{marks.tunnels}*"', classified_bit(marks.mask)
-    rules = {
-        egress.number: [f'oifname != "{egress.interface}" drop', _CLAMP]
-        for egress in marks.egresses
-        if egress.interface
-    }
-    rules.update((number, [f"oifname {tunnels} drop"]) for number in direct_numbers(marks))
-    chains = {f"leave_{number}": lines for number, lines in rules.items()}
-    pairs = ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in sorted(rules))
-    chains["forward"] = [
-        _BASE.format("filter", "forward", -150),
-        f'iifname "{marks.interface}" goto from_clients',
-        f"iifname {tunnels} goto from_tunnels",
-        # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
-        f'oifname != "{marks.interface}" meta mark & {bit:#x} == {bit:#x} drop',
-    ]
-    chains["from_clients"] = [f"meta mark & {marks.mask:#x} vmap {{ {pairs} }}", "drop"]
-    chains["from_tunnels"] = [f'oifname != "{marks.interface}" drop', _STRAY, _CLAMP]
-    # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
-    # its tunnel's address, to what belongs to no connection any more.
-    chains["input"] = [_BASE.format("filter", "input", -150), f"iifname {tunnels} {_STRAY}"]
-    return chains
-
-
-def _nat(marks: Marks) -> dict[str, list[str]]:
-    bit = classified_bit(marks.mask)
-    kept = [f"meta mark & {marks.mask:#x} == {mark:#x} return" for mark in unmasqueraded(marks)]
-    return {
-        # Before Docker's and others' NAT, which is at 100.
-        "postrouting": [_BASE.format("nat", "postrouting", 90), f"meta mark & {bit:#x} == {bit:#x} goto masquerading"],
-        "masquerading": [f'oifname "{marks.interface}" return', *kept, "masquerade"],
-    }
 
 
 def write(system: System, steps: list[Step]) -> None:

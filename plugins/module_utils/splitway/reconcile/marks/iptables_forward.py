@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The forward guard, masquerading and MSS clamping in iptables: by which interface each mark may leave."""
+
+from __future__ import annotations
+
+from ...state import Marks, classified_bit, mark_of
+from .iptables_io import PREFIX
+from .model import direct_numbers, unmasqueraded
+from .tree import leaf, tree
+
+GUARD = f"{PREFIX}-GUARD"
+LEAVE = (
+    f"{PREFIX}-LEAVE"  # the root of a tree: 16 characters at most, for a node's name adds 12, and iptables allows 28
+)
+FORWARD, DIRECT_GUARD, TUNNELS = f"{PREFIX}-FORWARD", f"{PREFIX}-DIRECT", f"{PREFIX}-TUNNELS"
+INPUT = f"{PREFIX}-INPUT"
+NAT = f"{PREFIX}-NAT"
+_STRAY = "-m conntrack --ctstate INVALID,NEW -j DROP"
+_CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
+
+
+def mangle(marks: Marks) -> dict[str, list[str]]:
+    """Return the chains of the forward and the input hook: egress → its interface; every other pair is dropped."""
+    mask, tunnels = marks.mask, f"{marks.tunnels}+"
+    leaves = {
+        mark: leaf(mark, mask, "-j RETURN", f"-o {egress.interface} ")
+        for mark, egress in ((mark_of(egress.number, mask), egress) for egress in marks.egresses)
+        if egress.interface is not None
+    }
+    for mark in (mark_of(number, mask) for number in direct_numbers(marks)):
+        leaves[mark] = leaf(mark, mask, f"-g {DIRECT_GUARD}")
+    chains = tree(LEAVE, leaves, mask, "-j DROP")
+    chains["INPUT"] = [f"1 -i {tunnels} -j {INPUT}"]
+    chains["FORWARD"] = [f"1 -j {FORWARD}"]
+    chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {LEAVE}"]
+    chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP"]
+    bit = classified_bit(mask)
+    chains[FORWARD] = [
+        f"-i {marks.interface} -g {GUARD}",
+        f"-i {tunnels} -g {TUNNELS}",
+        # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
+        f"! -o {marks.interface} -m mark --mark {bit:#x}/{bit:#x} -j DROP",
+    ]
+    chains[TUNNELS] = [f"! -o {marks.interface} -j DROP", _STRAY, _CLAMP]
+    # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
+    # its tunnel's address, to what belongs to no connection any more.
+    chains[INPUT] = [_STRAY]
+    return chains
+
+
+def nat(marks: Marks) -> dict[str, list[str]]:
+    """Return the chains of masquerading."""
+    mask, bit = marks.mask, classified_bit(marks.mask)
+    kept = [leaf(mark, mask, "-j RETURN") for mark in unmasqueraded(marks)]
+    return {
+        "POSTROUTING": [f"1 -m mark --mark {bit:#x}/{bit:#x} -j {NAT}"],
+        NAT: [f"-o {marks.interface} -j RETURN", *kept, "-j MASQUERADE"],
+    }

@@ -64,6 +64,12 @@ options:
   agent:
     description: What the agent does beside its duties.
     type: dict
+  dns_guard:
+    description: What is done about clients that would ask other resolvers than the gateway.
+    type: dict
+  hardening:
+    description: What clients may reach beside the way out, and what the gateway forwards for others.
+    type: dict
   numbers:
     description: The numbers that the gateway uses already, as M(splitway.gateway.splitway_transaction) returns them.
     type: dict

@@ -172,6 +172,37 @@ class AgentSettings:
 
 
 @dataclass(frozen=True)
+class DnsGuard:
+    """What is done about clients that would ask other resolvers than the gateway."""
+
+    redirect: bool = True  # the gateway answers what clients send to port 53, wherever they send it
+    canary: bool = True  # use-application-dns.net does not exist, so that browsers leave their own DoH off
+    filter_https: bool = True  # HTTPS and SVCB answers, whose addresses never reach a set, are left out
+    refuse_dot: bool = False  # DNS over TLS and over QUIC
+    refuse_doh: bool = False  # the well known resolvers over HTTPS
+
+
+@dataclass(frozen=True)
+class OpenPort:
+    """Ports of the gateway that clients may reach."""
+
+    protocol: str  # tcp | udp
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Hardening:
+    """What clients may reach beside the way out, and what the gateway forwards for others."""
+
+    client_isolation: bool = False  # clients do not reach each other
+    gateway_ports: Optional[tuple[OpenPort, ...]] = ()  # beside DNS and ping; None: all
+    reach_clients: bool = False  # whether others than clients may begin connections to clients
+    forward_others: str = "auto"  # auto | allow | refuse; auto: as it was before forwarding was switched on for us
+    foreign_drop: str = "fail"  # fail | warn | ignore
+
+
+@dataclass(frozen=True)
 class Topology:
     """One gateway's topology."""
 
@@ -189,6 +220,8 @@ class Topology:
     client_files: ClientFolder = ClientFolder()
     groups: tuple[Group, ...] = ()
     agent: AgentSettings = AgentSettings()
+    dns_guard: DnsGuard = DnsGuard()
+    hardening: Hardening = Hardening()
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,11 @@ from typing import Any, Optional, TypeVar
 from .agent import read_agent
 from .client_folder import read_client_folder
 from .clients import read_clients
+from .dns_guard import read_dns_guard
 from .endpoints import resolver
 from .errors import Report, TopologyError
 from .groups import check_fallbacks, read_groups
+from .hardening import read_hardening
 from .lists import read_lists
 from .model import Names, Server, Topology
 from .numbering import counted, number_owners
@@ -38,6 +40,8 @@ VARIABLES = (
     "splitway_rule_priority",
     "splitway_client_files",
     "splitway_agent",
+    "splitway_dns_guard",
+    "splitway_hardening",
 )
 DNS_KEYS = ("servers", "max_ttl", "cache_size")
 BACKENDS = ("ipset", "nftables")
@@ -90,6 +94,8 @@ def parse(variables: Mapping[str, Any]) -> Topology:
         client_files=read_client_folder(report, values.get("splitway_client_files")),
         groups=groups,
         agent=read_agent(report, values.get("splitway_agent")),
+        dns_guard=read_dns_guard(report, values.get("splitway_dns_guard")),
+        hardening=read_hardening(report, values.get("splitway_hardening")),
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:

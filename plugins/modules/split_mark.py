@@ -198,6 +198,10 @@ options:
     description: Static networks by the name of their set, where the chains hold them (backend C(nftables)).
     type: dict
     default: {}
+  tunnel_mtus:
+    description: MTU in bytes by tunnel; TCP segments of answers that come in by one are clamped to it.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -295,6 +299,7 @@ OPTIONS = {
     "v4": FAMILY,
     "v6": FAMILY,
     "networks": {"type": "dict", "default": {}},
+    "tunnel_mtus": {"type": "dict", "default": {}},
 }
 
 

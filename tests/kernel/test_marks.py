@@ -285,30 +285,6 @@ def test_replies_pass_source_validation(system: NamespaceSystem, lab: Lab, backe
     assert lab.way("192.0.2.1", ONE) == "uplink"
 
 
-def test_segments_are_clamped_both_ways(system: NamespaceSystem, lab: Lab, backend: str) -> None:
-    bring(system, backend, the_sets(), the_marks(backend))
-    for host in (lab.exits["wg-up-1"], None):
-        (host.run if host else run_here)("ip", "link", "set", "wg-up-1", "mtu", "1280")
-    run_here("ip", "link", "set", "wg0", "mtu", "1340")
-    with captured(lab.exits["wg-up-1"], "wg-up-1") as out, captured(lab.client, "wg0") as back:
-        assert lab.way("192.0.2.1", TWO) == "wg-up-1"
-        assert lab.way("2001:db8::1", TWO6) == "wg-up-1"
-    assert maximum_segments(out) == {4: 1240, 6: 1220}
-    assert maximum_segments(back) == {4: 1240, 6: 1220}
-
-
-def maximum_segments(packets: list[bytes]) -> dict[int, int]:
-    """Return the MSS option of the SYN packets, by IP version."""
-    found = {}
-    for packet in packets:
-        version = packet[0] >> 4
-        segment = packet[(packet[0] & 15) * 4 if version == 4 else 40 :]
-        if segment[13] & 2:
-            assert segment[20:22] == b"\x02\x04"
-            found[version] = int.from_bytes(segment[22:24], "big")
-    return found
-
-
 def test_nat_is_masquerading_unless_told_otherwise(system: NamespaceSystem, lab: Lab, backend: str) -> None:
     def sources() -> list[str]:
         seen = []

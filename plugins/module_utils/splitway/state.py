@@ -161,6 +161,7 @@ class Marks:
     v6: FamilyMarks
     # Static networks by set name, where the backend keeps them in the chains (nftables).
     networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    tunnel_mtus: dict[str, int] = field(default_factory=dict)  # interface → bytes: what its far end can be sent
 
     def family(self, version: int) -> FamilyMarks:
         return self.v4 if version == 4 else self.v6

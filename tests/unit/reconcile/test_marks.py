@@ -52,16 +52,17 @@ def families(draw: st.DrawFn) -> FamilyMarks:
 GROUP = Egress(103, "group")
 
 
-def section(v4: FamilyMarks, group: Egress = GROUP) -> Marks:
+def section(v4: FamilyMarks, group: Egress = GROUP, mtus: Optional[dict[str, int]] = None) -> Marks:
     egresses = (Egress(0, "direct"), Egress(99, "block"), Egress(101, "us", "wg-up-1"), Egress(102, "eu", "wg-up-2"))
     egresses = (*egresses, group)
     networks = {name: ("198.51.100.0/24",) for name in (*SETS, "sw4s") if name[3] != "d"}
-    return Marks("wg0", "wg-up-", 0x3FFF, egresses, v4, FamilyMarks(), networks)
+    return Marks("wg0", "wg-up-", 0x3FFF, egresses, v4, FamilyMarks(), networks, mtus or {})
 
 
 ways = st.lists(st.builds(Way, st.sampled_from((101, 102, 103)), st.integers(1, 100)), max_size=4).map(tuple)
 groups = st.builds(lambda some, direct: Egress(103, "group", ways=some, direct=direct), ways, st.booleans())
-sections = st.builds(section, families(), groups)
+tunnel_mtus = st.dictionaries(st.sampled_from(("wg-up-1", "wg-up-2")), st.sampled_from((1280, 1412)))
+sections = st.builds(section, families(), groups, tunnel_mtus)
 
 
 def apply_to(found: Ruleset, changes: tuple[Change, ...]) -> Ruleset:

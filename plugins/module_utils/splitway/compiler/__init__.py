@@ -31,6 +31,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     switchboard = compile_groups(topology, egresses, used_egresses(flattened))
     matching = compile_matching(topology, flattened, numbers)
     policies = number_policies(topology, flattened, numbers)
+    tunnels = compile_tunnels(topology, egresses)
     sets, networks = _by_backend(matching, topology.backend)
     return State(
         backend=topology.backend,
@@ -43,7 +44,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             }
         ),
         server=_server(topology),
-        upstreams=compile_tunnels(topology, egresses),
+        upstreams=tunnels,
         routes=compile_routes(topology, egresses, switchboard),
         sets=sets,
         dns=Dns(
@@ -61,6 +62,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             v4=compile_family(4, topology, flattened, matching, policies, egresses),
             v6=compile_family(6, topology, flattened, matching, policies, egresses),
             networks=networks,
+            tunnel_mtus={device.interface: device.mtu for device in tunnels if device.mtu is not None},
         ),
         agent=compile_agent(topology, egresses, switchboard),
     )

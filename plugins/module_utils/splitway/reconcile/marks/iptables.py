@@ -36,6 +36,7 @@ from .model import (
     egress_numbers,
     policy_mark,
 )
+from .segments import iptables_chains
 from .tree import leaf, tree
 
 CLASSIFY = iptables_io.PREFIX
@@ -96,6 +97,7 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     for number in egress_numbers(marks):
         chains[_egress_chain(number)] = _egress(declared.get(number) or (Way(number),), mask)
     chains.update(iptables_forward.mangle(marks))
+    chains.update(iptables_chains(marks, version))
     return chains
 
 

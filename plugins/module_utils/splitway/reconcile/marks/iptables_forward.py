@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The forward guard, masquerading and MSS clamping in iptables: by which interface each mark may leave."""
+"""The forward guard and masquerading in iptables: by which interface each mark may leave."""
 
 from __future__ import annotations
 
 from ...state import Marks, classified_bit, mark_of
 from .iptables_io import PREFIX
 from .model import direct_numbers, unmasqueraded
+from .segments import IPTABLES_CLAMP, iptables_jumps
 from .tree import leaf, tree
 
 GUARD = f"{PREFIX}-GUARD"
@@ -16,7 +17,6 @@ FORWARD, DIRECT_GUARD, TUNNELS = f"{PREFIX}-FORWARD", f"{PREFIX}-DIRECT", f"{PRE
 INPUT = f"{PREFIX}-INPUT"
 NAT = f"{PREFIX}-NAT"
 _STRAY = "-m conntrack --ctstate INVALID,NEW -j DROP"
-_CLAMP = "-p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"
 
 
 def mangle(marks: Marks) -> dict[str, list[str]]:
@@ -32,19 +32,20 @@ def mangle(marks: Marks) -> dict[str, list[str]]:
     chains = tree(LEAVE, leaves, mask, "-j DROP")
     chains["INPUT"] = [f"1 -i {tunnels} -j {INPUT}"]
     chains["FORWARD"] = [f"1 -j {FORWARD}"]
-    chains[GUARD] = [f"-o {tunnels} {_CLAMP}", f"-g {LEAVE}"]
-    chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP"]
+    chains[GUARD] = [f"-o {tunnels} {IPTABLES_CLAMP}", f"-g {LEAVE}"]
+    chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP", IPTABLES_CLAMP]
     bit = classified_bit(mask)
     chains[FORWARD] = [
         f"-i {marks.interface} -g {GUARD}",
         f"-i {tunnels} -g {TUNNELS}",
         # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
         f"! -o {marks.interface} -m mark --mark {bit:#x}/{bit:#x} -j DROP",
+        f"-o {marks.interface} {IPTABLES_CLAMP}",
     ]
-    chains[TUNNELS] = [f"! -o {marks.interface} -j DROP", _STRAY, _CLAMP]
+    chains[TUNNELS] = [f"! -o {marks.interface} -j DROP", _STRAY, IPTABLES_CLAMP, *iptables_jumps(marks)]
     # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
     # its tunnel's address, to what belongs to no connection any more.
-    chains[INPUT] = [_STRAY]
+    chains[INPUT] = [_STRAY, *iptables_jumps(marks)]
     return chains
 
 

@@ -1,30 +1,30 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The forward guard, masquerading and MSS clamping in nftables: by which interface each mark may leave."""
+"""The forward guard and masquerading in nftables: by which interface each mark may leave."""
 
 from __future__ import annotations
 
 from ...state import Marks, classified_bit, mark_of
 from .model import direct_numbers, unmasqueraded
+from .segments import NFTABLES_CLAMP, nftables_chains, nftables_jumps
 
 BASE = "type {} hook {} priority {}; policy accept;"
-_CLAMP = "tcp flags & (syn|rst) == syn tcp option maxseg size set rt mtu"
 _STRAY = "ct state invalid,new drop"
 
 
 def chains(marks: Marks) -> dict[str, list[str]]:
     """Return the chains of the forward, the input and the postrouting hook."""
-    return {**_guard(marks), **_nat(marks)}
+    return {**_guard(marks), **nftables_chains(marks), **_nat(marks)}
 
 
 def _guard(marks: Marks) -> dict[str, list[str]]:
     """Return the chains of the forward hook: egress → its interface; every other pair is dropped."""
     tunnels, bit = f'"{marks.tunnels}*"', classified_bit(marks.mask)
     rules = {
-        egress.number: [f'oifname != "{egress.interface}" drop', _CLAMP]
+        egress.number: [f'oifname != "{egress.interface}" drop', NFTABLES_CLAMP]
         for egress in marks.egresses
         if egress.interface
     }
-    rules.update((number, [f"oifname {tunnels} drop"]) for number in direct_numbers(marks))
+    rules.update((number, [f"oifname {tunnels} drop", NFTABLES_CLAMP]) for number in direct_numbers(marks))
     chains = {f"leave_{number}": lines for number, lines in rules.items()}
     pairs = ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in sorted(rules))
     chains["forward"] = [
@@ -33,12 +33,13 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
         f"iifname {tunnels} goto from_tunnels",
         # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
         f'oifname != "{marks.interface}" meta mark & {bit:#x} == {bit:#x} drop',
+        f'oifname "{marks.interface}" {NFTABLES_CLAMP}',
     ]
     chains["from_clients"] = [f"meta mark & {marks.mask:#x} vmap {{ {pairs} }}", "drop"]
-    chains["from_tunnels"] = [f'oifname != "{marks.interface}" drop', _STRAY, _CLAMP]
+    chains["from_tunnels"] = [f'oifname != "{marks.interface}" drop', _STRAY, NFTABLES_CLAMP, *nftables_jumps(marks)]
     # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
     # its tunnel's address, to what belongs to no connection any more.
-    chains["input"] = [BASE.format("filter", "input", -150), f"iifname {tunnels} {_STRAY}"]
+    chains["input"] = [BASE.format("filter", "input", -150), f"iifname {tunnels} {_STRAY}", *nftables_jumps(marks)]
     return chains
 
 

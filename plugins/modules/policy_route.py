@@ -48,7 +48,7 @@ options:
         type: bool
         default: false
   rules:
-    description: All rules, each for IPv4 and IPv6.
+    description: All rules, each for IPv4 and IPv6 unless it says which.
     type: list
     elements: dict
     default: []
@@ -80,6 +80,16 @@ options:
       oif:
         description: The interface that a local program is bound to.
         type: str
+      source:
+        description: The network that packets come from. The rule is then of its O(rules[].family) only.
+        type: str
+      destination:
+        description: The network that packets go to. The rule is then of its O(rules[].family) only.
+        type: str
+      family:
+        description: The one IP version that has the rule. Left out, both have it.
+        type: int
+        choices: [4, 6]
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -143,6 +153,9 @@ OPTIONS = {
             "mask": {"type": "int"},
             "iif": {"type": "str"},
             "oif": {"type": "str"},
+            "source": {"type": "str"},
+            "destination": {"type": "str"},
+            "family": {"type": "int", "choices": [4, 6]},
         },
     },
 }

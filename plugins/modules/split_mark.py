@@ -74,6 +74,11 @@ options:
         description: Whether flows with the egress's own number leave directly now.
         type: bool
         default: false
+      families:
+        description: IP versions that its table leads anywhere. The gateway's own packets of the others are refused.
+        type: list
+        elements: int
+        default: [4, 6]
   v4:
     description: Clients and policies of IPv4.
     type: dict
@@ -202,6 +207,37 @@ options:
     description: MTU in bytes by tunnel; TCP segments of answers that come in by one are clamped to it.
     type: dict
     default: {}
+  lan:
+    description: Networks of clients that come in by other interfaces, the longest prefixes first.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      interface:
+        description: The interface by which they come in.
+        type: str
+        required: true
+      network:
+        description: Their network.
+        type: str
+        required: true
+      policy:
+        description: The number of their policy.
+        type: int
+        required: true
+  host:
+    description: The policy of the gateway's own connections. Left out, they are left alone.
+    type: dict
+    suboptions:
+      policy:
+        description: The number of the policy.
+        type: int
+        required: true
+      resolvers:
+        description: Addresses at which our dnsmasq answers, one a family; the gateway's own questions are led there.
+        type: list
+        elements: str
+        default: []
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -294,11 +330,29 @@ OPTIONS = {
             "may_use": {"type": "list", "elements": "int", "default": []},
             "may_go_direct": {"type": "bool", "default": False},
             "direct": {"type": "bool", "default": False},
+            "families": {"type": "list", "elements": "int", "default": [4, 6]},
         },
     },
     "v4": FAMILY,
     "v6": FAMILY,
     "networks": {"type": "dict", "default": {}},
+    "lan": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "interface": {"type": "str", "required": True},
+            "network": {"type": "str", "required": True},
+            "policy": {"type": "int", "required": True},
+        },
+    },
+    "host": {
+        "type": "dict",
+        "options": {
+            "policy": {"type": "int", "required": True},
+            "resolvers": {"type": "list", "elements": "str", "default": []},
+        },
+    },
     "tunnel_mtus": {"type": "dict", "default": {}},
 }
 

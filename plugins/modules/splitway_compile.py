@@ -70,6 +70,13 @@ options:
   hardening:
     description: What clients may reach beside the way out, and what the gateway forwards for others.
     type: dict
+  lan_clients:
+    description: Clients without WireGuard, by interface and network.
+    type: list
+    elements: dict
+  host_policy:
+    description: The name of the policy of the gateway's own connections.
+    type: str
   numbers:
     description: The numbers that the gateway uses already, as M(splitway.gateway.splitway_transaction) returns them.
     type: dict

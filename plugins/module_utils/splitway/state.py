@@ -62,7 +62,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Rule:
-    """One ip rule, present in both families."""
+    """One ip rule, in both families unless it says which."""
 
     priority: int
     action: str  # lookup | goto | unreachable | nop
@@ -72,6 +72,9 @@ class Rule:
     mask: Optional[int] = None
     iif: Optional[str] = None
     oif: Optional[str] = None
+    source: Optional[str] = None  # a network; with it or a destination the rule is of one family
+    destination: Optional[str] = None
+    family: Optional[int] = None  # None: both
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class Egress:
     may_use: tuple[int, ...] = ()  # numbers that a choice may give, beside its own
     may_go_direct: bool = False  # on_down: direct
     direct: bool = False  # by a choice: leaves by the host's own routes now
+    families: tuple[int, ...] = FAMILIES  # those that its table leads anywhere; packets of the others are refused
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,23 @@ class FamilyMarks:
 
 
 @dataclass(frozen=True)
+class LanNetwork:
+    """A network of clients that come in by another interface than the server's."""
+
+    interface: str
+    network: str
+    policy: int  # its number
+
+
+@dataclass(frozen=True)
+class Host:
+    """The gateway's own connections under a policy."""
+
+    policy: int  # its number
+    resolvers: tuple[str, ...]  # where our dnsmasq answers: at most one address a family
+
+
+@dataclass(frozen=True)
 class Marks:
     """Classification of what comes in from clients, the guard in the forward hook, and NAT."""
 
@@ -162,6 +183,8 @@ class Marks:
     # Static networks by set name, where the backend keeps them in the chains (nftables).
     networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tunnel_mtus: dict[str, int] = field(default_factory=dict)  # interface → bytes: what its far end can be sent
+    lan: tuple[LanNetwork, ...] = ()  # the longest prefixes first: the first that holds a source decides
+    host: Optional[Host] = None
 
     def family(self, version: int) -> FamilyMarks:
         return self.v4 if version == 4 else self.v6

@@ -243,4 +243,7 @@ def test_what_ip_prints_is_read() -> None:
     assert live.rule == Rule(5000, "unreachable", mark=0, mask=0x2000, iif="wg0")
     assert routes_live._rule(4, {**guard, "action": "unreachable", "protocol": "83"}).rule == live.rule, "older, newer"
     source = {"priority": 9, "src": "10.0.0.0", "srclen": 8, "table": "main", "protocol": "83"}
-    assert not routes_live._rule(4, source).exact
+    assert routes_live._rule(4, source).rule == Rule(9, "lookup", table=254, source="10.0.0.0/8")
+    alone = routes_live._rule(6, {"priority": 9, "src": "all", "dst": "fd00::1", "table": "main"}).rule
+    assert alone == Rule(9, "lookup", table=254, destination="fd00::1/128")
+    assert not routes_live._rule(4, {**source, "tos": "0x10"}).exact

@@ -16,6 +16,7 @@ from .lists import flatten, used_egresses
 from .numbers import CompileError
 from .policies import Matching, compile_family, compile_matching, number_policies
 from .routes import compile_routes
+from .sources import compile_host, compile_lan, with_sources
 
 __all__ = ["CompileError", "compile_state"]
 
@@ -26,7 +27,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     Raises CompileError when the topology exceeds what marks, tables or sets can number.
     """
     numbers = unfold(numbers)
-    flattened = flatten(topology, numbers)
+    flattened = flatten(with_sources(topology), numbers)
     egresses = number_egresses(topology, numbers)
     switchboard = compile_groups(topology, egresses, used_egresses(flattened))
     matching = compile_matching(topology, flattened, numbers)
@@ -62,6 +63,8 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             v4=compile_family(4, topology, flattened, matching, policies, egresses),
             v6=compile_family(6, topology, flattened, matching, policies, egresses),
             networks=networks,
+            lan=compile_lan(topology, flattened, policies),
+            host=compile_host(topology, flattened, policies),
             tunnel_mtus={device.interface: device.mtu for device in tunnels if device.mtu is not None},
         ),
         agent=compile_agent(topology, egresses, switchboard),

@@ -88,7 +88,7 @@ def compile_egresses(
     upstreams = {upstream.name: upstream for upstream in topology.upstreams}
     egresses = [
         Egress(DIRECT, model.DIRECT, nat=topology.server.nat),
-        Egress(numbers[model.BLOCK], model.BLOCK),
+        Egress(numbers[model.BLOCK], model.BLOCK, families=()),
         *(
             _through(upstream, upstream.name, topology, numbers)
             for upstream in topology.upstreams
@@ -97,7 +97,7 @@ def compile_egresses(
     ]
     for group in topology.groups:
         if group.name in switchboard.used:
-            egresses.append(Egress(numbers[group.name], group.name))
+            egresses.append(Egress(numbers[group.name], group.name, families=()))
             egresses += [
                 _through(upstreams[member.upstream], member_name(group.name, member.upstream), topology, numbers)
                 for member in group.members
@@ -108,7 +108,8 @@ def compile_egresses(
 
 def _through(upstream: model.Upstream, name: str, topology: model.Topology, numbers: Mapping[str, int]) -> Egress:
     interface = interface_of(numbers[upstream.name], topology.table_base)
-    return Egress(numbers[name], name, interface, nat=upstream.nat)
+    families = families_of(upstream) if upstream.enabled else ()
+    return Egress(numbers[name], name, interface, nat=upstream.nat, families=families)
 
 
 def _with_choice(egress: Egress, switchboard: Switchboard) -> Egress:

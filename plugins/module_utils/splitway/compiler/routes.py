@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ..state import DIRECT, Routes, Rule, Table, classified_bit, mark_of
+from ..state import DIRECT, FAMILIES, Routes, Rule, Table, classified_bit, mark_of
 from ..topology import model
 from ..topology.numbering import bound_name, member_name
 from .egress import families_of, interface_of
@@ -58,12 +58,35 @@ def _rules(topology: model.Topology, tables: tuple[Table, ...], marked: set[str]
     """Yield the rules. `marked`: the egresses whose marks packets have; `bound`: the tables of bound programs."""
     mask, first = topology.mark_mask, topology.rule_priority
     guard, interface, direct, egress, anchor = range(first, first + 50, 10)
-    yield Rule(guard, "unreachable", iif=topology.server.interface, mark=0, mask=classified_bit(mask))
+    unclassified = Rule(guard, "unreachable", iif=topology.server.interface, mark=0, mask=classified_bit(mask))
+    yield unclassified
+    for lan in topology.lan_clients:
+        for network in lan.networks:
+            family, text = network.version, str(network)
+            yield replace(unclassified, iif=lan.interface, source=text, family=family)
+            # Source validation asks for the way back with the packet's own mark: strict, it would refuse all that is
+            # tunnelled, and loose all whose tunnel is away, without a word to the client.
+            yield Rule(direct, "goto", target=anchor, destination=text, family=family)
     for table in tables:
         if table.interface and table.egress in bound:
             yield Rule(interface, "lookup", table=table.number, oif=table.interface)
     yield Rule(direct, "goto", target=anchor, mark=mark_of(DIRECT, mask), mask=mask)
+    if topology.host_policy is not None:
+        yield from _refused(tables, marked, direct, anchor, mask)
     for table in tables:
         if table.egress in marked:
             yield Rule(egress, "lookup", table=table.number, mark=mark_of(table.number, mask), mask=mask)
     yield Rule(anchor, "nop")
+
+
+def _refused(tables: tuple[Table, ...], marked: set[str], priority: int, anchor: int, mask: int) -> Iterator[Rule]:
+    """Yield the rules that let the host's own packets for tables without a way on to the chain that refuses them.
+
+    A packet that finds no route while its connection is made is dropped without a word: connect() would wait for
+    minutes (the kernel sends the SYN again and again). Nothing of this leaves: the guard behind routing drops it, too.
+    """
+    for table in tables:
+        for family in FAMILIES if table.egress in marked else ():
+            if table.interface is None or family not in table.families:
+                mark = mark_of(table.number, mask)
+                yield Rule(priority, "goto", target=anchor, mark=mark, mask=mask, iif="lo", family=family)

@@ -14,6 +14,7 @@ from .reading import Claims, Fields, good, mappings
 from .scalars import boolean, keepalive, name
 from .upstreams import DEFAULT_KEEPALIVE
 
+POLICY_KEYS = ("policy", "upstream", "rules", "default")
 KEYS = (
     "name",
     "addresses",
@@ -21,11 +22,8 @@ KEYS = (
     "private_key",
     "preshared_key",
     "persistent_keepalive",
-    "policy",
-    "upstream",
-    "rules",
-    "default",
     "enabled",
+    *POLICY_KEYS,
 )
 
 MOST_CLIENTS = 65536  # of one interface; wireguard-go refuses more (tried), the kernel's WireGuard takes 2^20
@@ -60,7 +58,7 @@ class ClientReader:
         public, private = self._read_keys(fields, enabled=enabled)
         preshared = fields.get("preshared_key", wireguard_key)
         interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
-        policy = self._read_policy(fields)
+        policy = read_policy(fields, self.known, self.default_policy)
         if client_name is None or not enabled:
             return None
         return Client(client_name, good(addresses), policy, public, private, preshared, interval)
@@ -93,20 +91,21 @@ class ClientReader:
             self.keys.claim(f"{fields.path}.{key}", public, fields.path)
         return public, private
 
-    def _read_policy(self, fields: Fields) -> Union[str, Policy]:
-        """Return the name of the client's policy, or its own policy: the seeds' form."""
-        named = fields.get("policy", self.known.policy)
-        upstream = fields.get("upstream", self.known.proxy)
-        default = fields.get_or("default", self.known.egress, DIRECT)
-        rules = read_rules(fields, self.known, upstream, client=True)
-        if fields.given("policy"):
-            own = [key for key in ("upstream", "rules", "default") if fields.values.get(key) not in (None, [])]
-            if own:
-                fields.report.add(fields.path, f"has a policy and {' and '.join(own)} of its own: it can have only one")
-            return named or ""
-        if self.default_policy and not any(fields.given(key) for key in ("upstream", "rules", "default")):
-            return self.default_policy
-        return Policy(rules, default)
+
+def read_policy(fields: Fields, known: Words, default_policy: Optional[str]) -> Union[str, Policy]:
+    """Return the name of a client's policy, or its own policy. Its rules may have the seeds' form."""
+    named = fields.get("policy", known.policy)
+    upstream = fields.get("upstream", known.proxy)
+    default = fields.get_or("default", known.egress, DIRECT)
+    rules = read_rules(fields, known, upstream, client=True)
+    if fields.given("policy"):
+        own = [key for key in ("upstream", "rules", "default") if fields.values.get(key) not in (None, [])]
+        if own:
+            fields.report.add(fields.path, f"has a policy and {' and '.join(own)} of its own: it can have only one")
+        return named or ""
+    if default_policy and not any(fields.given(key) for key in ("upstream", "rules", "default")):
+        return default_policy
+    return Policy(rules, default)
 
 
 def read_clients(

@@ -145,6 +145,16 @@ class Client:
 
 
 @dataclass(frozen=True)
+class LanClients:
+    """Clients without WireGuard: what comes in by an interface from networks of theirs."""
+
+    name: str
+    interface: str
+    networks: tuple[Network, ...]
+    policy: Union[str, Policy]
+
+
+@dataclass(frozen=True)
 class Names:
     """The gateway's resolver for its clients."""
 
@@ -222,6 +232,8 @@ class Topology:
     agent: AgentSettings = AgentSettings()
     dns_guard: DnsGuard = DnsGuard()
     hardening: Hardening = Hardening()
+    lan_clients: tuple[LanClients, ...] = ()
+    host_policy: Optional[str] = None  # the policy of the gateway's own connections; None: they are left alone
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from .endpoints import resolver
 from .errors import Report, TopologyError
 from .groups import check_fallbacks, read_groups
 from .hardening import read_hardening
+from .lan_clients import read_lan_clients
 from .lists import read_lists
 from .model import Names, Server, Topology
 from .numbering import counted, number_owners
@@ -42,6 +43,8 @@ VARIABLES = (
     "splitway_agent",
     "splitway_dns_guard",
     "splitway_hardening",
+    "splitway_lan_clients",
+    "splitway_host_policy",
 )
 DNS_KEYS = ("servers", "max_ttl", "cache_size")
 BACKENDS = ("ipset", "nftables")
@@ -96,6 +99,8 @@ def parse(variables: Mapping[str, Any]) -> Topology:
         agent=read_agent(report, values.get("splitway_agent")),
         dns_guard=read_dns_guard(report, values.get("splitway_dns_guard")),
         hardening=read_hardening(report, values.get("splitway_hardening")),
+        lan_clients=read_lan_clients(report, values.get("splitway_lan_clients"), server, known, default_policy),
+        host_policy=_read(report, values, "splitway_host_policy", known.policy, None),
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Union
 
 from ...state import Routes, Rule
@@ -40,7 +40,7 @@ def plan(desired: Routes, current: Current) -> tuple[Change, ...]:
     """
     routes, rules = _wanted_routes(desired, current), _wanted_rules(desired, current)
     _check_routes(desired, routes, current)
-    _check_rules(desired, current)
+    _check_rules(desired, frozenset(rules), current)
     wanted = bool(desired.tables or desired.rules)
     return (
         *_add_routes(routes, current),
@@ -67,7 +67,12 @@ def _wanted_rules(desired: Routes, current: Current) -> list[tuple[int, Rule]]:
     # The anchor first, that `goto` finds it; then the guard, that nothing passes while the rest is loaded.
     order = {"nop": 0, "unreachable": 1}
     rules = sorted(desired.rules, key=lambda rule: (order.get(rule.action, 2), rule.priority))
-    return [(family, rule) for rule in rules for family in current.families]
+    return [
+        (family, replace(rule, family=None))  # a rule in the kernel is of the family where it was found
+        for rule in rules
+        for family in current.families
+        if rule.family in (None, family)
+    ]
 
 
 def _check_routes(desired: Routes, routes: list[Route], current: Current) -> None:
@@ -81,13 +86,13 @@ def _check_routes(desired: Routes, routes: list[Route], current: Current) -> Non
         )
 
 
-def _check_rules(desired: Routes, current: Current) -> None:
+def _check_rules(desired: Routes, rules: frozenset[tuple[int, Rule]], current: Current) -> None:
     if not desired.rules:
         return
     first = min(rule.priority for rule in desired.rules)
     last = max(rule.priority for rule in desired.rules)
     for live in current.rules:
-        if live.ours or _adopted(live, desired.rules):
+        if live.ours or _adopted(live, rules):
             continue
         if first <= live.rule.priority <= last:
             raise ReconcileError(
@@ -101,8 +106,8 @@ def _check_rules(desired: Routes, current: Current) -> None:
             )
 
 
-def _adopted(live: LiveRule, rules: tuple[Rule, ...]) -> bool:
-    return live.exact and live.rule in rules
+def _adopted(live: LiveRule, rules: frozenset[tuple[int, Rule]]) -> bool:
+    return live.exact and (live.family, live.rule) in rules
 
 
 def _takes_ours(live: LiveRule, rules: tuple[Rule, ...]) -> bool:
@@ -182,6 +187,10 @@ def _remove_routes(routes: list[Route], current: Current) -> Iterator[Change]:
 def words(rule: Rule) -> str:
     """Return a rule as `ip rule` takes it."""
     parts = [f"pref {rule.priority}"]
+    if rule.source:
+        parts.append(f"from {rule.source}")
+    if rule.destination:
+        parts.append(f"to {rule.destination}")
     if rule.iif:
         parts.append(f"iif {rule.iif}")
     if rule.oif:

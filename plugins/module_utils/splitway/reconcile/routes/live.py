@@ -22,7 +22,8 @@ V6_METRIC = 1024  # the kernel's default for an IPv6 route
 
 _TYPES = {"1": "unicast", "2": "local", "3": "broadcast", "5": "multicast"}
 _REFUSALS = {"6": "blackhole", "7": "unreachable", "8": "prohibit", "9": "throw"}
-_RULE_FIELDS = {"priority", "src", "protocol", "fwmark", "fwmask", "iif", "oif", "table", "goto", "nop", "action"}
+_RULE_FIELDS = {"priority", "src", "srclen", "dst", "dstlen", "protocol", "fwmark", "fwmask", "iif", "oif"}
+_RULE_FIELDS |= {"table", "goto", "nop", "action"}
 _RULE_NOTES = {"iif_detached", "oif_detached", "unresolved", "flags"}
 _ROUTER_ADVERTISEMENT = "9"
 _MAIN_TABLE = 254
@@ -141,11 +142,19 @@ def _rule(family: int, data: dict[str, Any]) -> LiveRule:
         mask=mask,
         iif=data.get("iif"),
         oif=data.get("oif"),
+        source=_prefix(family, data, "src"),
+        destination=_prefix(family, data, "dst"),
     )
-    exact = set(data) <= _RULE_FIELDS | _RULE_NOTES and data.get("src") == "all"
+    exact = set(data) <= _RULE_FIELDS | _RULE_NOTES
     text = " ".join(f"{key} {value}".replace(" None", "") for key, value in data.items())
     ours = exact and data.get("protocol") == str(PROTOCOL)
     return LiveRule(family, rule, ours, text, exact, "not" in data)
+
+
+def _prefix(family: int, data: dict[str, Any], end: str) -> Optional[str]:
+    """Return the network that a rule is limited to at one end, None when it is not."""
+    address = data.get(end, "all")
+    return None if address == "all" else f"{address}/{data.get(f'{end}len', 32 if family == 4 else 128)}"
 
 
 def _route(family: int, data: dict[str, Any]) -> LiveRoute:

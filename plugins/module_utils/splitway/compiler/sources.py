@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sources of packets beside the server's clients: networks of LAN clients, and the gateway itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Optional
+
+from ..state import FAMILIES, Host, LanNetwork
+from ..topology.model import Client, Topology
+from .lists import Flattened
+
+_HOST = "gateway/own"  # no client has a name with a slash
+
+
+def with_sources(topology: Topology) -> Topology:
+    """Return the topology as `flatten` takes it: whoever has a policy is a client, without addresses."""
+    owners = [Client(_lan_name(entry.name), (), entry.policy) for entry in topology.lan_clients]
+    if topology.host_policy is not None:
+        owners.append(Client(_HOST, (), topology.host_policy))
+    return replace(topology, clients=(*topology.clients, *owners))
+
+
+def _lan_name(name: str) -> str:
+    return f"lan/{name}"
+
+
+def compile_lan(topology: Topology, flattened: Flattened, policies: Mapping[str, int]) -> tuple[LanNetwork, ...]:
+    """Return the networks of LAN clients, the longest prefixes first."""
+    found = [
+        (network, entry.interface, _policy_number(flattened, policies, _lan_name(entry.name)))
+        for entry in topology.lan_clients
+        for network in entry.networks
+    ]
+    found.sort(key=lambda item: (item[0].version, -item[0].prefixlen, int(item[0].network_address)))
+    return tuple(LanNetwork(interface, str(network), number) for network, interface, number in found)
+
+
+def compile_host(topology: Topology, flattened: Flattened, policies: Mapping[str, int]) -> Optional[Host]:
+    """Return the policy of the gateway's own connections, and where it finds our dnsmasq."""
+    if topology.host_policy is None:
+        return None
+    first = {family: [a for a in topology.server.addresses if a.version == family][:1] for family in FAMILIES}
+    return Host(
+        policy=_policy_number(flattened, policies, _HOST),
+        resolvers=tuple(str(address.ip) for family in FAMILIES for address in first[family]),
+    )
+
+
+def _policy_number(flattened: Flattened, policies: Mapping[str, int], owner: str) -> int:
+    return policies[flattened.policies[flattened.policy_of[owner]].keys[0]]

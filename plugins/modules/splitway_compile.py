@@ -64,6 +64,9 @@ options:
   agent:
     description: What the agent does beside its duties.
     type: dict
+  countries:
+    description: Where data of countries comes from, for rules that name some.
+    type: dict
   dns_guard:
     description: What is done about clients that would ask other resolvers than the gateway.
     type: dict

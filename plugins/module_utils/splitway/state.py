@@ -249,6 +249,23 @@ class Group:
 
 
 @dataclass(frozen=True)
+class CountrySource:
+    """One file, or two, that say which addresses belong to which country."""
+
+    location: str  # tor-geoipdb (Debian's package), a path, or a URL
+    format: str = "tor"  # tor | rir | maxmind | csv
+    checksum: str = ""  # SHA-256 that it must have; "": any
+
+
+@dataclass(frozen=True)
+class CountryData:
+    """Where the gateway has its data of countries from."""
+
+    sources: tuple[CountrySource, ...]
+    refresh: int = 86400  # seconds from one look at them to the next
+
+
+@dataclass(frozen=True)
 class Agent:
     """The agent on the gateway: which engine it runs, and what it looks after."""
 
@@ -259,6 +276,7 @@ class Agent:
     warm_up: bool = True  # whether the lists' names are resolved at start
     metrics: Optional[str] = None  # "address:port" of the exporter
     access_log: Optional[int] = None  # days that it is kept; None: off
+    countries: Optional[CountryData] = None  # where the data of countries in use comes from; None: none is in use
 
 
 @dataclass(frozen=True)

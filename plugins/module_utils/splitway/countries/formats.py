@@ -11,6 +11,7 @@ import gzip
 import io
 import re
 import socket
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,7 +32,7 @@ _LONGEST_SHOWN = 60  # characters of a line in a message
 
 @dataclass
 class Found:
-    """What one file says of the countries that are asked for."""
+    """What files say of the countries that are asked for."""
 
     wanted: frozenset[str]  # codes in lower case
     ranges: dict[tuple[str, int], list[Range]] = field(default_factory=dict)  # by country and family
@@ -46,20 +47,19 @@ class Found:
             self.ranges.setdefault((code, family), []).append((first, last))
 
 
-def read(path: Path, kind: str, wanted: frozenset[str]) -> Found:
-    """Return what a file says of these countries. Raises CountryError when it is not what it should be, OSError."""
-    found = Found(wanted)
+def read(path: Path, kind: str, found: Found) -> None:
+    """Add what a file says of the countries. Raises CountryError when it is not what it should be, OSError."""
+    before = found.entries
     if kind == "maxmind":
         maxmind.read(path, found.add)
     else:
         with _opened(path) as stream:
             try:
                 LINES[kind](path, stream, found)
-            except (EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+            except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
                 raise CountryError(f"{path} is damaged: {error}") from error
-    if not found.entries:
+    if found.entries == before:
         raise CountryError(f"{path} has no ranges: it is no data of the format {kind}")
-    return found
 
 
 @contextmanager

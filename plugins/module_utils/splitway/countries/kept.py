@@ -66,10 +66,20 @@ def country_data(system: System, country: str) -> Country:
     return known[1]
 
 
-def write(system: System, country: str, data: Country) -> None:
-    """Keep the networks of a country; nothing when they are kept already."""
-    if _stamp(_file(system, country)) and _same(system, country, data):
-        return
+def exists(system: System, country: str) -> bool:
+    """Return whether this host has networks of a country."""
+    try:
+        country_data(system, country)
+    except CountryError:
+        return False
+    return True
+
+
+def write(system: System, country: str, data: Country) -> bool:
+    """Keep the networks of a country; return whether they are others than those that were kept."""
+    before = country_data(system, country) if exists(system, country) else None
+    if before is not None and (before.networks, before.origin) == (data.networks, data.origin):
+        return False
     plain = {
         "made": data.made,
         "origin": data.origin,
@@ -77,14 +87,7 @@ def write(system: System, country: str, data: Country) -> None:
         "networks": {str(family): data.networks[family] for family in FAMILIES},
     }
     system.write_file(_file(system, country), json.dumps(plain))
-
-
-def _same(system: System, country: str, data: Country) -> bool:
-    try:
-        before = country_data(system, country)
-    except CountryError:
-        return False
-    return (before.networks, before.origin) == (data.networks, data.origin)
+    return before is None or before.networks != data.networks
 
 
 def _read(system: System, country: str) -> Country:

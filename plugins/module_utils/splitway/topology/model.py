@@ -182,6 +182,24 @@ class AgentSettings:
 
 
 @dataclass(frozen=True)
+class CountrySource:
+    """A file that says which addresses belong to which country."""
+
+    location: str  # tor-geoipdb (Debian's package), a path, or a URL
+    format: str = "tor"  # tor | rir | maxmind | csv
+    checksum: str = ""  # SHA-256 that it must have; "": any
+
+
+@dataclass(frozen=True)
+class CountrySettings:
+    """Where data of countries comes from."""
+
+    sources: tuple[CountrySource, ...] = (CountrySource("tor-geoipdb"),)
+    refresh: int = 86400  # seconds from one look at them to the next, on the gateway
+    where: str = "gateway"  # gateway | controller: who has or fetches the files
+
+
+@dataclass(frozen=True)
 class DnsGuard:
     """What is done about clients that would ask other resolvers than the gateway."""
 
@@ -230,6 +248,7 @@ class Topology:
     client_files: ClientFolder = ClientFolder()
     groups: tuple[Group, ...] = ()
     agent: AgentSettings = AgentSettings()
+    countries: CountrySettings = CountrySettings()
     dns_guard: DnsGuard = DnsGuard()
     hardening: Hardening = Hardening()
     lan_clients: tuple[LanClients, ...] = ()

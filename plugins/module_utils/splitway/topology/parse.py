@@ -9,6 +9,7 @@ from typing import Any, Optional, TypeVar
 from .agent import read_agent
 from .client_folder import read_client_folder
 from .clients import read_clients
+from .countries import read_countries
 from .dns_guard import read_dns_guard
 from .endpoints import resolver
 from .errors import Report, TopologyError
@@ -41,6 +42,7 @@ VARIABLES = (
     "splitway_rule_priority",
     "splitway_client_files",
     "splitway_agent",
+    "splitway_countries",
     "splitway_dns_guard",
     "splitway_hardening",
     "splitway_lan_clients",
@@ -97,6 +99,7 @@ def parse(variables: Mapping[str, Any]) -> Topology:
         client_files=read_client_folder(report, values.get("splitway_client_files")),
         groups=groups,
         agent=read_agent(report, values.get("splitway_agent")),
+        countries=read_countries(report, values.get("splitway_countries")),
         dns_guard=read_dns_guard(report, values.get("splitway_dns_guard")),
         hardening=read_hardening(report, values.get("splitway_hardening")),
         lan_clients=read_lan_clients(report, values.get("splitway_lan_clients"), server, known, default_policy),

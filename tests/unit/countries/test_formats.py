@@ -7,6 +7,7 @@ import bisect
 import gzip
 import ipaddress
 import random
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -156,7 +157,7 @@ def test_debians_data_against_its_own_lines(name: str, family: int) -> None:
     codes = ("cn", "hk", "us", "de", "li")
     found = of_file(DEBIAN / name, "tor", *codes)
     held = {code: {*map(ipaddress.ip_network, found[code, family])} for code in codes}
-    address_of = int if family == 4 else lambda text: int(ipaddress.IPv6Address(text))
+    address_of = int if family == 4 else lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big")
     entries = []
     for line in (DEBIAN / name).read_text().splitlines():
         if not line.startswith("#"):
@@ -164,7 +165,7 @@ def test_debians_data_against_its_own_lines(name: str, family: int) -> None:
             entries.append((address_of(first), address_of(last), code.lower()))
     chance = random.Random(5)
     wanted = [entry for entry in entries if entry[2] in codes]
-    picked = [*(chance.choice(entries) for _ in range(300)), *(chance.choice(wanted) for _ in range(300))]
+    picked = [*(chance.choice(entries) for _ in range(100)), *(chance.choice(wanted) for _ in range(100))]
     # The ends of ranges, what is next to them, and something inside.
     asked = sorted(
         {near for first, last, _ in picked for near in (first - 1, first, chance.randint(first, last), last, last + 1)}

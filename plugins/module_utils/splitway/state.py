@@ -13,6 +13,9 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, TypeVar, Union, cast
 
+from .schedules import Schedule
+from .services import Ports
+
 SCHEMA = 1
 
 # The spelling of a family everywhere in the state: the IP version.
@@ -87,7 +90,10 @@ class Routes:
 
 @dataclass(frozen=True)
 class AddressSet:
-    """One kernel set. With a timeout it holds learned addresses, without one static networks."""
+    """One kernel set. With a timeout it holds learned addresses, without one static networks.
+
+    With a country it only stands for one: its networks are the host's to know (present.py).
+    """
 
     name: str
     family: int
@@ -95,6 +101,7 @@ class AddressSet:
     members: tuple[str, ...] = ()  # static networks; learned members are the kernel's own
     seed_from: Optional[str] = None  # learned: a set whose addresses a new set starts with
     comment: str = ""  # what it holds, in the operator's words
+    country: str = ""  # ISO 3166-1 alpha-2, lower case
 
 
 @dataclass(frozen=True)
@@ -126,10 +133,15 @@ class Egress:
 
 @dataclass(frozen=True)
 class MarkRule:
-    """The first of a policy's rules whose sets hold the destination gives the egress number."""
+    """The first of a policy's rules that a flow's first packet meets in all its parts gives the egress number."""
 
-    sets: tuple[str, ...]
+    sets: tuple[str, ...]  # one of them holds the destination; none: any destination does
     egress: int
+    also: tuple[tuple[str, ...], ...] = ()  # as do one of these, and one of these, …
+    protocols: tuple[str, ...] = ()
+    ports: tuple[Ports, ...] = ()  # of the destination
+    schedule: Optional[Schedule] = None
+    active: bool = True  # whether the schedule is in force: the host's to know (present.py)
 
 
 @dataclass(frozen=True)
@@ -185,6 +197,7 @@ class Marks:
     tunnel_mtus: dict[str, int] = field(default_factory=dict)  # interface → bytes: what its far end can be sent
     lan: tuple[LanNetwork, ...] = ()  # the longest prefixes first: the first that holds a source decides
     host: Optional[Host] = None
+    countries: dict[str, str] = field(default_factory=dict)  # set name → the country that it stands for
 
     def family(self, version: int) -> FamilyMarks:
         return self.v4 if version == 4 else self.v6

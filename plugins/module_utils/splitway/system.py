@@ -10,6 +10,7 @@ import socket
 import subprocess
 import syslog
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,10 @@ class System:
         from .reconcile.services import Units
 
         return Units(self)
+
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch."""
+        return time.time()
 
     def has(self, program: str) -> bool:
         """Return whether the program is installed."""

@@ -16,8 +16,8 @@ from typing import Any, Optional
 
 from . import audit
 from .audit import Reason
-from .choices import with_choices
 from .owed import give_back
+from .present import present
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
 from .state import SECTIONS, AddressSet, Device, Egress, Group, MarkPolicy, Peer, State, Table, Watch
@@ -67,7 +67,7 @@ def rehearse(store: Store, state: State) -> None:
     Raises ReconcileError with everything on the host that is in the way, before anything is changed.
     """
     obstacles = []
-    chosen = with_choices(state, store.choices())
+    chosen = present(store, state)
     for section in SECTIONS:
         try:
             RECONCILERS[section].changes(store.system, chosen)
@@ -91,7 +91,7 @@ def bring(
         store.require(transaction)
         before = _before(store, section, transaction, backend, purge)
         target = _target(before, section, desired, backend, purge)
-        chosen = with_choices(target, store.choices())
+        chosen = present(store, target)
         changes = RECONCILERS[section].changes(store.system, chosen)
         wanted = changes if purge else additions(changes)
         if transaction is None:
@@ -99,7 +99,7 @@ def bring(
             if section == "sets":
                 give_back(store, wanted)
             if section in _VERDICT:
-                move_flows(store.system, before, chosen)
+                move_flows(store.system, present(store, before, {}), chosen)
             store.publish_section(section, getattr(target, section), target.backend)
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
@@ -115,14 +115,14 @@ def bring(
 def _move_flows(store: Store, chosen: State) -> None:
     """Delete the connections whose way differs between the generation and what is staged, with the choices."""
     if store.stages(_VERDICT) or store.choices():
-        new = dataclasses.replace(chosen, sets=store.staged(("sets",)).sets)
-        move_flows(store.system, store.generation(_VERDICT), new)
+        new = dataclasses.replace(chosen, sets=present(store, store.staged(("sets",))).sets)
+        move_flows(store.system, present(store, store.generation(_VERDICT), {}), new)
 
 
 def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> tuple[Change, ...]:
     """Return what `bring` would change now: the same plan, nothing applied (check mode)."""
     target = _target(store.staged(_joined(section, purge)), section, desired, backend, purge)
-    changes = RECONCILERS[section].changes(store.system, with_choices(target, store.choices()))
+    changes = RECONCILERS[section].changes(store.system, present(store, target))
     return changes if purge else additions(changes)
 
 
@@ -177,7 +177,7 @@ def restore(store: Store, left: State, state: State, reason: Reason) -> tuple[Ch
     failures: list[Exception] = []
     changes = _each(store, state, SECTIONS, additions, reason, failures)
     try:
-        move_flows(store.system, left, with_choices(state, store.choices()))
+        move_flows(store.system, present(store, left, {}), present(store, state))
     except FAILURES as error:
         failures.append(error)
     changes += _each(store, state, reversed(SECTIONS), removals, reason, failures)
@@ -190,7 +190,7 @@ def drift(store: Store, state: State, sections: Iterable[str] = SECTIONS) -> dic
     """Return, by section, what would have to change for the kernel to be as the state, with the choices, says."""
     # What somebody changes or heals at this moment is half there. On a host that nobody has changed nothing is made.
     with store.lock() if store.system.runtime.exists() else nullcontext():
-        chosen = with_choices(state, store.choices())
+        chosen = present(store, state)
         return {section: RECONCILERS[section].changes(store.system, chosen) for section in sections}
 
 
@@ -203,7 +203,7 @@ def _each(
     failures: Optional[list[Exception]] = None,
 ) -> tuple[Change, ...]:
     done: tuple[Change, ...] = ()
-    chosen = with_choices(state, store.choices())
+    chosen = present(store, state)
     for section in sections:
         try:
             changes = choose(RECONCILERS[section].changes(store.system, chosen))

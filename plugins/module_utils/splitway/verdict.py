@@ -12,8 +12,9 @@ import socket
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
+from .services import Service, meets
 from .state import DIRECT, FamilyMarks, MarkPolicy, MarkRule
 
 Holds = Callable[[str, str], bool]
@@ -76,9 +77,11 @@ def holder(static: Mapping[str, Iterable[str]], learned: Mapping[str, Collection
     return holds
 
 
-def verdict(family: FamilyMarks, policy_number: int, destination: str, holds: Holds) -> int:
+def verdict(
+    family: FamilyMarks, policy_number: int, destination: str, holds: Holds, service: Optional[Service] = None
+) -> int:
     """Return the egress number that the policy gives the destination. Raises KeyError: no such policy."""
-    return decide(family, policy_by_number(family, policy_number), destination, holds)
+    return decide(family, policy_by_number(family, policy_number), destination, holds, service)
 
 
 def policy_by_number(family: FamilyMarks, number: int) -> MarkPolicy:
@@ -89,23 +92,47 @@ def policy_by_number(family: FamilyMarks, number: int) -> MarkPolicy:
     raise KeyError(number)
 
 
-def decide(family: FamilyMarks, policy: MarkPolicy, destination: str, holds: Holds) -> int:
+def decide(
+    family: FamilyMarks, policy: MarkPolicy, destination: str, holds: Holds, service: Optional[Service] = None
+) -> int:
     """Return the egress number that this policy gives the destination: the first match, else its default."""
     rules, default = applicable(family, policy, destination, holds)
-    return next((rules[index].egress for index in matching(rules, destination, holds)), default)
+    return next((rules[index].egress for index in matching(rules, destination, holds, service)), default)
 
 
 def applicable(
     family: FamilyMarks, policy: MarkPolicy, destination: str, holds: Holds
 ) -> tuple[tuple[MarkRule, ...], int]:
-    """Return the rules that are asked for the destination, and the egress number when none of them holds it."""
+    """Return the rules that are asked for the destination, and the egress number when none of them matches."""
     if family.special and holds(family.special, destination):
         return policy.special, DIRECT
     return policy.rules, policy.default
 
 
-def matching(rules: tuple[MarkRule, ...], destination: str, holds: Holds) -> Iterator[int]:
-    """Yield the positions of the rules that hold the destination. The first of them decides and hides the others."""
+def matching(
+    rules: tuple[MarkRule, ...], destination: str, holds: Holds, service: Optional[Service] = None
+) -> Iterator[int]:
+    """Yield the positions of the rules that match. The first of them decides and hides the others.
+
+    Without a service (it is not known) a rule that asks for one does not match.
+    """
     for index, rule in enumerate(rules):
-        if any(holds(name, destination) for name in rule.sets):
+        if rule.active and serves(rule, destination, service) and holds_all(rule, destination, holds):
             yield index
+
+
+def serves(rule: MarkRule, destination: str, service: Optional[Service]) -> Optional[bool]:
+    """Return whether a rule's protocols and ports are met; None when that cannot be known."""
+    if not rule.protocols and not rule.ports:
+        return True
+    return None if service is None else meets(rule.protocols, rule.ports, service, 6 if ":" in destination else 4)
+
+
+def holds_all(rule: MarkRule, destination: str, holds: Holds) -> bool:
+    """Return whether of each group of a rule's sets one holds the destination."""
+    return all(any(holds(name, destination) for name in group) for group in groups(rule))
+
+
+def groups(rule: MarkRule) -> tuple[tuple[str, ...], ...]:
+    """Return the groups of a rule's sets; none when any destination does."""
+    return (rule.sets, *rule.also) if rule.sets else ()

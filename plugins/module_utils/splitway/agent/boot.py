@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Optional
 
 from .. import audit
-from ..choices import with_choices
+from ..present import present
 from ..reconcile.base import Change, additions
 from ..reconcile.routes.sysctl import Setting
 from ..reconcile.sections import RECONCILERS
@@ -82,10 +82,10 @@ def restore_early(store: Store) -> Healing:
         with store.lock(patience=0):
             if store.transaction() is not None:
                 return Healing(busy=True)
-            state = with_choices(store.generation(VERDICT), store.choices())
+            state = store.generation(VERDICT)
             for section in VERDICT:
                 try:
-                    done[section] = _bring_early(store, section, state)
+                    done[section] = _bring_early(store, section, present(store, state))
                 except FAILURES as error:
                     failures[section] = str(error)
     except Held:

@@ -21,6 +21,7 @@ from .figures.observing import Observing
 from .healing.generation import Generation
 from .healing.loop import Healer
 from .healing.peers import Endpoints
+from .moments import Moments
 from .names.journal import Journal, location
 from .names.learning import Learning
 from .upstreams.tunnels import Tunnels
@@ -63,6 +64,7 @@ class Daemon:
         self._endpoints.load(system)
         self._learning = Learning(self._store, Journal(location(system)))
         self._healer = Healer(self._store, self._generation, self._endpoints, self._learning.refill)
+        self._moments = Moments(self._store, self._generation)
         self._tunnels = Tunnels(self._store, self._healer, self._work)
         self._observing = Observing(self._store, self._generation, self._healer, self._tunnels, self._learning)
         self._learning.hear = self._observing.hear
@@ -81,6 +83,7 @@ class Daemon:
             asyncio.create_task(part)
             for part in (
                 self._healer.run(self._work, self._configure),
+                self._moments.run(self._work, self._configure),
                 self._learning.run(self._work),
                 self._tunnels.run(self._observing.follow),
                 self._observing.run(self._work),

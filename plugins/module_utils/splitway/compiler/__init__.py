@@ -66,6 +66,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             lan=compile_lan(topology, flattened, policies),
             host=compile_host(topology, flattened, policies),
             tunnel_mtus={device.interface: device.mtu for device in tunnels if device.mtu is not None},
+            countries={entry.name: entry.country for entry in matching.sets if entry.country},
         ),
         agent=compile_agent(topology, egresses, switchboard),
     )
@@ -80,7 +81,8 @@ def _by_backend(matching: Matching, backend: str) -> tuple[tuple[AddressSet, ...
     if backend != "nftables":
         return tuple(matching.sets), {}
     learned = tuple(entry for entry in matching.sets if entry.timeout is not None)
-    return learned, {entry.name: entry.members for entry in matching.sets if entry.timeout is None}
+    networks = (entry for entry in matching.sets if entry.timeout is None and not entry.country)
+    return learned, {entry.name: entry.members for entry in networks}
 
 
 def _server(topology: Topology) -> Device:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import Optional
 
+from ..schedules import Schedule
+from ..services import Ports
 from ..topology.model import List, Network, Policy, Rule, Topology
 from .numbers import MOVED
 
@@ -26,14 +28,26 @@ class Bundle:
     domains: tuple[str, ...]
     networks: tuple[Network, ...]
     comment: str
+    country: str = ""  # whose networks it holds, as the host knows them
+
+
+@dataclass(frozen=True)
+class FlatRule:
+    """One rule by the indices of bundles: of each group one holds the destination."""
+
+    egress: str
+    groups: tuple[tuple[int, ...], ...]
+    protocols: tuple[str, ...] = ()
+    ports: tuple[Ports, ...] = ()
+    schedule: Optional[Schedule] = None
 
 
 @dataclass
 class FlatPolicy:
-    """One distinct policy: (index of its bundle, egress) in order, and the default."""
+    """One distinct policy: its rules in order, and the default."""
 
     keys: list[str]
-    rules: tuple[tuple[int, str], ...]
+    rules: tuple[FlatRule, ...]
     default: str
 
 
@@ -46,6 +60,14 @@ class Flattened:
     policy_of: dict[str, int]  # client name → index
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A domain or a network of a rule."""
+
+    domain: str = ""
+    network: Optional[Network] = None
+
+
 class _Collector:
     def __init__(self, lists: Mapping[str, List], numbers: Mapping[str, int]) -> None:
         self.lists = lists
@@ -56,17 +78,13 @@ class _Collector:
         self.claimed: set[str] = set()  # keys of private lists' names
         self.private: dict[Content, int] = {}
         self.policies: list[FlatPolicy] = []
-        self.by_content: dict[tuple[tuple[tuple[int, str], ...], str], int] = {}
+        self.by_content: dict[tuple[tuple[FlatRule, ...], str], int] = {}
 
     def policy(self, owner: str, policy: Policy) -> int:
         """Return the index of the owner's policy, adding it or the owner."""
-        rules = []
+        rules: list[FlatRule] = []
         for part in _parts(policy.rules):
-            if isinstance(part, Rule):
-                rules.append((self._named(str(part.list)), part.egress))
-                continue
-            egress = part[0].egress
-            rules.extend((self._private(owner, egress, names), egress) for names in self._by_set(owner, part))
+            rules.extend(self._run(owner, part) if _is_plain(part[0]) else [self._combined(owner, part[0])])
         content = (tuple(rules), policy.default)
         if content not in self.by_content:
             self.by_content[content] = len(self.policies)
@@ -75,46 +93,75 @@ class _Collector:
         self.policies[index].keys.append(f"policy:{owner}")
         return index
 
-    def _named(self, name: str) -> int:
+    def _run(self, owner: str, rules: list[Rule]) -> list[FlatRule]:
+        """Return a run of rules with domains or networks of their own and one egress."""
+        egress = rules[0].egress
+        entries = [entry for rule in rules for entry in _entries(rule)]
+        return [FlatRule(egress, ((index,),)) for index in self._own(owner, egress, entries)]
+
+    def _combined(self, owner: str, rule: Rule) -> FlatRule:
+        domains = [_Entry(domain=domain) for domain in rule.domains]
+        networks = [_Entry(network=network) for network in rule.networks]
+        groups = (
+            self._own(owner, rule.egress, domains) if domains else (),
+            self._own(owner, rule.egress, networks) if networks else (),
+            tuple(self._named(name) for name in rule.lists),
+            tuple(self._country(code) for code in rule.countries),
+        )
+        wanted = tuple(group for group in groups if group)
+        return FlatRule(rule.egress, wanted, rule.protocols, rule.ports, rule.schedule)
+
+    def _own(self, owner: str, egress: str, entries: list[_Entry]) -> tuple[int, ...]:
+        return tuple(self._private(owner, egress, part) for part in self._by_set(owner, egress, entries))
+
+    def _country(self, code: str) -> int:
+        name = f"country/{code}"
         if name not in self.named:
             self.named[name] = len(self.bundles)
+            self.bundles.append(Bundle([f"set:{name}"], (), (), f"country {code}", code))
+        return self.named[name]
+
+    def _named(self, name: str) -> int:
+        key = f"list/{name}"
+        if key not in self.named:
+            self.named[key] = len(self.bundles)
             entry = self.lists[name]
-            keys = [f"set:list/{name}"]
+            keys = [f"set:{key}"]
             content = _content_key((frozenset(entry.domains), frozenset(entry.networks)))
             if content not in self.contents:  # a list of another name keeps the addresses, too
                 self.contents.add(content)
                 keys.append(content.replace("rules", "names", 1))
             self.bundles.append(Bundle(keys, entry.domains, entry.networks, f"list {name}"))
-        return self.named[name]
+        return self.named[key]
 
-    def _by_set(self, owner: str, rules: list[Rule]) -> list[list[Rule]]:
-        """Return the rules of a run by the set that their names have already; new ones go with the lowest.
+    def _by_set(self, owner: str, egress: str, entries: list[_Entry]) -> list[list[_Entry]]:
+        """Return the entries of a run by the set that their names have already; new ones go with the lowest.
 
         Names that come together from two sets stay in two: in one, what the other has learned would be lost.
         """
-        found: dict[int, list[Rule]] = {}
+        found: dict[int, list[_Entry]] = {}
         new = []
-        for rule in rules:
-            by_egress = self.held.get((owner, rule.domain or ""))
+        for entry in entries:
+            by_egress = self.held.get((owner, entry.domain))
             # A name that the owner has for the second time is the first list's, with its set, and draws none here.
-            if by_egress and f"set:{owner}/{rule.egress}/{rule.domain}" not in self.claimed:
-                found.setdefault(by_egress.get(rule.egress, min(by_egress.values())), []).append(rule)
+            if by_egress and f"set:{owner}/{egress}/{entry.domain}" not in self.claimed:
+                found.setdefault(by_egress.get(egress, min(by_egress.values())), []).append(entry)
             else:
-                new.append(rule)
+                new.append(entry)
         if not found:
-            return [rules]
+            return [entries]
         found[min(found)] += new
-        return sorted(found.values(), key=lambda names: min(rule.domain or "" for rule in names))
+        return sorted(found.values(), key=lambda names: min(entry.domain for entry in names))
 
-    def _private(self, owner: str, egress: str, rules: list[Rule]) -> int:
+    def _private(self, owner: str, egress: str, entries: list[_Entry]) -> int:
         """Return the index of a private list.
 
         The same names keep their set, with the addresses learned for them, whoever owns them and wherever
         they lead: else they would go the default's way until each was asked for again. Of a list that was
         divided the names that lead where they led keep the set; the others leave it when they are asked for.
         """
-        domains = tuple(rule.domain for rule in rules if rule.domain is not None)
-        networks = tuple(rule.network for rule in rules if rule.network is not None)
+        domains = tuple(entry.domain for entry in entries if entry.domain)
+        networks = tuple(entry.network for entry in entries if entry.network is not None)
         content = (frozenset(domains), frozenset(networks))
         if content not in self.private:
             self.private[content] = len(self.bundles)
@@ -144,19 +191,27 @@ def _content_key(content: Content) -> str:
     return f"set:rules/{hashlib.sha256(' '.join(words).encode()).hexdigest()[:16]}"
 
 
-def _parts(rules: tuple[Rule, ...]) -> Iterator[Union[Rule, list[Rule]]]:
-    """Yield list rules as they are, and runs of other rules with one egress."""
+def _parts(rules: tuple[Rule, ...]) -> Iterator[list[Rule]]:
+    """Yield runs of plain rules with one egress, and each other rule alone."""
     run: list[Rule] = []
     for rule in rules:
-        if run and (rule.list is not None or rule.egress != run[0].egress):
+        if run and not (_is_plain(rule) and _is_plain(run[0]) and rule.egress == run[0].egress):
             yield run
             run = []
-        if rule.list is not None:
-            yield rule
-        else:
-            run.append(rule)
+        run.append(rule)
     if run:
         yield run
+
+
+def _is_plain(rule: Rule) -> bool:
+    """Return whether a rule has domains or networks of its own, and nothing else."""
+    others = rule.lists or rule.countries or rule.protocols or rule.ports or rule.schedule
+    return not others and bool(rule.domains) != bool(rule.networks)
+
+
+def _entries(rule: Rule) -> Iterator[_Entry]:
+    yield from (_Entry(domain=domain) for domain in rule.domains)
+    yield from (_Entry(network=network) for network in rule.networks)
 
 
 def flatten(topology: Topology, numbers: Mapping[str, int]) -> Flattened:
@@ -180,7 +235,7 @@ def used_egresses(flattened: Flattened) -> set[str]:
     used: set[str] = set()
     for policy in flattened.policies:
         used.add(policy.default)
-        used.update(egress for _index, egress in policy.rules)
+        used.update(rule.egress for rule in policy.rules)
     return used
 
 

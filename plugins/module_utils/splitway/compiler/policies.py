@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ..naming import static_name
 from ..state import FAMILIES, AddressSet, FamilyMarks, MarkPolicy, MarkRule, number_field
 from ..topology.model import BLOCK, Topology
 from .lists import Bundle, FlatPolicy, Flattened, first_owner
@@ -57,6 +57,8 @@ def compile_matching(topology: Topology, flattened: Flattened, numbers: Mapping[
     for index, bundle in enumerate(bundles):
         if bundle.domains:
             _learned(matching, [index], numbered[index], timeout, bundle.comment)
+        if bundle.country:
+            _country(matching, index, numbered[index].number, bundle)
         _static(matching, index, numbered[index].number, bundle, split_networks(bundle.networks, special))
     check_sizes(matching.sets, topology.backend)
     for holders, entry in crowd_numbers.items():
@@ -114,18 +116,16 @@ def _static(matching: Matching, index: int, number: int, bundle: Bundle, network
             ("p", split.special, matching.special),
         ):
             if members:
-                name = _static_name(f"sw{family}{letter}{number}", members)
+                name = static_name(f"sw{family}{letter}{number}", members)
                 matching.sets.append(AddressSet(name, family, None, members, comment=bundle.comment))
                 names[family][index].append(name)
 
 
-def _static_name(stem: str, members: tuple[str, ...]) -> str:
-    """Return the name of a static set: other networks, another name.
-
-    So a run never changes a set that chains look at. The new set is made beside the old one, the chains
-    go over in one step, and no packet is ever judged by half of a change.
-    """
-    return f"{stem}_{hashlib.sha256(' '.join(members).encode()).hexdigest()[:6]}"
+def _country(matching: Matching, index: int, number: int, bundle: Bundle) -> None:
+    for family in FAMILIES:
+        name = f"sw{family}g{number}"
+        matching.sets.append(AddressSet(name, family, None, comment=bundle.comment, country=bundle.country))
+        matching.public[family][index].append(name)
 
 
 def _special_sets(matching: Matching, special: Mapping[int, tuple[object, ...]]) -> None:
@@ -134,7 +134,7 @@ def _special_sets(matching: Matching, special: Mapping[int, tuple[object, ...]])
             ("s", tuple(map(str, special[family])), "special ranges"),
             ("m", METADATA[family], "cloud metadata"),
         ):
-            name = _static_name(f"sw{family}{letter}", members)
+            name = static_name(f"sw{family}{letter}", members)
             matching.sets.append(AddressSet(name, family, None, members, comment=comment))
             matching.common[family, letter] = name
 
@@ -178,16 +178,19 @@ def _policy(
     egresses: Mapping[str, int],
     family: int,
 ) -> MarkPolicy:
-    def rules(sets_of: Sequence[Sequence[str]]) -> tuple[MarkRule, ...]:
-        return tuple(
-            MarkRule(tuple(sets_of[index]), egresses[egress]) for index, egress in policy.rules if sets_of[index]
-        )
+    def rules(sets_of: Sequence[Sequence[str]]) -> Iterator[MarkRule]:
+        for rule in policy.rules:
+            groups = [tuple(name for index in group for name in sets_of[index]) for group in rule.groups]
+            if not all(groups) or (not groups and sets_of is matching.special[family]):
+                continue  # a rule that names no destination does not reach the special ranges
+            sets, also = (groups[0], tuple(groups[1:])) if groups else ((), ())
+            yield MarkRule(sets, egresses[rule.egress], also, rule.protocols, rule.ports, rule.schedule)
 
     metadata = MarkRule((matching.common[family, "m"],), egresses[BLOCK])
     return MarkPolicy(
         number=number,
         name=first_owner(policy.keys),
-        rules=rules(matching.public[family]),
+        rules=tuple(rules(matching.public[family])),
         default=egresses[policy.default],
         special=(*rules(matching.special[family]), metadata),
     )

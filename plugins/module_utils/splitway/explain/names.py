@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ..state import State
 
-_SET = re.compile(r"sw[46]([dnpsm])(\d*)(?:_[0-9a-f]+)?")
+_SET = re.compile(r"sw[46]([dgnpsm])(\d*)(?:_[0-9a-f]+)?")
 _LIST_KEY = "set:list/"
 _CROWD = "names in "  # how a set of names that are in very many lists begins its comment
 

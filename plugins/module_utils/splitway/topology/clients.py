@@ -9,10 +9,11 @@ from .errors import Report
 from .keys import public_key, wireguard_key
 from .model import DIRECT, Address, Client, Policy, Server
 from .networks import host, not_a_host
-from .policies import Words, read_rules
 from .reading import Claims, Fields, good, mappings
+from .rules import read_rules
 from .scalars import boolean, keepalive, name
 from .upstreams import DEFAULT_KEEPALIVE
+from .words import Words
 
 POLICY_KEYS = ("policy", "upstream", "rules", "default")
 KEYS = (

@@ -8,9 +8,9 @@ from typing import Any, Optional
 
 from .errors import Report, shown
 from .model import BLOCK, DIRECT, Group, Member
-from .policies import Words
 from .reading import Claims, Fields, as_list, good, mappings, parse_value
 from .scalars import choice, duration, egress_name, number
+from .words import Words
 
 PATH = "splitway_upstream_groups"
 KEYS = ("name", "mode", "members", "on_down", "hold", "margin")

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Optional, Union
 
+from ..schedules import Schedule
+from ..services import Ports
+
 Address = Union[IPv4Address, IPv6Address]
 Interface = Union[IPv4Interface, IPv6Interface]
 Network = Union[IPv4Network, IPv6Network]
@@ -115,12 +118,19 @@ class List:
 
 @dataclass(frozen=True)
 class Rule:
-    """One match (exactly one of the three is set) and the egress it leads to."""
+    """What a flow has to match, and the egress that it leads to.
+
+    Of each kind that is given one value must match; a rule has at least one.
+    """
 
     egress: str
-    domain: Optional[str] = None
-    network: Optional[Network] = None
-    list: Optional[str] = None
+    domains: tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
+    lists: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()  # ISO 3166-1 alpha-2, lower case
+    protocols: tuple[str, ...] = ()
+    ports: tuple[Ports, ...] = ()  # with protocols that have some
+    schedule: Optional[Schedule] = None
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,13 @@ from .lists import read_lists
 from .model import Names, Server, Topology
 from .numbering import counted, number_owners
 from .plain import plain
-from .policies import read_policies, words
+from .policies import read_policies
 from .reading import Claims, Fields, Parse, check_slips, good, parse_value
 from .scalars import choice, duration, mark_mask, number
+from .schedules import read_schedules, read_time_zone
 from .server import read_server
 from .upstreams import read_upstreams
+from .words import words
 
 VARIABLES = (
     "splitway_server",
@@ -32,6 +34,8 @@ VARIABLES = (
     "splitway_upstream_groups",
     "splitway_lists",
     "splitway_policies",
+    "splitway_schedules",
+    "splitway_time_zone",
     "splitway_clients",
     "splitway_default_policy",
     "splitway_backend",
@@ -69,7 +73,10 @@ def parse(variables: Mapping[str, Any]) -> Topology:
     check_slips(report, variables, VARIABLES)
     values = {key: plain(variables[key], key, report) for key in VARIABLES if key in variables}
 
-    known = words(*(values.get(f"splitway_{kind}") for kind in ("upstreams", "upstream_groups", "lists", "policies")))
+    zone = read_time_zone(report, values.get("splitway_time_zone"))
+    schedules = read_schedules(report, values.get("splitway_schedules"), zone)
+    declared = (values.get(f"splitway_{kind}") for kind in ("upstreams", "upstream_groups", "lists", "policies"))
+    known = words(*declared, schedules=schedules, zone=zone)
     server = read_server(report, values.get("splitway_server"))
     names = Claims(report, "is already the name of")
     upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names)

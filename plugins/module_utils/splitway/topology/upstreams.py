@@ -12,10 +12,10 @@ from .health import read_health
 from .keys import public_key, wireguard_key
 from .model import BLOCK, Interface, Network, Server, Upstream
 from .networks import interface, network
-from .policies import Words
 from .reading import Claims, Fields, good, mappings
 from .scalars import boolean, egress_name, keepalive
 from .server import mtu_parser
+from .words import Words
 
 KEYS = (
     "name",

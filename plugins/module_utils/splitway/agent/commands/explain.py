@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from ...choices import with_choices
+from ...present import present
 from ...explain import ExplainError, Explanation, Facts, Hop, Resolved, explain
 from ...explain.subject import PROTOCOLS, find_client, read_destination
 from ...explain.text import explanation_text
@@ -54,7 +54,7 @@ def explain_here(
     """Return the explanation by this host's state, kernel and dnsmasq. Raises ExplainError, SystemFailure."""
     store = Store(system)
     published, damage = store.generation_or_previous()
-    state = with_choices(published, store.choices())
+    state = present(store, published)
     if state == State():
         raise ExplainError("this host is no gateway yet: run site.yml for it")
     find_client(state, client)  # what is mistyped is told before dnsmasq is asked

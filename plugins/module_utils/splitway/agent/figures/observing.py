@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...choices import with_choices
+from ...present import present
 from ...reconcile import sets
 from ...reconcile.sets.model import IPSET
 from ...sealed import digest
@@ -88,7 +89,8 @@ class Observing:
             clean(self._store.system, -1, time.time())
         else:
             self._access = AccessLog(self._store.system, days)
-            self._ways = Ways(state, state.marks, self._learning.names)
+            state = self._present()
+            self._ways = Ways(state, state.marks, self._learning.names) if state.marks else None
 
     def hear(self, answers: list[Answer]) -> None:
         """Take answers to clients, for the access log."""
@@ -141,13 +143,21 @@ class Observing:
         if self._exporter:
             self._exporter.close()
 
+    def _present(self) -> State:
+        """Return the generation as it is to be now; what cannot be known of it is left as it is."""
+        state, choices = self._generation.state, self._tunnels.choices
+        try:
+            return present(self._store, state, choices)
+        except FAILURES:
+            return with_choices(state, choices)
+
     async def status(self) -> Any:
         """Return the snapshot as plain data, for the control socket."""
         return snapshot.to_plain(await asyncio.to_thread(self.take))
 
     def take(self) -> snapshot.Snapshot:
         """Return what is known now. Blocks for a moment; for any thread."""
-        state = with_choices(self._generation.state, self._tunnels.choices)
+        state = self._present()
         clock, moved = time.monotonic(), self._bytes
         if self._traffic:
             with contextlib.suppress(*FAILURES):

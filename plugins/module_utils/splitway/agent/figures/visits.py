@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from typing import Optional
 
 from ...state import MarkPolicy, Marks, State
+from ...services import Service
 from ...verdict import decide, holder
 from ..names.answers import Answer
 from ..names.learned import Names
+
+WEB = Service(protocol=6, port=443)
+"""What a name is asked for, mostly."""
 
 
 class Ways:
@@ -39,5 +43,5 @@ class Ways:
         if policy is None:
             return None
         learned = self._names.sets_of(answer.name, address)
-        number = decide(family, policy, address, lambda name, at: name in learned or self._in_networks(name, at))
+        number = decide(family, policy, address, lambda name, at: name in learned or self._in_networks(name, at), WEB)
         return client, self._egresses.get(number, str(number))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ...choices import with_choices
+from ...present import present
 from ...reconcile import wireguard
 from ...reconcile.base import Change, additions, removals
 from ...reconcile.sections import RECONCILERS
@@ -55,7 +55,7 @@ def heal(store: Store, state: Callable[[], Optional[State]], sections: Collectio
             wanted = None if store.transaction() is not None else state()
             if wanted is None:
                 return Healing(busy=True, rolled_back=rolled_back)
-            healer = _Healer(store, with_choices(wanted, store.choices()), refill)
+            healer = _Healer(store, present(store, wanted), refill)
             healer.heal(SECTIONS if rolled_back else sections)
     except Held:
         return Healing(busy=True)

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Optional, TypeVar
 
 from ... import audit
+from ...present import present
 from ...reconcile import nft
 from ...reconcile.sets import glance
 from ...reconcile.sets.model import IPSET
@@ -166,6 +167,7 @@ class Healer:
         return found - {section for section, at in self._retry_at.items() if now < at and section not in heard}
 
     def _different(self, state: State) -> set[str]:
+        state = present(self._store, state)
         readings = self._read_peers()
         # The other backend tells of changes.
         headers = self._ipsets.read(self._store.system) if state.backend == IPSET else {}
@@ -179,7 +181,7 @@ class Healer:
         return found
 
     def _different_inside(self, state: State) -> set[str]:
-        system = self._store.system
+        system, state = self._store.system, present(self._store, state)
         if self._events.heard is None:  # what was lost is compared now; from here on each change is counted
             self._events.heard = nft.generation(system)
             self._contents_baseline.clear()

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Callable, Optional
 
-from ...choices import with_choices
+from ...present import present
 from ...state import Dns, State
 from ...store import Held, Store
 from ...transaction import FAILURES
@@ -156,7 +156,7 @@ class Learning:
                 return  # its sets may not be there yet
             done = learned.refresh(self._store.system, self._state, self.journal, self.names, time.time())
             self._tell_full(done.refused)
-            chosen = with_choices(self._state, self._store.choices())
+            chosen = present(self._store, self._state)
             learned.end_flows(self._store.system, chosen, done.addresses)
 
     async def _warm_up(self, server: str, domains: Collection[str]) -> None:

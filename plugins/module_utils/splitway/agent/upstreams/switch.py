@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from ...choices import Choices, with_choices
+from ...choices import Choices
+from ...present import as_of, known_to
 from ...reconcile import flows
 from ...reconcile.base import Change, additions, removals
 from ...reconcile.sections import RECONCILERS
@@ -68,7 +69,8 @@ def switch(store: Store, before: Choices, after: Choices, dead: Collection[int])
         state = store.staged(_SECTIONS)
         if state.marks is None:
             return Switched()
-        old, new = with_choices(state, before), with_choices(state, after)
+        now, known = store.system.now(), known_to(store.system)
+        old, new = (as_of(state, choices, now, known) for choices in (before, after))
         failures: list[Exception] = []
         changes = _bring(store, state, old, new, failures)
         ended: Counter[int] = Counter()

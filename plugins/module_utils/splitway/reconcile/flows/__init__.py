@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+from ...services import Service
 from ...state import AddressSet, Marks, classified_bit, mark_of
 from ...system import System
 from ...verdict import decide, holder
@@ -117,22 +118,23 @@ def _named(marks: Marks) -> frozenset[int]:
 
 
 def judge_by(marks: Optional[Marks], sets: Iterable[AddressSet], learned: Learned) -> Judge:
-    """Return how the rules judge flows; each pair of policy and destination is decided once."""
+    """Return how the rules judge flows; what goes to one place by one policy is decided once."""
     if marks is None:
         return lambda _: None
     static = {item.name: item.members for item in sets if item.timeout is None}
     holds = holder({**static, **marks.networks}, learned)
     policies = {version: {policy.number: policy for policy in marks.family(version).policies} for version in (4, 6)}
-    known: dict[tuple[int, int, str], int] = {}
+    known: dict[tuple[int, int, str, Service], int] = {}
 
     def judge(flow: Flow) -> Optional[int]:
         family = marks.family(flow.family)
         policy = policies[flow.family].get(family.clients.get(flow.source, 0))
         if policy is None:
             return None
-        key = (flow.family, policy.number, flow.destination)
+        service = Service(flow.protocol, flow.destination_port)
+        key = (flow.family, policy.number, flow.destination, service)
         if key not in known:
-            known[key] = mark_of(decide(family, policy, flow.destination, holds), marks.mask)
+            known[key] = mark_of(decide(family, policy, flow.destination, holds, service), marks.mask)
         return known[key]
 
     return judge

@@ -285,7 +285,7 @@ def seeds(system: NamespaceSystem, topology: Topology) -> None:
     policies = dict(topology.policies)
     lines = []
     for client, one in zip(topology.clients, description.clients):
-        lists = [int(rule.list[4:]) for rule in policies[client.policy].rules if rule.list]
+        lists = [int(name[4:]) for rule in policies[client.policy].rules for name in rule.lists]
         addresses = [learned(item, index) for item in lists for index in range(LEARNED)]
         lines += [f"add {seed_way.set_name(one)} {entry}" for entry in addresses]
     system.run("ipset", "restore", "-exist", input="\n".join(lines) + "\n")

@@ -41,8 +41,8 @@ def topology(choose: random.Random, backend: str) -> Topology:
 
     def rule() -> Rule:
         if choose.random() < 0.7:
-            return Rule(choose.choice(EGRESSES), list=choose.choice("abc"))
-        return Rule(choose.choice(EGRESSES), network=ipaddress.ip_network(choose.choice(NETWORKS)))
+            return Rule(choose.choice(EGRESSES), lists=(choose.choice("abc"),))
+        return Rule(choose.choice(EGRESSES), networks=(ipaddress.ip_network(choose.choice(NETWORKS)),))
 
     def policy() -> Policy:
         return Policy(tuple(rule() for _ in range(choose.randint(0, 4))), choose.choice(("direct", "us")))
@@ -67,7 +67,7 @@ def verdict(given: Topology, client: int, destination: str) -> str:
     assert isinstance(policy, Policy)
     lists = {entry.name: entry.networks for entry in given.lists}
     for rule in policy.rules:
-        networks = lists[rule.list] if rule.list else (rule.network,)
+        networks = lists[rule.lists[0]] if rule.lists else rule.networks
         for network in networks:
             inside = network.version == address.version and address in network
             if inside and (not address.is_private or destination != "10.77.0.9" or network.prefixlen >= 8):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Optional
 
 from .choices import Choices, with_choices
@@ -50,17 +50,28 @@ def as_of(state: State, choices: Choices, now: float, known: Networks) -> State:
 
 def at(marks: Marks, now: float) -> Marks:
     """Return the marks with the rules whose schedule is not in force at a time (seconds since the epoch) at rest."""
-    policies = (*marks.v4.policies, *marks.v6.policies)
-    schedules = {rule.schedule for policy in policies for rule in (*policy.rules, *policy.special) if rule.schedule}
+    schedules = schedules_of(marks)
     if not schedules:
         return marks
-    resting = frozenset(schedule for schedule in schedules if not _in_force(schedule, now))
+    resting = resting_at(schedules, now)
 
     def timed(rule: MarkRule) -> MarkRule:
         awake = rule.schedule not in resting
         return rule if rule.active == awake else dataclasses.replace(rule, active=awake)
 
     return _with_rules(marks, timed)
+
+
+def schedules_of(marks: Marks) -> frozenset[Schedule]:
+    """Return the schedules that rules have."""
+    policies = (*marks.v4.policies, *marks.v6.policies)
+    rules = (rule for policy in policies for rule in (*policy.rules, *policy.special))
+    return frozenset(rule.schedule for rule in rules if rule.schedule is not None)
+
+
+def resting_at(schedules: Iterable[Schedule], now: float) -> frozenset[Schedule]:
+    """Return the schedules that are not in force at a time, in seconds since the epoch. Raises ReconcileError."""
+    return frozenset(schedule for schedule in schedules if not _in_force(schedule, now))
 
 
 def _in_force(schedule: Schedule, now: float) -> bool:
@@ -98,9 +109,8 @@ def with_countries(state: State, known: Networks) -> State:
         for name, country in marks.countries.items():
             stand_in(name, country, int(name[2]))  # sw4g12: of IPv4
         static = {**marks.networks, **members} if state.backend == "nftables" else marks.networks
-        marks = dataclasses.replace(
-            _with_rules(marks, lambda rule: _renamed(rule, named)), networks=static, countries={}
-        )
+        marks = _with_rules(marks, lambda rule: _renamed(rule, named))
+        marks = dataclasses.replace(marks, networks=static, countries={})
     return state if sets is state.sets and marks is state.marks else dataclasses.replace(state, sets=sets, marks=marks)
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 DAY = 1440  # minutes
 EVERY_DAY = tuple(range(7))
+_NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,15 @@ def active(schedule: Schedule, now: float) -> bool:
         or ((today - 1) % 7 in schedule.days and minute + DAY < span.end)
         for span in schedule.hours
     )
+
+
+def words(schedule: Schedule) -> str:
+    """Return a schedule in words: `mon, tue 09:00-17:30 Europe/Berlin`."""
+    days = "" if schedule.days == EVERY_DAY else ", ".join(_NAMES[day] for day in schedule.days) + " "
+    hours = ", ".join(f"{_clock(span.start)}-{_clock(span.end)}" for span in schedule.hours)
+    return f"{days}{hours} {schedule.zone}"
+
+
+def _clock(minute: int) -> str:
+    minute = minute if minute <= DAY else minute - DAY
+    return f"{minute // 60:02}:{minute % 60:02}"

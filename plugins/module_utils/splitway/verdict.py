@@ -116,16 +116,17 @@ def matching(
 
     Without a service (it is not known) a rule that asks for one does not match.
     """
+    version = 6 if ":" in destination else 4
     for index, rule in enumerate(rules):
-        if rule.active and serves(rule, destination, service) and holds_all(rule, destination, holds):
+        if rule.active and serves(rule, version, service) and holds_all(rule, destination, holds):
             yield index
 
 
-def serves(rule: MarkRule, destination: str, service: Optional[Service]) -> Optional[bool]:
+def serves(rule: MarkRule, version: int, service: Optional[Service]) -> Optional[bool]:
     """Return whether a rule's protocols and ports are met; None when that cannot be known."""
     if not rule.protocols and not rule.ports:
         return True
-    return None if service is None else meets(rule.protocols, rule.ports, service, 6 if ":" in destination else 4)
+    return None if service is None else meets(rule.protocols, rule.ports, service, version)
 
 
 def holds_all(rule: MarkRule, destination: str, holds: Holds) -> bool:

@@ -82,7 +82,6 @@ def _proxied(policy: Policy, lists: dict[str, List], interfaces: dict[str, str])
 
 
 def _content(rule: Rule, lists: dict[str, List]) -> List:
-    if rule.list is not None:
-        return lists[rule.list]
-    domains = () if rule.domain is None else (rule.domain,)
-    return List("", domains, () if rule.network is None else (rule.network,))
+    if rule.lists:
+        return lists[rule.lists[0]]
+    return List("", rule.domains, rule.networks)

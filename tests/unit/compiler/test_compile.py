@@ -91,9 +91,9 @@ networks = st.lists(st.sampled_from(NETWORKS).map(ipaddress.ip_network), max_siz
 list_content = st.tuples(domains, networks)
 egress = st.sampled_from(EGRESSES)
 rule = st.one_of(
-    st.builds(lambda e, d: Rule(e, domain=d), egress, st.sampled_from(NAMES)),
-    st.builds(lambda e, n: Rule(e, network=ipaddress.ip_network(n)), egress, st.sampled_from(NETWORKS)),
-    st.builds(lambda e, name: Rule(e, list=name), egress, st.sampled_from(["one", "two", "three"])),
+    st.builds(lambda e, d: Rule(e, domains=(d,)), egress, st.sampled_from(NAMES)),
+    st.builds(lambda e, n: Rule(e, networks=(ipaddress.ip_network(n),)), egress, st.sampled_from(NETWORKS)),
+    st.builds(lambda e, name: Rule(e, lists=(name,)), egress, st.sampled_from(["one", "two", "three"])),
 )
 policy = st.builds(Policy, st.lists(rule, max_size=6).map(tuple), egress)
 topologies = st.builds(
@@ -114,11 +114,7 @@ def oracle(given_topology: Topology, client: str, address: str, answered: dict[s
     special = [parent for parent in map(netaddr.IPNetwork, SPECIAL) if destination in parent]
     answered_names = [name for name, addresses in answered.items() if address in addresses]
     for entry in chosen.rules:
-        content = (
-            lists[entry.list]
-            if entry.list
-            else List("", (entry.domain,) if entry.domain else (), (entry.network,) if entry.network else ())
-        )
+        content = lists[entry.lists[0]] if entry.lists else List("", entry.domains, entry.networks)
         matches = [network for network in map(netaddr.IPNetwork, map(str, content.networks)) if destination in network]
         if special:
             if any(network in parent for network in matches for parent in special):
@@ -219,7 +215,7 @@ def test_numbers_are_stable(before, after):
     ],
 )
 def test_a_name_that_a_policy_has_twice_changes_nothing_at_the_next_run(domains):
-    wanted = topology({}, {"alice": Policy(tuple(Rule(egress, domain=domain) for egress, domain in domains))})
+    wanted = topology({}, {"alice": Policy(tuple(Rule(egress, domains=(domain,)) for egress, domain in domains))})
     first = compile_state(wanted, {})
     assert compile_state(wanted, first.numbers) == first
 
@@ -246,11 +242,11 @@ def test_with_another_base_an_upstream_keeps_its_interface_and_no_number_gets_an
 
 
 def test_two_clients_with_the_same_rules_share_a_set_until_one_is_edited():
-    rules = (Rule("us", domain="a.com"), Rule("us", network=ipaddress.ip_network("8.8.8.0/24")))
+    rules = (Rule("us", domains=("a.com",)), Rule("us", networks=(ipaddress.ip_network("8.8.8.0/24"),)))
     same = compile_state(topology({}, {"alice": Policy(rules), "bob": Policy(rules)}), {})
     assert len(same.marks.v4.policies) == 1
     edited = compile_state(
-        topology({}, {"alice": Policy(rules), "bob": Policy((*rules, Rule("us", domain="b.com")))}), same.numbers
+        topology({}, {"alice": Policy(rules), "bob": Policy((*rules, Rule("us", domains=("b.com",))))}), same.numbers
     )
     learned = {entry.name: entry.seed_from for entry in edited.sets if entry.timeout}
     assert learned == {"sw4d1": None, "sw6d1": None, "sw4d2": "sw4d1", "sw6d2": "sw6d1"}
@@ -262,7 +258,7 @@ def test_a_private_lists_addresses_go_where_its_names_go():
         return {text.split("/")[1]: text.split("/")[2].split(",")[0] for text in state.dns.lines}
 
     def compiled(numbers, *rules):
-        policy = Policy(tuple(Rule(egress, domain=name) for name, egress in rules))
+        policy = Policy(tuple(Rule(egress, domains=(name,)) for name, egress in rules))
         return compile_state(topology({}, {"alice": policy}, upstreams=("us", "eu")), numbers)
 
     first = compiled({}, ("a.com", "us"), ("b.com", "eu"))
@@ -278,7 +274,9 @@ def test_a_private_lists_addresses_go_where_its_names_go():
 
 def test_a_list_keeps_its_set_under_another_name():
     def compiled(numbers, name):
-        return compile_state(topology({name: (("a.com",), ())}, {"alice": Policy((Rule("us", list=name),))}), numbers)
+        return compile_state(
+            topology({name: (("a.com",), ())}, {"alice": Policy((Rule("us", lists=(name,)),))}), numbers
+        )
 
     first = compiled({"set:list/gone": 1}, "films")
     assert compiled(first.numbers, "cinema").dns == first.dns
@@ -302,7 +300,7 @@ def test_a_child_is_pruned_only_when_it_leads_where_its_parent_leads():
 @pytest.mark.parametrize("backend", ["ipset", "nftables"])
 def test_no_line_is_longer_than_dnsmasq_reads(backend):
     lists = {f"list{index}": ((f"{'x' * 60}.{'y' * 60}.com", f"only{index}.com"), ()) for index in range(300)}
-    rules = tuple(Rule("us", list=name) for name in lists)
+    rules = tuple(Rule("us", lists=(name,)) for name in lists)
     state = compile_state(topology(lists, {"alice": Policy(rules)}, backend), {})
     assert max(len(text) for text in state.dns.lines) <= 1000
     crowded = [entry for entry in state.sets if entry.comment.startswith("names in 300 lists")]
@@ -320,7 +318,9 @@ def test_what_does_not_fit_into_the_mask_is_an_error():
 def test_five_thousand_clients_compile_in_seconds():
     lists = {f"l{index}": (tuple(f"n{number}.l{index}.example" for number in range(400)), ()) for index in range(100)}
     clients = {
-        f"c{index}": Policy((Rule("us", list=f"l{index % 100}"), Rule("direct", domain=f"d{index % 200}.example")))
+        f"c{index}": Policy(
+            (Rule("us", lists=(f"l{index % 100}",)), Rule("direct", domains=(f"d{index % 200}.example",)))
+        )
         for index in range(5000)
     }
     started = time.process_time()

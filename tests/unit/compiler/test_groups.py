@@ -29,7 +29,7 @@ def upstream(name: str, **fields: Any) -> Upstream:
 
 def topology(*egresses: str, groups: tuple[Group, ...] = (), **upstreams: dict[str, Any]) -> Topology:
     """Return a topology with the upstreams us, eu and jp, in which rules lead to these egresses."""
-    rules = tuple(Rule(name, network=ipaddress.ip_network(f"8.{i}.0.0/16")) for i, name in enumerate(egresses))
+    rules = tuple(Rule(name, networks=(ipaddress.ip_network(f"8.{i}.0.0/16"),)) for i, name in enumerate(egresses))
     return Topology(
         server=Server("wg0", 51820, (ipaddress.ip_interface("10.8.0.1/16"),)),
         upstreams=tuple(upstream(name, **upstreams.get(name, {})) for name in ("us", "eu", "jp")),

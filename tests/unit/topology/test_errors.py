@@ -273,11 +273,13 @@ LOOP.append(LOOP)
             ),
         ),
         (f"{RULES}[1].egress", DELETE, f"{RULES}[1].egress: is required"),
-        (f"{RULES}[1].list", DELETE, f"{RULES}[1]: has no match: a rule has exactly one of domain, network, list"),
         (
-            f"{RULES}[1].domain",
-            "a.com",
-            f"{RULES}[1]: has domain and list: a rule has exactly one of domain, network, list",
+            f"{RULES}[1].list",
+            DELETE,
+            (
+                f"{RULES}[1]: matches nothing: a rule has at least one of "
+                "domain, network, list, country, protocol, port, schedule"
+            ),
         ),
         (
             "splitway_policies.family.default",

@@ -60,10 +60,10 @@ def test_the_example_of_the_documentation() -> None:
                 "family",
                 Policy(
                     (
-                        Rule("direct", domain="maps.google.com"),
-                        Rule("us", list="google"),
-                        Rule("eu", network=ip_network("91.108.4.0/22")),
-                        Rule("block", domain="ads.example"),
+                        Rule("direct", domains=("maps.google.com",)),
+                        Rule("us", lists=("google",)),
+                        Rule("eu", networks=(ip_network("91.108.4.0/22"),)),
+                        Rule("block", domains=("ads.example",)),
                     )
                 ),
             ),
@@ -78,7 +78,9 @@ def test_the_example_of_the_documentation() -> None:
             Client(
                 name="bob",
                 addresses=(ip_address("10.8.0.3"),),
-                policy=Policy((Rule("us", domain="google.com"), Rule("direct", network=ip_network("8.8.8.8/32")))),
+                policy=Policy(
+                    (Rule("us", domains=("google.com",)), Rule("direct", networks=(ip_network("8.8.8.8/32"),)))
+                ),
                 public_key=public_key(key("bob")),
                 private_key=key("bob"),
                 preshared_key=key("bob shared"),
@@ -137,7 +139,7 @@ def own_policy(**client: Any) -> Any:
         ({"rules": []}, Policy()),
         (
             {"rules": [{"list": "google", "egress": "eu"}, {"type": "domain", "value": "X.org.", "action": "block"}]},
-            Policy((Rule("eu", list="google"), Rule("block", domain="x.org"))),
+            Policy((Rule("eu", lists=("google",)), Rule("block", domains=("x.org",)))),
         ),
     ],
 )
@@ -160,8 +162,8 @@ def test_what_is_disabled_is_left_out_but_for_upstreams() -> None:
     )
     assert [upstream.enabled for upstream in topology.upstreams] == [False, False]
     assert [client.name for client in topology.clients] == ["bob"]
-    assert topology.clients[0].policy == Policy((Rule("direct", network=ip_network("8.8.8.8/32")),))
-    assert [rule.domain or rule.network for rule in topology.policies[0][1].rules] == [
+    assert topology.clients[0].policy == Policy((Rule("direct", networks=(ip_network("8.8.8.8/32"),)),))
+    assert [(*rule.domains, *rule.networks)[0] for rule in topology.policies[0][1].rules] == [
         "maps.google.com",
         ip_network("91.108.4.0/22"),
         "ads.example",
@@ -185,7 +187,7 @@ def test_repetitions_are_left_out_and_the_first_of_two_contradictions_stays_firs
     )
     assert topology.lists[0] == List("google", ("google.com", "gstatic.com"), (ip_network("8.8.8.8/32"),))
     rules = topology.policies[0][1].rules
-    assert rules[3:] == (Rule("block", domain="ads.example"), Rule("us", domain="ads.example"))
+    assert rules[3:] == (Rule("block", domains=("ads.example",)), Rule("us", domains=("ads.example",)))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Daemon:
             asyncio.create_task(part)
             for part in (
                 self._healer.run(self._work, self._configure),
-                self._moments.run(self._work, self._configure),
+                self._moments.run(self._work, lambda: self._observing.configure(self._generation.state)),
                 self._learning.run(self._work),
                 self._tunnels.run(self._observing.follow),
                 self._observing.run(self._work),

@@ -13,10 +13,11 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from .. import audit
-from ..present import Networks, as_of, at, known_to
+from ..present import Networks, as_of, known_to, resting_at, schedules_of
 from ..reconcile.base import Change, additions, removals
 from ..reconcile.sections import RECONCILERS, move_flows
-from ..state import State
+from ..schedules import Schedule
+from ..state import FAMILIES, State
 from ..store import Held, Store
 from ..transaction import FAILURES
 from .healing.generation import Generation
@@ -36,6 +37,8 @@ class Moments:
         self._store, self._generation = store, generation
         self._at = store.system.now()
         self._known: dict[tuple[str, int], tuple[str, ...]] = {}
+        self._looked_at = State()
+        self._schedules: frozenset[Schedule] = frozenset()
 
     async def run(self, worker: Worker, changed: Callable[[], None]) -> None:
         """Look for ever; `changed` is called after the rules went over to another moment."""
@@ -53,9 +56,9 @@ class Moments:
     def _differs(self) -> bool:
         """Return whether the rules of now are others than those of the last look."""
         state, now = self._generation.state, self._store.system.now()
-        if state.marks is None:
-            return False
-        same = at(state.marks, self._at) == at(state.marks, now)
+        if state is not self._looked_at:
+            self._looked_at, self._schedules = state, schedules_of(state.marks) if state.marks else frozenset()
+        same = resting_at(self._schedules, self._at) == resting_at(self._schedules, now)
         known = self._networks(state)
         if same and all(self._known.get(key, found) == found for key, found in known.items()):
             self._at, self._known = now, known
@@ -64,11 +67,9 @@ class Moments:
 
     def _networks(self, state: State) -> dict[tuple[str, int], tuple[str, ...]]:
         """Return the networks of the countries in use as this host knows them now."""
-        countries = {
-            (country, int(name[2])) for name, country in (state.marks.countries if state.marks else {}).items()
-        }
+        names = state.marks.countries if state.marks else {}
         known = known_to(self._store.system)
-        return {(country, family): known(country, family) for country, family in countries}
+        return {(country, family): known(country, family) for country in set(names.values()) for family in FAMILIES}
 
     def _go_over(self) -> None:
         """Bring the rules of now into the kernel. Raises Held, and nothing was done, when others have the gateway."""

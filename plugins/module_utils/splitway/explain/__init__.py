@@ -28,7 +28,7 @@ def explain(
 ) -> Explanation:
     """Return what happens to a client's new flows to a name or an address, by a state with its choices.
 
-    `client` is a client's name or one of its addresses. Rules do not look at port and protocol.
+    `client` is a client's name or one of its addresses. A port without a protocol is TCP's.
     Raises ExplainError.
     """
     marks = require_marks(state)
@@ -36,7 +36,7 @@ def explain(
     who, what = find_client(state, client), read_destination(destination)
     named = what.family is None
     fill = fill_of(state.dns.lines if state.dns and named else (), what.text)
-    judge = Judge(state, fill, facts, named)
+    judge = Judge(state, fill, facts, named, port, protocol)
     egresses = Egresses(state, marks)
     decisions = tuple(
         _decide(marks, who, family, address, judge, egresses) for family, address in _addresses(who, what, facts)
@@ -74,7 +74,7 @@ def _decide(
     if policy is None:
         why = f"no client has the address {source}: the guard refuses what is not classified"
         return Decision(family, source, address, blocked=why)
-    verdict = judge.verdict(marks.family(family), policy, address, egresses.name)
+    verdict = judge.verdict(family, marks.family(family), policy, address, egresses.name)
     paths = egresses.paths(verdict.number, family, None if address is None else (source, address), judge.facts)
     blocked = first_refusal(paths)
     deciding = next((step for step in verdict.steps if step.part == DECIDES), None)

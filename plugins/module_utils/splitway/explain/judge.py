@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
+from ..services import NUMBERS, Service
 from ..state import FamilyMarks, MarkPolicy, MarkRule, State
-from ..verdict import applicable, holder, matching, network_range
-from .model import DECIDES, HIDDEN, PASSED, POSSIBLE, Facts, Held, RuleStep
+from ..verdict import applicable, groups, holder, matching, network_range, serves
+from .model import DECIDES, HIDDEN, PASSED, POSSIBLE, RESTING, Facts, Held, RuleStep
 from .names import Fill, Words
 
 
@@ -33,6 +34,8 @@ class Judge:
     fill: Fill
     facts: Facts
     named: bool  # the destination is a name
+    port: Optional[int] = None
+    protocol: Optional[str] = None
     static: dict[str, tuple[str, ...]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,7 +46,12 @@ class Judge:
         self._in_networks = holder(self.static, {})
 
     def verdict(
-        self, family: FamilyMarks, policy: MarkPolicy, address: Optional[str], egress_name: Callable[[int], str]
+        self,
+        version: int,
+        family: FamilyMarks,
+        policy: MarkPolicy,
+        address: Optional[str],
+        egress_name: Callable[[int], str],
     ) -> Verdict:
         """Return what the policy says of an address; without one, of whatever the name will resolve to."""
         found: dict[str, Held] = {}
@@ -57,10 +65,11 @@ class Judge:
             return held(name).holds is True
 
         rules, default = applicable(family, policy, address or "", holds)
-        matches = tuple(matching(rules, address or "", holds))
+        service = self._service(version)
+        matches = tuple(matching(rules, address or "", holds, service))
         decides = matches[0] if matches else len(rules)
         steps = tuple(
-            self._step(index, rule, decides, [held(name) for name in rule.sets], egress_name(rule.egress))
+            self._step(index, rule, decides, held, serves(rule, version, service), egress_name(rule.egress))
             for index, rule in enumerate(rules)
         )
         return Verdict(
@@ -71,15 +80,34 @@ class Judge:
             missing=tuple(sorted(entry.set for entry in found.values() if entry.missing)),
         )
 
-    def _step(self, index: int, rule: MarkRule, decides: int, sets: list[Held], egress: str) -> RuleStep:
-        holding = [entry for entry in sets if entry.holds]
-        if holding:
+    def _service(self, version: int) -> Optional[Service]:
+        """Return what is asked for, as far as it was said; a port alone is TCP's."""
+        if self.protocol is None and self.port is None:
+            return None
+        return Service(NUMBERS[self.protocol or "tcp"][version], self.port)
+
+    def _step(
+        self,
+        index: int,
+        rule: MarkRule,
+        decides: int,
+        held: Callable[[str], Held],
+        served: Optional[bool],
+        egress: str,
+    ) -> RuleStep:
+        asked = [[held(name) for name in group] for group in groups(rule)]
+        sets = tuple(entry for group in asked for entry in group)
+        answers = [_any(entry.holds for entry in group) for group in asked] + [served]
+        if not rule.active:
+            part = RESTING
+        elif all(answers):
             part = DECIDES if index == decides else HIDDEN
         else:
-            part = POSSIBLE if index < decides and any(entry.holds is None for entry in sets) else PASSED
+            part = POSSIBLE if index < decides and False not in answers else PASSED
+        holding = [entry for entry in sets if entry.holds]
         # The name's line fills none of these: they have the address from another name.
         shared = self.named and bool(holding) and all(entry.learned and entry.by is None for entry in holding)
-        return RuleStep(index + 1, self._words.of_rule(rule.sets), egress, tuple(sets), part, shared)
+        return RuleStep(index + 1, self._words.of_rule(rule), egress, sets, part, shared)
 
     def _held(self, name: str, address: Optional[str]) -> Held:
         if name in self.static:
@@ -99,6 +127,12 @@ class Judge:
         if not self._in_networks(name, address):
             return Held(name, learned=False, holds=False)
         return Held(name, learned=False, holds=True, by=_holding_network(members, address))
+
+
+def _any(answers: Iterable[Optional[bool]]) -> Optional[bool]:
+    """Return whether one is true; None when that cannot be known."""
+    known = tuple(answers)
+    return True if True in known else (None if None in known else False)
 
 
 def _holding_network(members: Iterable[str], address: str) -> Optional[str]:

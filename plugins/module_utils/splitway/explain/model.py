@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-DECIDES, HIDDEN, POSSIBLE, PASSED = "decides", "hidden", "possible", "passed"
-"""The part of a rule: `possible` would come first if a set that cannot be known here held the destination."""
+DECIDES, HIDDEN, POSSIBLE, PASSED, RESTING = "decides", "hidden", "possible", "passed", "resting"
+"""The part of a rule: `possible` would come first if what cannot be known here were so; `resting`: not at this hour."""
 
 
 class ExplainError(ValueError):
@@ -58,7 +58,7 @@ class RuleStep:
     """One rule of the policy. Neighbouring rules of its own with one egress are one."""
 
     position: int  # from 1
-    words: str  # "list google"; "own rules"
+    words: str  # "list google"; "own rules"; "country cn and tcp port 443, mon-fri 09:00-17:00 UTC"
     egress: str
     sets: tuple[Held, ...]
     part: str  # DECIDES | HIDDEN | POSSIBLE | PASSED

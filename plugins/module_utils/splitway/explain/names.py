@@ -8,10 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..state import State
+from ..schedules import words as schedule_words
+from ..services import words as service_words
+from ..state import MarkRule, State
+from ..verdict import groups
 
 _SET = re.compile(r"sw[46]([dgnpsm])(\d*)(?:_[0-9a-f]+)?")
-_LIST_KEY = "set:list/"
+_NAMED = ("set:list/", "set:country/")
 _CROWD = "names in "  # how a set of names that are in very many lists begins its comment
 
 OWN_RULES, METADATA, SPECIAL = "own rules", "cloud metadata", "special ranges"
@@ -59,9 +62,10 @@ class Words:
         return {entry.name: entry.comment for entry in self._state.sets}
 
     @functools.cached_property
-    def _lists(self) -> dict[int, str]:
+    def _named(self) -> dict[int, str]:
+        """Return number → the words of a list or a country."""
         numbers = self._state.numbers.items()
-        return {number: key[len(_LIST_KEY) :] for key, number in numbers if key.startswith(_LIST_KEY)}
+        return {number: key[len("set:") :].replace("/", " ", 1) for key, number in numbers if key.startswith(_NAMED)}
 
     def of_set(self, name: str) -> str:
         """Return what the set holds."""
@@ -76,10 +80,17 @@ class Words:
         letter, number = match.groups()
         if letter in "sm":
             return SPECIAL if letter == "s" else METADATA
-        listed = self._lists.get(int(number or 0))
-        return OWN_RULES if listed is None else f"list {listed}"
+        return self._named.get(int(number or 0), OWN_RULES)
 
-    def of_rule(self, sets: Sequence[str]) -> str:
-        """Return the words of a rule: its list's."""
-        words = [self.of_set(name) for name in sets]
-        return next((word for word in words if not word.startswith(_CROWD)), words[0] if words else "nothing")
+    def of_rule(self, rule: MarkRule) -> str:
+        """Return the words of a rule: its lists', and what else it asks for."""
+        asked = [self._of_group(group) for group in groups(rule)]
+        if rule.protocols or rule.ports:
+            asked.append(service_words(rule.protocols, rule.ports))
+        said = " and ".join(asked) or "everything"
+        return said if rule.schedule is None else f"{said}, {schedule_words(rule.schedule)}"
+
+    def _of_group(self, names: Sequence[str]) -> str:
+        """Return the words of sets of which one has to hold the destination."""
+        words = tuple(dict.fromkeys(map(self.of_set, names)))
+        return " or ".join(word for word in words if not word.startswith(_CROWD)) or words[0]

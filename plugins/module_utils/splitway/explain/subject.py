@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
+from ..services import NUMBERS, WITH_PORTS
 from ..state import Marks, Peer, State
 from ..topology.domains import canonical_domain
 from ..topology.errors import TopologyError, shown
 from .model import ExplainError
 
-PROTOCOLS = ("tcp", "udp", "icmp")
+PROTOCOLS = tuple(NUMBERS)
 MOST_NAMED = 5  # clients in a message
 
 
@@ -96,8 +97,8 @@ def check_service(port: Optional[int], protocol: Optional[str]) -> None:
         raise ExplainError(f"{shown(protocol)} is no protocol: {', '.join(PROTOCOLS)}")
     if port is not None and not 1 <= port <= 65535:
         raise ExplainError(f"{shown(port)} is no port: 1 to 65535")
-    if port is not None and protocol == "icmp":
-        raise ExplainError("icmp has no ports: leave the port out")
+    if port is not None and protocol is not None and protocol not in WITH_PORTS:
+        raise ExplainError(f"{protocol} has no ports: leave the port out")
 
 
 def require_marks(state: State) -> Marks:

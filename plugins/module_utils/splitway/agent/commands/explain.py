@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Optional
 
-from ...present import present
 from ...explain import ExplainError, Explanation, Facts, Hop, Resolved, explain
 from ...explain.subject import PROTOCOLS, find_client, read_destination
 from ...explain.text import explanation_text
+from ...present import present
 from ...reconcile.sets.lookup import lookup
 from ...state import State, to_data
 from ...store import Store
@@ -30,8 +30,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--client", required=True, metavar="NAME", help="a client's name, or one of its addresses")
     parser.add_argument("--to", required=True, metavar="DESTINATION", help="a name or an address")
-    parser.add_argument("--port", type=int, help="the port; today's rules do not look at it")
-    parser.add_argument("--proto", choices=PROTOCOLS, help="the protocol; today's rules do not look at it")
+    parser.add_argument("--port", type=int, help="the port, which some rules ask for")
+    parser.add_argument("--proto", choices=PROTOCOLS, help="the protocol; that of a port is tcp unless said")
     parser.add_argument("--json", action="store_true", help="print data, for programs")
 
 

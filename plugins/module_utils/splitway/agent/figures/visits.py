@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Optional
 
-from ...state import MarkPolicy, Marks, State
 from ...services import Service
+from ...state import MarkPolicy, Marks, State
 from ...verdict import decide, holder
 from ..names.answers import Answer
 from ..names.learned import Names

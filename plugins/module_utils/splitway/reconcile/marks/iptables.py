@@ -7,7 +7,7 @@ Every line is written as `iptables-save` prints it, so that comparing is compari
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from ...state import (
     DIRECT,
@@ -15,7 +15,6 @@ from ...state import (
     STATIC_SIZE,
     FamilyMarks,
     MarkPolicy,
-    MarkRule,
     Marks,
     Way,
     classified_bit,
@@ -24,6 +23,7 @@ from ...state import (
 from ...system import System
 from ..sets import ipset
 from . import iptables_forward, iptables_io
+from .iptables_rules import lines
 from .model import (
     ChainStep,
     ClientsStep,
@@ -52,8 +52,8 @@ def render(marks: Marks) -> Ruleset:
     chains: dict[Place, tuple[Line, ...]] = {}
     for version in FAMILIES:
         for table, rules in (("mangle", _mangle(marks, version)), ("nat", iptables_forward.nat(marks))):
-            for name, lines in rules.items():
-                chains[Place(version, table, name)] = tuple(Line(line, line) for line in lines)
+            for name, content in rules.items():
+                chains[Place(version, table, name)] = tuple(Line(line, line) for line in content)
     entries = {version: _entries(marks.family(version).clients, marks.mask) for version in FAMILIES}
     return Ruleset(chains, {version: _kind(version) for version in FAMILIES}, entries)
 
@@ -92,7 +92,7 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     policies = {mark: leaf(mark, mask, f"-g {_policy_chain(number)}") for mark, number in marked.items()}
     chains.update(tree(DISPATCH, policies, mask, clear))
     for policy in family.policies:
-        chains.update(_policy(family, policy))
+        chains.update(_policy(family, version, policy))
     declared = {egress.number: egress.ways for egress in marks.egresses}
     for number in egress_numbers(marks):
         chains[_egress_chain(number)] = _egress(declared.get(number) or (Way(number),), mask)
@@ -119,20 +119,17 @@ def _chance(weight: int, total: int) -> str:
     return f"-m statistic --mode random --probability {probability:.11f}"
 
 
-def _policy(family: FamilyMarks, policy: MarkPolicy) -> dict[str, list[str]]:
-    chain = [*_matches(policy.rules), f"-g {_egress_chain(policy.default)}"]
+def _policy(family: FamilyMarks, version: int, policy: MarkPolicy) -> dict[str, list[str]]:
+    target = f"{CLASSIFY}-EGRESS-{{}}"
+    chain = [*lines(policy.rules, version, target), f"-g {_egress_chain(policy.default)}"]
     if not family.special:
         return {_policy_chain(policy.number): chain}
-    special = [*_matches(policy.special), f"-g {_egress_chain(DIRECT)}"]
+    special = [*lines(policy.special, version, target), f"-g {_egress_chain(DIRECT)}"]
     # Named by its content: policies with the same special rules share the chain. With as many digits as a name has room
     # for: of 8,191 different contents two would have the same eight digits in one of 128 gateways.
     name = f"{CLASSIFY}-SPECIAL-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:11]}"
     match = f"-m set --match-set {family.special} dst -g {name}"
     return {_policy_chain(policy.number): [match, *chain], name: special}
-
-
-def _matches(rules: Iterable[MarkRule]) -> list[str]:
-    return [f"-m set --match-set {name} dst -g {_egress_chain(rule.egress)}" for rule in rules for name in rule.sets]
 
 
 def _policy_chain(number: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ...state import DIRECT, FAMILIES, MarkPolicy, MarkRule, Marks, Way, classified_bit, mark_of
+from ...state import DIRECT, FAMILIES, MarkPolicy, Marks, Way, classified_bit, mark_of
 from ...system import System
 from .. import nft
 from ..base import ReconcileError
@@ -25,8 +25,8 @@ from .model import (
     direct_mark,
     egress_numbers,
 )
-from .networks import destination_matches
 from .nftables_forward import BASE
+from .nftables_rules import clear, lines, match
 
 LOOKUPS = {4: "clients4", 6: "clients6"}
 _IP = {4: "ip", 6: "ip6"}
@@ -121,43 +121,16 @@ def _choose(ways: tuple[Way, ...], mark_chains: dict[int, str]) -> str:
 def _policy(marks: Marks, version: int, policy: MarkPolicy) -> dict[str, list[str]]:
     family = marks.family(version)
     chains: dict[str, list[str]] = {}
-    rules = _matches(marks, version, policy.rules, chains)
+    rules = lines(marks, version, policy.rules, chains)
     if family.special:
-        clear = f"meta mark set meta mark & {_keep(marks.mask)}"  # the answer of the set of special ranges
-        special = [clear, *_matches(marks, version, policy.special, chains), f"goto egress_{DIRECT}"]
+        # First away with the answer of the set of special ranges.
+        special = [clear(marks.mask), *lines(marks, version, policy.special, chains), f"goto egress_{DIRECT}"]
         # Named by its content: policies with the same special rules share the chain.
         name = f"special{version}_{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:12]}"
         chains[name] = special
-        rules = [*_match(marks, version, family.special, name, chains), *rules]
+        rules = [*match(marks, version, family.special, f"goto {name}", chains), *rules]
     chains[f"policy{version}_{policy.number}"] = [*rules, f"goto egress_{policy.default}"]
     return chains
-
-
-def _matches(marks: Marks, version: int, rules: tuple[MarkRule, ...], chains: dict[str, list[str]]) -> list[str]:
-    return [
-        line
-        for rule in rules
-        for name in rule.sets
-        for line in _match(marks, version, name, f"egress_{rule.egress}", chains)
-    ]
-
-
-def _match(marks: Marks, version: int, name: str, target: str, chains: dict[str, list[str]]) -> list[str]:
-    """Return the rules (none for an empty set) that send a set's destinations to a chain."""
-    if name not in marks.networks:
-        # Use refreshes nothing: an address is gone twice the retention after its last answer (learned.py).
-        return [f"{_IP[version]} daddr @{name} goto {target}"]
-    if not marks.networks[name]:
-        return []
-    # One chain for all policies, whatever egress they give it: it leaves its answer in the mark. With one a set and
-    # egress, 50 lists and 20 upstreams made 1,000 of them, which cost dnsmasq and each reading of the table.
-    flag = marks.mask & -marks.mask
-    chain = f"in_{name}"
-    chains[chain] = [
-        f"{match} meta mark set meta mark | {flag:#x} return"
-        for match in destination_matches(version, marks.networks[name])
-    ]
-    return [f"jump {chain}", f"meta mark & {flag:#x} == {flag:#x} goto {target}"]
 
 
 def write(system: System, steps: list[Step]) -> None:

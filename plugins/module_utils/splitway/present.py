@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Optional
 
 from .choices import Choices, with_choices
-from .countries.known import networks
+from .countries import networks
 from .naming import static_name
 from .reconcile.base import ReconcileError
 from .schedules import Schedule, active

@@ -9,9 +9,9 @@ from .clients import POLICY_KEYS, read_policy
 from .errors import Report, TopologyError, shown
 from .model import LanClients, Network, Server
 from .networks import network
-from .policies import Words
 from .reading import Claims, Fields, good, mappings
 from .scalars import boolean, name, server_interface
+from .words import Words
 
 KEYS = ("name", "interface", "networks", "enabled", *POLICY_KEYS)
 

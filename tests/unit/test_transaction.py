@@ -46,6 +46,7 @@ def names_of(section: str, state: State) -> set[str]:
         "dns": set(state.dns.lines) if state.dns else set(),
         "marks": set(state.marks.networks) if state.marks else set(),
         "server": {peer.name for peer in state.server.peers} if state.server else set(),
+        "qos": {client.name for client in state.qos.clients} if state.qos else set(),
         "agent": {state.agent.engine} if state.agent else set(),
     }
     return names[section]

@@ -122,6 +122,7 @@ NAMED_IN: Mapping[str, tuple[str, ...]] = {
     "dns": (),
     "marks": ("server",),
     "server": ("server",),
+    "qos": (),
     "agent": (),
 }
 """Section → the sections of a state that say how its objects are called in the topology."""
@@ -129,6 +130,7 @@ NAMED_IN: Mapping[str, tuple[str, ...]] = {
 # Section → kind of object, and where its name is in what a Change says.
 _MENTIONS = {
     "server": ("clients", re.compile(r"\bpeer (\S+)")),
+    "qos": ("clients", re.compile(r"\bof client (\S+)")),
     "marks": ("clients", re.compile(r"^clients (.+)")),
     "upstreams": ("upstreams", re.compile(r"^(?:interface )?([^\s:]+)")),
     "routes": ("upstreams", re.compile(r"\b(?:dev|oif|lookup|table) (\S+)")),

@@ -293,6 +293,25 @@ class Agent:
 
 
 @dataclass(frozen=True)
+class RatedClient:
+    """How fast one client may receive and send, all its addresses together. None: as fast as it can."""
+
+    name: str
+    number: int  # of its class: stable on this host, 1 … 65534
+    addresses: tuple[str, ...]
+    down: Optional[int] = None  # bits per second, towards the client
+    up: Optional[int] = None  # bits per second
+
+
+@dataclass(frozen=True)
+class Qos:
+    """The clients that have a rate."""
+
+    interface: str  # the clients' interface
+    clients: tuple[RatedClient, ...] = ()
+
+
+@dataclass(frozen=True)
 class State:
     """Everything one gateway must be. The default is a host on which nothing is ours."""
 
@@ -305,11 +324,12 @@ class State:
     dns: Optional[Dns] = None
     marks: Optional[Marks] = None
     agent: Optional[Agent] = None
+    qos: Optional[Qos] = None
     source: str = ""  # a fingerprint of what it was compiled from: variables and engine; "": not known
     schema: int = SCHEMA
 
 
-SECTIONS = ("upstreams", "routes", "sets", "dns", "marks", "server", "agent")
+SECTIONS = ("upstreams", "routes", "sets", "dns", "marks", "server", "qos", "agent")
 """The sections in the order in which they are applied; removals go in reverse."""
 
 

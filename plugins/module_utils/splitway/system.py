@@ -123,6 +123,14 @@ class System:
         with System.netfilter(self) as channel:
             yield channel
 
+    @contextmanager
+    def asking_route(self) -> Iterator[socket.socket]:
+        """Yield a netlink socket to the kernel's links, addresses and queues, for questions only."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as channel:
+            channel.settimeout(30)
+            channel.bind((0, 0))
+            yield channel
+
     def read_file(self, path: Path) -> Optional[str]:
         """Return a file's text, None when it does not exist."""
         try:

@@ -20,7 +20,7 @@ from .owed import give_back
 from .present import present
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
-from .state import SECTIONS, AddressSet, Device, Egress, Group, MarkPolicy, Peer, State, Table, Watch
+from .state import SECTIONS, AddressSet, Device, Egress, Group, MarkPolicy, Peer, RatedClient, State, Table, Watch
 from .store import DEADLINE, Store, StoreError, Transaction
 from .system import SystemFailure
 
@@ -297,6 +297,7 @@ _IDENTITIES: dict[type, str] = {
     Group: "number",
     MarkPolicy: "number",
     Peer: "name",
+    RatedClient: "name",
     Table: "number",
     Watch: "upstream",
 }

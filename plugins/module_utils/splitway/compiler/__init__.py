@@ -15,6 +15,7 @@ from .groups import compile_groups
 from .lists import flatten, used_egresses
 from .numbers import CompileError
 from .policies import Matching, compile_family, compile_matching, number_policies
+from .rates import compile_rates
 from .routes import compile_routes
 from .sources import compile_host, compile_lan, with_sources
 
@@ -33,6 +34,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     matching = compile_matching(topology, flattened, numbers)
     policies = number_policies(topology, flattened, numbers)
     tunnels = compile_tunnels(topology, egresses)
+    qos, rates = compile_rates(topology, numbers)
     sets, networks = _by_backend(matching, topology.backend)
     return State(
         backend=topology.backend,
@@ -42,6 +44,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
                 **{f"egress:{name}": egresses[name] for name in number_owners(topology)},
                 **matching.numbers,
                 **policies,
+                **rates,
             }
         ),
         server=_server(topology),
@@ -69,6 +72,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             countries={entry.name: entry.country for entry in matching.sets if entry.country},
         ),
         agent=compile_agent(topology, egresses, switchboard),
+        qos=qos,
     )
 
 

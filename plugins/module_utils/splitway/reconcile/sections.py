@@ -9,7 +9,7 @@ from typing import Any
 
 from ..state import State
 from ..system import System
-from . import agent, dns, flows, marks, routes, sets, wireguard
+from . import agent, dns, flows, marks, qos, routes, sets, wireguard
 from .base import Change
 
 
@@ -66,6 +66,11 @@ RECONCILERS: dict[str, Reconciler] = {
         lambda system, state: wireguard.read(system, _server(state), wireguard.SERVER),
         lambda state, current: wireguard.plan(_server(state), current),
         wireguard.apply,
+    ),
+    "qos": Reconciler(
+        lambda system, state: qos.read(system, state.qos),
+        lambda state, current: qos.plan(state.qos, current),
+        qos.apply,
     ),
     "agent": Reconciler(
         lambda system, state: agent.read(system, state.agent),

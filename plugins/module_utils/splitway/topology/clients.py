@@ -9,6 +9,7 @@ from .errors import Report
 from .keys import public_key, wireguard_key
 from .model import DIRECT, Address, Client, Policy, Server
 from .networks import host, not_a_host
+from .rates import read_rate
 from .reading import Claims, Fields, good, mappings
 from .rules import read_rules
 from .scalars import boolean, keepalive, name
@@ -23,6 +24,7 @@ KEYS = (
     "private_key",
     "preshared_key",
     "persistent_keepalive",
+    "rate",
     "enabled",
     *POLICY_KEYS,
 )
@@ -60,9 +62,10 @@ class ClientReader:
         preshared = fields.get("preshared_key", wireguard_key)
         interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
         policy = read_policy(fields, self.known, self.default_policy)
+        rate = read_rate(fields)
         if client_name is None or not enabled:
             return None
-        return Client(client_name, good(addresses), policy, public, private, preshared, interval)
+        return Client(client_name, good(addresses), policy, public, private, preshared, interval, rate)
 
     def _check_address(self, path: str, address: Address, client: str, *, enabled: bool) -> None:
         if enabled:

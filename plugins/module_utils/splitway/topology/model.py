@@ -134,11 +134,20 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """How fast a client may receive and send, in bits per second; None: as fast as it can."""
+
+    down: Optional[int] = None
+    up: Optional[int] = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """An ordered list of rules and a default egress."""
 
     rules: tuple[Rule, ...] = ()
     default: str = DIRECT
+    rate: Optional[Rate] = None  # of each client that has this policy
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,7 @@ class Client:
     private_key: Optional[str] = field(default=None, repr=False)
     preshared_key: Optional[str] = field(default=None, repr=False)
     persistent_keepalive: int = 25  # seconds, in its configuration file
+    rate: Optional[Rate] = None  # its own, in place of its policy's
 
 
 @dataclass(frozen=True)

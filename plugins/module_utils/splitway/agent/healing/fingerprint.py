@@ -19,6 +19,7 @@ from ...reconcile import nft
 from ...reconcile.agent.text import AGENT, GUARD
 from ...reconcile.dns.text import UNIT, paths
 from ...reconcile.marks.iptables import LOOKUPS
+from ...reconcile.qos.model import DEVICE
 from ...reconcile.routes.sysctl import ACCOUNTING, FORWARDING
 from ...reconcile.services import FOLDER, WIREGUARD
 from ...reconcile.sets import glance
@@ -57,6 +58,7 @@ def take(system: System, state: State, readings: Readings, sets: Mapping[str, gl
         "sets": _sets(state, sets),
         "marks": tuple(sets.get(name) for name in _LOOKUPS),
         "dns": _dns(system),
+        "qos": () if state.qos is None else _indices(system, (state.qos.interface, DEVICE)),
         "agent": tuple(map(_file, (FOLDER / AGENT, FOLDER / GUARD))),
     }
 
@@ -90,6 +92,11 @@ def emptied(before: Mapping[str, glance.Header], now: Mapping[str, glance.Header
         for name, header in before.items()
         if OWNED.fullmatch(name)
     )
+
+
+def _indices(system: System, interfaces: Iterable[str]) -> object:
+    """Return the kernel's numbers of interfaces; of the queues on them it tells by events."""
+    return tuple(map(system.interface_index, interfaces))
 
 
 def _devices(readings: Readings, interfaces: Iterable[str]) -> object:

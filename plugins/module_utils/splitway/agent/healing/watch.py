@@ -17,15 +17,18 @@ from typing import Optional
 from ...reconcile import nft
 from ...reconcile.marks.nftables import LOOKUPS
 from ...reconcile.netlink import attributes, messages
+from ...reconcile.qos.model import DEVICE
 from ...state import SECTIONS, State
 from ...system import NETLINK_NETFILTER
 from ..sockets import join
 
 # linux/rtnetlink.h, linux/netfilter/nfnetlink.h
-_ROUTE_GROUPS = (1, 5, 7, 8, 9, 11, 19, 24, 25)  # link; addresses, routes, rules of both families; netconf
+_ROUTE_GROUPS = (1, 4, 5, 7, 8, 9, 11, 19, 24, 25)  # link; queues; addresses, routes, rules of both families; netconf
 _NFTABLES_GROUP = 7
 _LINKS, _ADDRESSES, _ROUTES, _RULES, _NETCONF = (16, 17), (20, 21), (24, 25), (32, 33), (80, 81)
+_QUEUES = (36, 37, 40, 41)  # and classes
 _NFTABLES = 10  # the subsystem of a netfilter message
+_NETDEV = 5  # the family of our table of rates
 _SET_MESSAGES = (2, 11)  # delete table, set
 _ELEMENTS_ADDED, _ELEMENTS_GONE = 12, 14
 _GENERATION = _NFTABLES << 8 | 15
@@ -33,6 +36,8 @@ _LINK_NAME, _ROUTE_TABLE = 3, 15
 _TABLE, _SET = 1, 2
 
 TUNNELS = frozenset(("upstreams", "server", "routes"))
+QUEUES = frozenset(("qos",))
+NOTHING: frozenset[str] = frozenset()
 TABLES = frozenset(("splitway", "mangle", "nat"))  # ours, and those of iptables that have chains of ours
 
 Heard = frozenset[str]
@@ -44,13 +49,17 @@ class Ours:
 
     interfaces: frozenset[str]
     tables: frozenset[int]
+    queueing: frozenset[str] = frozenset()  # interfaces that queue for clients with a rate
 
 
 def ours(state: State) -> Ours:
     """Return what a state has in the kernel that events can name."""
+    queueing = (state.qos.interface, DEVICE) if state.qos is not None else ()
     devices = (*state.upstreams, *((state.server,) if state.server else ()))
     return Ours(
-        frozenset(device.interface for device in devices), frozenset(table.number for table in state.routes.tables)
+        frozenset(device.interface for device in devices),
+        frozenset(table.number for table in state.routes.tables),
+        frozenset(queueing),
     )
 
 
@@ -82,6 +91,8 @@ class Events:
             return self._count(nft.generation_of(body))
         if kind >> 8 != _NFTABLES or _text(body, _TABLE) not in TABLES:
             return frozenset()
+        if body[0] == _NETDEV:
+            return frozenset(("qos",))
         if message in (_ELEMENTS_ADDED, _ELEMENTS_GONE):
             if _text(body, _SET) in LOOKUPS.values():
                 return frozenset(("marks",))
@@ -95,7 +106,7 @@ class Events:
         missed = self.heard is not None and number > self.heard + 1
         if self.heard is not None:
             self.heard = number
-        return frozenset(("marks", "sets")) if missed else frozenset()
+        return frozenset(("marks", "sets", "qos")) if missed else frozenset()
 
     def close(self) -> None:
         self.route.close()
@@ -127,7 +138,9 @@ def _received(channel: socket.socket) -> Iterator[Optional[bytes]]:
 def _routing_sections(kind: int, body: bytes, about: Ours) -> Heard:
     if kind in _LINKS:
         name = _attribute(body[16:], _LINK_NAME).rstrip(b"\0").decode(errors="replace")
-        return TUNNELS if name in about.interfaces else frozenset()
+        return (TUNNELS if name in about.interfaces else NOTHING) | (QUEUES if name in about.queueing else NOTHING)
+    if kind in _QUEUES:
+        return QUEUES if _interface(body) in about.queueing else NOTHING
     if kind in _ADDRESSES:
         return TUNNELS if _interface(body) in about.interfaces else frozenset()
     if kind in _ROUTES:

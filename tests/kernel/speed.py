@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How fast TCP is between two namespaces, several connections at a time, by iperf3."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+from dataclasses import dataclass
+
+from namespaces import Namespace, wait_for
+
+_PORTS = itertools.count(5301)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One connection: who asks whom, from which address, and whether the answer is what is measured."""
+
+    client: Namespace
+    server: Namespace
+    source: str
+    destination: str
+    down: bool = False
+
+
+def megabits(runs: list[Run], seconds: float = 4) -> list[float]:
+    """Return what each run moved in megabits per second, as its receiver counted, all at the same time."""
+    started = [_start(run, next(_PORTS), seconds) for run in runs]
+    return [_received(process.communicate(timeout=seconds + 30)[0]) for process in started]
+
+
+def _start(run: Run, port: int, seconds: float) -> subprocess.Popen[str]:
+    run.server.start("iperf3", "--server", "--one-off", "--port", str(port))
+    wait_for(lambda: run.server.run("ss", "-Hltn", f"sport = :{port}"), "iperf3")
+    argv = ["iperf3", "--json", "--client", run.destination, "--bind", run.source, "--port", str(port)]
+    return run.client.start(*argv, "--time", f"{seconds:.0f}", "--omit", "1", *(["--reverse"] if run.down else []))
+
+
+def _received(text: str) -> float:
+    result = json.loads(text)
+    assert "error" not in result, result
+    return float(result["end"]["sum_received"]["bits_per_second"]) / 1e6

@@ -11,7 +11,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Optional
+from typing import NamedTuple, Optional
 
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here
@@ -19,6 +19,7 @@ from namespaces import Namespace, NamespaceSystem, Network, run_here
 from splitway.reconcile import flows, marks, sets
 from splitway.reconcile.base import Change, additions, removals
 from splitway.reconcile.flows.conntrack import Flow
+from splitway.services import NUMBERS
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
 
 MASK, BIT = 0x3FFF, 0x2000
@@ -32,6 +33,15 @@ SPECIAL = {
 METADATA = {4: ("169.254.0.0/16",), 6: ("fd00:ec2::254/128",)}
 CLIENTS = {4: ("10.8.0.2", "10.8.0.3", "10.8.0.4"), 6: ("fdcc::2", "fdcc::3", "fdcc::4")}
 BACKENDS = ("ipset", "nftables")
+
+
+class Attempt(NamedTuple):
+    """The first packet of a flow."""
+
+    source: str
+    destination: str
+    protocol: str = "udp"
+    port: int = 9  # 0 where the protocol has none
 
 
 class Lab:
@@ -115,6 +125,49 @@ class Lab:
         ports = self.send(pairs)
         found = {(flow.source, flow.destination, flow.source_port): flow.mark for flow in flows.read(system)}
         return [found.get((*pair, port)) for pair, port in zip(pairs, ports)]
+
+    def refuse_nothing(self) -> None:
+        """Have the exits leave what they do not answer alone: a refused connection is a flow no more."""
+        for host in self.exits.values():
+            host.run("nft", "add table inet quiet")
+            host.run("nft", "add chain inet quiet out { type filter hook output priority 0; }")
+            host.run("nft", "add rule inet quiet out tcp flags & rst == rst drop")
+
+    def marks_of(self, system: NamespaceSystem, attempts: list[Attempt]) -> list[Optional[int]]:
+        """Begin each of these flows; return their marks, None for what was let through nowhere."""
+        sent = [(attempt, self._begin(attempt)) for attempt in attempts]
+        names = {number: name for name in NUMBERS for number in NUMBERS[name].values()}
+        found = {
+            (
+                Attempt(flow.source, flow.destination, names[flow.protocol], flow.destination_port),
+                flow.source_port,
+            ): flow
+            for flow in flows.read(system)
+            if flow.protocol in names
+        }
+        return [found[entry].mark if entry in found else None for entry in sent]
+
+    def _begin(self, attempt: Attempt) -> int:
+        """Send the first packet; return the port that it came from."""
+        v6 = ":" in attempt.source
+        family = socket.AF_INET6 if v6 else socket.AF_INET
+        with self.client.entered():
+            if attempt.protocol == "icmp":
+                with socket.socket(family, socket.SOCK_RAW, NUMBERS["icmp"][6 if v6 else 4]) as sender:
+                    sender.bind((attempt.source, 0))
+                    request = b"\x08\x00\xf7\xfd\x00\x01\x00\x01" if not v6 else b"\x80\x00\x00\x00\x00\x01\x00\x01"
+                    sender.sendto(request, (attempt.destination, 0))
+                return 0
+            kind = socket.SOCK_STREAM if attempt.protocol == "tcp" else socket.SOCK_DGRAM
+            with socket.socket(family, kind) as sender:
+                sender.setblocking(False)
+                sender.bind((attempt.source, 0))
+                port = int(sender.getsockname()[1])
+                if kind == socket.SOCK_STREAM:
+                    sender.connect_ex((attempt.destination, attempt.port))
+                else:
+                    sender.sendto(b"x", (attempt.destination, attempt.port))
+                return port
 
 
 def _answer(host: Namespace, name: str) -> None:

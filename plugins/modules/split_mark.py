@@ -314,6 +314,25 @@ FAMILY = {
 
 WAY = {"number": {"type": "int", "required": True}, "weight": {"type": "int", "default": 1}}
 
+PORT = {
+    "protocol": {"type": "str", "choices": ["tcp", "udp"], "required": True},
+    "low": {"type": "int", "required": True},
+    "high": {"type": "int", "required": True},
+}
+
+GUARD = {
+    "redirect_dns": {"type": "bool", "default": False},
+    "refuse_dot": {"type": "bool", "default": False},
+    "doh_v4": {"type": "str", "default": ""},
+    "doh_v6": {"type": "str", "default": ""},
+    "isolate": {"type": "bool", "default": False},
+    "ports": {"type": "list", "elements": "dict", "options": PORT},
+    "resolvers": {"type": "list", "elements": "str", "default": []},
+    "protect_clients": {"type": "bool", "default": False},
+    "refuse_others": {"type": "list", "elements": "int", "default": []},
+    "others_as_before": {"type": "bool", "default": False},
+}
+
 OPTIONS = {
     "interface": {"type": "str"},
     "tunnels": {"type": "str", "default": "wg-up-"},

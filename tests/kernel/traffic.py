@@ -76,6 +76,11 @@ class Lab:
         _answer(host, name)
         return host
 
+    def address(self, name: str, version: int) -> str:
+        """Return the gateway's own address on the wire to an exit."""
+        number = EXITS[name][0]
+        return f"10.{number}.0.1" if version == 4 else f"fd{number}::1"
+
     def way(self, destination: str, source: Optional[str] = None, timeout: float = 1.0) -> str:
         """Return the name of the exit that a new TCP connection reaches, "" if it reaches none."""
         with contextlib.closing(self.open(destination, source, timeout)) as connection:

@@ -183,6 +183,34 @@ class Host:
 
 
 @dataclass(frozen=True)
+class OpenPort:
+    """Ports of the gateway that clients may reach."""
+
+    protocol: str  # tcp | udp
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class ClientGuard:
+    """What holds for every client, whatever its policy says, and for what the gateway forwards for others."""
+
+    redirect_dns: bool = False  # the gateway answers what clients send to port 53, wherever they send it
+    refuse_dot: bool = False  # DNS over TLS and over QUIC
+    doh_v4: str = ""  # the set of resolvers over HTTPS that are refused; empty: none
+    doh_v6: str = ""
+    isolate: bool = False  # clients do not reach each other
+    ports: Optional[tuple[OpenPort, ...]] = None  # of the gateway, beside DNS and ping; None: all
+    resolvers: tuple[str, ...] = ()  # the gateway's addresses at which clients may ask
+    protect_clients: bool = False  # only clients begin connections to clients
+    refuse_others: tuple[int, ...] = ()  # families in which nothing is forwarded that is neither from nor to clients
+    others_as_before: bool = False  # such a family is also one in which this host forwarded nothing before us
+
+    def doh(self, version: int) -> str:
+        return self.doh_v4 if version == 4 else self.doh_v6
+
+
+@dataclass(frozen=True)
 class Marks:
     """Classification of what comes in from clients, the guard in the forward hook, and NAT."""
 
@@ -198,6 +226,7 @@ class Marks:
     lan: tuple[LanNetwork, ...] = ()  # the longest prefixes first: the first that holds a source decides
     host: Optional[Host] = None
     countries: dict[str, str] = field(default_factory=dict)  # set name → the country that it stands for
+    guard: ClientGuard = ClientGuard()
 
     def family(self, version: int) -> FamilyMarks:
         return self.v4 if version == 4 else self.v6

@@ -12,6 +12,7 @@ from .agent import compile_agent
 from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses
 from .folding import fold, unfold
 from .groups import compile_groups
+from .guard import compile_doh_sets, compile_guard
 from .lists import flatten, used_egresses
 from .numbers import CompileError
 from .policies import Matching, compile_family, compile_matching, number_policies
@@ -35,6 +36,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     policies = number_policies(topology, flattened, numbers)
     tunnels = compile_tunnels(topology, egresses)
     qos, rates = compile_rates(topology, numbers)
+    matching.sets += compile_doh_sets(topology)
     sets, networks = _by_backend(matching, topology.backend)
     return State(
         backend=topology.backend,
@@ -70,6 +72,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             host=compile_host(topology, flattened, policies),
             tunnel_mtus={device.interface: device.mtu for device in tunnels if device.mtu is not None},
             countries={entry.name: entry.country for entry in matching.sets if entry.country},
+            guard=compile_guard(topology),
         ),
         agent=compile_agent(topology, egresses, switchboard),
         qos=qos,

@@ -4,10 +4,12 @@
 A packet from a client meets, in both backends: INVALID is dropped; a flow that was classified before gets
 its mark back; else the client's address gives its policy, whose chain decides by the first match.
 What stays unclassified is refused twice: by the guard rule of policy routing, and in the forward hook.
+What holds for every client, whatever its policy, is in …_clients.py: the DNS guard, isolation, the gateway's ports.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import Optional
 from ...state import Marks
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change, additions, removals
+from ..routes.sysctl import forwarded_nothing
 from ..sets.model import IPSET, NFTABLES
 from . import iptables, nftables, nftables_live
 from .model import ChainStep, ClientsStep, Line, LookupStep, Ruleset, Step
@@ -27,12 +30,14 @@ class Current:
 
     backend: str
     rulesets: Mapping[str, Ruleset]
+    forwarded_nothing: tuple[int, ...] = ()  # families in which the host did not forward before us
 
 
 def read(system: System, desired: Optional[Marks], backend: str) -> Current:
     """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
-    del desired  # what is ours is known by its name
-    return Current(backend, {IPSET: iptables.read(system), NFTABLES: nftables_live.read(system)})
+    rulesets = {IPSET: iptables.read(system), NFTABLES: nftables_live.read(system)}  # what is ours is known by its name
+    asked = desired is not None and desired.guard.others_as_before
+    return Current(backend, rulesets, forwarded_nothing(system) if asked else ())
 
 
 def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
@@ -41,11 +46,17 @@ def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
     for backend, found in current.rulesets.items():
         wanted = Ruleset()
         if desired is not None and backend == current.backend:
-            wanted = (iptables if backend == IPSET else nftables).render(desired)
+            wanted = (iptables if backend == IPSET else nftables).render(_here(desired, current))
         changes += _lookups(backend, wanted, found)
         changes += _chains(backend, wanted, found)
         changes += _clients(backend, wanted, found)
     return additions(tuple(changes)) + removals(tuple(changes))
+
+
+def _here(desired: Marks, current: Current) -> Marks:
+    """Return what is desired on this host: packets of others are refused where it forwarded none before us."""
+    families = tuple(sorted({*desired.guard.refuse_others, *current.forwarded_nothing}))
+    return dataclasses.replace(desired, guard=dataclasses.replace(desired.guard, refuse_others=families))
 
 
 def _lookups(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:

@@ -22,7 +22,7 @@ from ...state import (
 )
 from ...system import System
 from ..sets import ipset
-from . import iptables_forward, iptables_io
+from . import iptables_clients, iptables_forward, iptables_io
 from .iptables_rules import lines
 from .model import (
     ChainStep,
@@ -51,7 +51,12 @@ def render(marks: Marks) -> Ruleset:
     """Return the chains and entries of the section; pure."""
     chains: dict[Place, tuple[Line, ...]] = {}
     for version in FAMILIES:
-        for table, rules in (("mangle", _mangle(marks, version)), ("nat", iptables_forward.nat(marks))):
+        tables = {
+            "mangle": _mangle(marks, version),
+            "filter": iptables_clients.filtering(marks, version),
+            "nat": {**iptables_clients.nat(marks), **iptables_forward.nat(marks)},
+        }
+        for table, rules in tables.items():
             for name, content in rules.items():
                 chains[Place(version, table, name)] = tuple(Line(line, line) for line in content)
     entries = {version: _entries(marks.family(version).clients, marks.mask) for version in FAMILIES}
@@ -96,8 +101,8 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     declared = {egress.number: egress.ways for egress in marks.egresses}
     for number in egress_numbers(marks):
         chains[_egress_chain(number)] = _egress(declared.get(number) or (Way(number),), mask)
-    chains.update(iptables_forward.mangle(marks))
     chains.update(iptables_chains(marks, version))
+    chains.update(iptables_forward.mangle(marks, version))
     return chains
 
 

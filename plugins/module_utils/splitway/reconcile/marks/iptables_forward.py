@@ -19,7 +19,7 @@ NAT = f"{PREFIX}-NAT"
 _STRAY = "-m conntrack --ctstate INVALID,NEW -j DROP"
 
 
-def mangle(marks: Marks) -> dict[str, list[str]]:
+def mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     """Return the chains of the forward and the input hook: egress → its interface; every other pair is dropped."""
     mask, tunnels = marks.mask, f"{marks.tunnels}+"
     leaves = {
@@ -40,6 +40,7 @@ def mangle(marks: Marks) -> dict[str, list[str]]:
         f"-i {tunnels} -g {TUNNELS}",
         # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
         f"! -o {marks.interface} -m mark --mark {bit:#x}/{bit:#x} -j DROP",
+        *_others(marks, version),
         f"-o {marks.interface} {IPTABLES_CLAMP}",
     ]
     chains[TUNNELS] = [f"! -o {marks.interface} -j DROP", _STRAY, IPTABLES_CLAMP, *iptables_jumps(marks)]
@@ -47,6 +48,15 @@ def mangle(marks: Marks) -> dict[str, list[str]]:
     # its tunnel's address, to what belongs to no connection any more.
     chains[INPUT] = [_STRAY, *iptables_jumps(marks)]
     return chains
+
+
+def _others(marks: Marks, version: int) -> list[str]:
+    """Return what drops new connections of others than clients, but for those that a rule of theirs leads on (DNAT)."""
+    protects, refuses = marks.guard.protect_clients, version in marks.guard.refuse_others
+    if not protects and not refuses:
+        return []
+    where = "" if protects and refuses else f"{'! ' if refuses else ''}-o {marks.interface} "
+    return [f"{where}-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"]
 
 
 def nat(marks: Marks) -> dict[str, list[str]]:

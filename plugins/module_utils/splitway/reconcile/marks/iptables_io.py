@@ -60,7 +60,7 @@ def write(system: System, steps: list[ChainStep]) -> None:
     """Carry out the steps, one restore a family. Raises ReconcileError that names the line."""
     for family, program in _RESTORE.items():
         lines: list[str] = []
-        for table in ("mangle", "nat"):
+        for table in ("mangle", "filter", "nat"):
             here = [step for step in steps if step.place[:2] == (family, table)]
             if here:
                 lines += [f"*{table}", *_table(here), "COMMIT"]

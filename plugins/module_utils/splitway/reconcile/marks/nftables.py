@@ -25,7 +25,7 @@ from .model import (
     direct_mark,
     egress_numbers,
 )
-from .nftables_forward import BASE
+from .nftables_clients import BASE
 from .nftables_rules import clear, lines, match
 
 LOOKUPS = {4: "clients4", 6: "clients6"}

@@ -95,5 +95,12 @@ def apply(system: System, setting: Setting) -> None:
         system.remove_file(record)
 
 
+def forwarded_nothing(system: System) -> tuple[int, ...]:
+    """Return the families in which this host forwarded nothing before us."""
+    before = json.loads(system.read_file(_record(system)) or "{}")
+    keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+    return tuple(family for family, key in keys.items() if before.get(key, system.sysctl(key)) == "0")
+
+
 def _record(system: System) -> Path:
     return system.configuration / "sysctl.before.json"

@@ -15,7 +15,7 @@ IPSET, NFTABLES = "ipset", "nftables"
 
 # The names that the section owns; the clients' lookup sets sw4c and sw6c are marks.py's.
 # The trailing t is a set that a broken-off run left behind half-built.
-OWNED = re.compile(r"sw[46](?:[dgnp]\d+|[sm])(?:_[0-9a-f]{6})?t?")
+OWNED = re.compile(r"sw[46](?:[dgnp]\d+|[smh])(?:_[0-9a-f]{6})?t?")
 
 # Learned addresses of one list: the ipset default of 65,536 is too few for a CDN's names (facts.md).
 LEARNED_SIZE = 262144

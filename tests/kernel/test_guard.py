@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What clients are refused whatever their policy, and what others are: judged by real packets, in both backends."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import pytest
+from namespaces import Namespace, NamespaceSystem, run_here
+from traffic import BACKENDS, CLIENTS, Lab, bring, captured, lab, the_marks, the_sets
+
+from splitway.reconcile import marks
+from splitway.state import FAMILIES, AddressSet, ClientGuard, Marks, OpenPort
+
+__all__ = ["lab"]
+pytestmark = pytest.mark.parametrize("backend", BACKENDS)
+
+ONE, TWO, NOBODY = CLIENTS[4]
+ONE6, TWO6, NOBODY6 = CLIENTS[6]
+GATEWAY, GATEWAY6 = "10.8.0.1", "fdcc::1"
+# By the first client's policy: directly and through a tunnel.
+DIRECT, VIDEO, DIRECT6, VIDEO6 = "192.0.2.1", "198.51.100.1", "2001:db8:7::1", "2001:db8:1::1"
+EVERYWHERE = (DIRECT, VIDEO, DIRECT6, VIDEO6)
+DOH = {4: ("192.0.2.53", "198.51.100.53"), 6: ("2001:db8:7::53", "2001:db8:1::53")}
+DOH_SETS = tuple(AddressSet(f"sw{family}h", family, None, DOH[family]) for family in FAMILIES)
+
+_IPV6_FREEBIND = 78  # which Python does not name; exits answer with addresses that are theirs by a route only
+
+AT_ONCE = 0.5  # seconds; a client that is told nothing tries again after one
+
+
+def guarded(backend: str, **switches: Any) -> Marks:
+    section = the_marks(backend)
+    networks = dict(section.networks)
+    if backend == "nftables":
+        networks.update({entry.name: entry.members for entry in DOH_SETS})
+    guard = ClientGuard(**{"resolvers": (GATEWAY, GATEWAY6), **switches})
+    return dataclasses.replace(section, guard=guard, networks=networks)
+
+
+def planned(system: NamespaceSystem, backend: str, section: Optional[Marks]) -> list[str]:
+    return [f"{change.action} {change.what}" for change in marks.plan(section, marks.read(system, section, backend))]
+
+
+def guard(system: NamespaceSystem, backend: str, **switches: Any) -> Marks:
+    """Bring a guard in; afterwards there is nothing left to change."""
+    section = guarded(backend, **switches)
+    bring(system, backend, (*the_sets(), *DOH_SETS), section)
+    assert planned(system, backend, section) == []
+    return section
+
+
+def serve(host: Optional[Namespace], port: int, says: str) -> None:
+    """Answer on a port of all addresses of a host (None: the gateway), by TCP and by UDP, until the test ends."""
+    with host.entered() if host else contextlib.nullcontext():
+        listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=100)
+        datagrams = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        datagrams.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        datagrams.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        datagrams.bind(("::", port))
+
+    def streams() -> None:
+        while True:
+            connection, _ = listener.accept()
+            connection.sendall(says.encode())
+            threading.Thread(target=echo, args=(connection,), daemon=True).start()
+
+    def packets() -> None:
+        while True:
+            _, controls, _, origin = datagrams.recvmsg(100, 100)
+            asked = controls[0][2][:16] + bytes(4)  # the answer has that address, and takes any interface
+            datagrams.sendmsg([says.encode()], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, asked)], 0, origin)
+
+    for target in (streams, packets):
+        threading.Thread(target=target, daemon=True).start()
+
+
+def echo(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := connection.recv(100):
+            connection.sendall(data)
+
+
+@contextlib.contextmanager
+def asking(
+    host: Optional[Namespace], kind: str, where: str, port: int, source: Optional[str] = None
+) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in where else socket.AF_INET
+    with host.entered() if host else contextlib.nullcontext():
+        asker = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    with asker:
+        asker.settimeout(AT_ONCE)
+        if source:
+            asker.bind((source, 0))
+        asker.connect((where, port))
+        if kind == "udp":
+            asker.send(b"x")
+        yield asker
+
+
+def answer(host: Optional[Namespace], kind: str, where: str, port: int, source: Optional[str] = None) -> str:
+    """Return who answers, "refused" or "prohibited" for who is told so at once, "silence" for who is not."""
+    try:
+        with asking(host, kind, where, port, source) as asker:
+            return asker.recv(100).decode()
+    except ConnectionRefusedError:
+        return "refused"
+    except TimeoutError:
+        return "silence"
+    except OSError as error:
+        assert error.errno in (errno.EHOSTUNREACH, errno.EACCES), error
+        return "prohibited"
+
+
+def answers(lab: Lab, port: int, *where: str) -> set[str]:
+    """Return what a client hears at these addresses, by TCP and by UDP."""
+    places = where or EVERYWHERE
+    return {
+        answer(lab.client, kind, place, port, ONE6 if ":" in place else ONE)
+        for kind in ("tcp", "udp")
+        for place in places
+    }
+
+
+def test_the_gateway_answers_dns_wherever_it_is_asked(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    serve(None, 53, "gateway")
+    for name, host in lab.exits.items():
+        serve(host, 53, name)
+    guard(system, backend)
+    assert answers(lab, 53) == {"uplink", "wg-up-1"}
+    guard(system, backend, redirect_dns=True, ports=())
+    assert answers(lab, 53) == {"gateway"}
+    assert answers(lab, 53, GATEWAY, GATEWAY6, "10.77.0.9", "169.254.169.254") == {"gateway"}
+    assert answer(lab.client, "udp", DIRECT, 53, TWO) == "gateway"
+    assert answer(lab.client, "udp", DIRECT, 53, NOBODY) == "silence", "it has no policy"
+    assert answer(None, "udp", DIRECT, 53) == "uplink", "the gateway's own questions go where they are sent"
+
+
+def test_dot_is_refused_at_once(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    for name, host in lab.exits.items():
+        serve(host, 853, name)
+    guard(system, backend)
+    assert answers(lab, 853) == {"uplink", "wg-up-1"}
+    guard(system, backend, refuse_dot=True)
+    assert answers(lab, 853) == {"refused"}
+    assert answers(lab, 80, VIDEO, VIDEO6) >= {"wg-up-1"}, "the rest goes as before"
+    assert answer(None, "tcp", DIRECT, 853) == "uplink", "the gateway's own forwarder may ask so"
+
+
+def test_known_resolvers_over_https_are_refused_at_once(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    for name, host in lab.exits.items():
+        serve(host, 443, name)
+    guard(system, backend)
+    assert answers(lab, 443, *DOH[4], *DOH[6]) == {"uplink", "wg-up-1"}
+    guard(system, backend, doh_v4="sw4h", doh_v6="sw6h")
+    assert answers(lab, 443, *DOH[4], *DOH[6]) == {"refused"}
+    assert answers(lab, 443) == {"uplink", "wg-up-1"}, "other sites"
+    assert answers(lab, 80, DOH[4][0]) >= {"uplink"}, "another port of theirs"
+
+
+def test_clients_are_kept_apart_when_asked(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    # A further client behind the same wire: what the gateway sends to it is seen there.
+    further, further6 = "10.8.0.77", "fdcc::77"
+    card = json.loads(lab.client.run("ip", "-j", "link", "show", "wg0"))[0]["address"]
+    for address in (further, further6):
+        run_here("ip", "neigh", "add", address, "lladdr", card, "dev", "wg0")
+        lab.client.run("ip", "route", "add", address, "via", GATEWAY6 if ":" in address else GATEWAY)
+    for switch in ("all", "wg0"):
+        system.set_sysctl(f"net/ipv4/conf/{switch}/send_redirects", "0")
+
+    def seen() -> int:
+        with captured(lab.client, "wg0") as packets:
+            heard.update(answers(lab, 9, further, further6))
+            time.sleep(0.05)
+        return sum(packet[16:20] == four or packet[24:40] == six for packet in packets)
+
+    four, six = socket.inet_aton(further), socket.inet_pton(socket.AF_INET6, further6)
+    heard: set[str] = set()
+    guard(system, backend)
+    assert seen() >= 4, "both families, TCP and UDP"
+    heard.clear()
+    guard(system, backend, isolate=True)
+    assert seen() == 0
+    assert heard == {"refused", "prohibited"}, "TCP and UDP, at once"
+
+
+def test_only_open_ports_of_the_gateway_are_reached(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    public, public6 = (lab.address("uplink", version) for version in FAMILIES)
+    everywhere = (GATEWAY, GATEWAY6, public, public6)
+    for port in (22, 53, 123, 6001):
+        serve(None, port, f"{port}")
+    guard(system, backend)
+    assert answers(lab, 22, *everywhere) == {"22"}
+    with asking(lab.client, "tcp", GATEWAY, 22, ONE) as established:
+        assert established.recv(100) == b"22"
+        guard(system, backend, ports=(OpenPort("udp", 123, 123), OpenPort("tcp", 6000, 6010)))
+        established.sendall(b"still here")
+        assert established.recv(100) == b"still here"
+    assert answers(lab, 22, *everywhere) == {"refused"}
+    assert answers(lab, 6001, *everywhere) == {"6001", "refused"}
+    assert answer(lab.client, "tcp", public, 6001, ONE) == "6001"
+    assert answer(lab.client, "udp", GATEWAY6, 123, ONE6) == "123"
+    assert answer(lab.client, "tcp", GATEWAY6, 123, ONE6) == "refused"
+    assert answers(lab, 53, GATEWAY, GATEWAY6) == {"53"}
+    assert answers(lab, 53, public, public6) == {"refused"}, "a resolver of the host is not ours"
+    for where, source in ((GATEWAY, ONE), (public, ONE), (GATEWAY6, ONE6), (public6, ONE6)):
+        assert lab.client.succeeds("ping", "-c1", "-W1", "-I", source, where), where
+    assert answer(lab.exits["uplink"], "tcp", public, 22) == "22", "from elsewhere it is not ours to close"
+    serve(lab.client, 7, "client")
+    assert answer(None, "tcp", ONE, 7) == answer(None, "udp", ONE6, 7) == "client", (
+        "the gateway begins, a client answers"
+    )
+
+
+def test_no_stranger_begins_a_connection_to_a_client(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    serve(lab.client, 7, "client")
+    uplink = lab.exits["uplink"]
+    guard(system, backend)
+    inside = [(uplink, kind, where, 7) for kind in ("tcp", "udp") for where in (ONE, ONE6)]
+    for where, version in ((ONE, 4), (ONE6, 6)):
+        uplink.run("ip", "route", "add", where, "via", lab.address("uplink", version))
+    assert {answer(*ask) for ask in inside} == {"client"}
+    guard(system, backend, protect_clients=True)
+    assert {answer(*ask) for ask in inside} == {"silence"}
+    assert answers(lab, 80, DIRECT, DIRECT6) >= {"uplink"}, "replies come back"
+    run_here("iptables", "-t", "nat", "-A", "PREROUTING", "-i", "uplink", "-p", "tcp", "--dport", "77",
+             "-j", "DNAT", "--to-destination", f"{ONE}:7")  # fmt: skip
+    assert answer(uplink, "tcp", lab.address("uplink", 4), 77) == "client", "a port that the operator leads on"
+
+
+def test_what_is_neither_from_nor_to_clients_is_forwarded_as_before(
+    system: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    office = lab.network.host("office")
+    lab.network.connect(office, "eth1", ("10.99.0.1/24", "fd99::1/64"), ("10.99.0.2/24", "fd99::2/64"))
+    serve(office, 7, "office")
+    uplink = lab.exits["uplink"]
+    for where, version in (("10.99.0.2", 4), ("fd99::2", 6)):
+        uplink.run("ip", "route", "add", where, "via", lab.address("uplink", version))
+
+    def between() -> dict[int, set[str]]:
+        inside, outside = {4: "10.99.0.2", 6: "fd99::2"}, {4: DIRECT, 6: DIRECT6}
+        return {
+            version: {answer(uplink, "tcp", inside[version], 7), answer(office, "tcp", outside[version], 80)}
+            for version in FAMILIES
+        }
+
+    open_, closed = {"office", "uplink"}, {"silence"}
+    guard(system, backend, others_as_before=True)
+    assert between() == {4: open_, 6: open_}, "who forwarded before us goes on"
+    record = system.configuration / "sysctl.before.json"
+    system.write_file(record, '{"net/ipv4/ip_forward": "0"}')
+    assert planned(system, backend, guarded(backend, others_as_before=True)), "seen at the next look"
+    guard(system, backend, others_as_before=True)
+    assert between() == {4: closed, 6: open_}, "who did not is no router of strangers"
+    guard(system, backend, refuse_others=FAMILIES)
+    assert between() == {4: closed, 6: closed}
+    assert answers(lab, 80, *EVERYWHERE) >= {"uplink", "wg-up-1"}
+    run_here("iptables", "-t", "nat", "-A", "PREROUTING", "-i", "uplink", "-p", "tcp", "--dport", "77",
+             "-j", "DNAT", "--to-destination", "10.99.0.2:7")  # fmt: skip
+    assert answer(uplink, "tcp", lab.address("uplink", 4), 77) == "office", "what a rule of theirs leads on"
+
+
+def test_everything_at_once_comes_and_goes_whole(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    def rules() -> str:
+        return run_here("iptables-save") + run_here("ip6tables-save") + run_here("nft", "list", "ruleset")
+
+    section = guard(
+        system, backend, redirect_dns=True, refuse_dot=True, doh_v4="sw4h", doh_v6="sw6h", isolate=True,
+        ports=(OpenPort("tcp", 22, 22),), protect_clients=True, refuse_others=FAMILIES, others_as_before=True,
+    )  # fmt: skip
+    if backend == "ipset":
+        run_here("iptables", "-F", "SPLITWAY-REFUSE")
+        run_here("ip6tables", "-t", "nat", "-F", "SPLITWAY-DNS")
+    else:
+        run_here("nft", "flush chain inet splitway refuse")
+        run_here("nft", "flush chain inet splitway dns")
+    assert len(planned(system, backend, section)) == 2, "seen as any other chain"
+    bring(system, backend, (*the_sets(), *DOH_SETS), section)
+    assert planned(system, backend, section) == []
+    bring(system, backend, (), None)
+    assert "splitway" not in rules().lower()

@@ -84,9 +84,7 @@ moments = st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1), timezones=st.
 )
 def test_minute_by_minute_on_the_wall(moment: datetime, days: set[int], start: int, length: int, zone: str) -> None:
     """Each minute of a span is named by day and clock, and looked up."""
-    named = {
-        ((day + (start + minute) // DAY) % 7, (start + minute) % DAY) for day in days for minute in range(length)
-    }
+    named = {((day + (start + minute) // DAY) % 7, (start + minute) % DAY) for day in days for minute in range(length)}
     wall = moment.astimezone(ZoneInfo(zone))
     schedule = Schedule(tuple(sorted(days)), (Span(start, start + length),), zone)
     assert active(schedule, moment.timestamp()) is ((wall.weekday(), wall.hour * 60 + wall.minute) in named)

@@ -98,13 +98,13 @@ def variables(policy: dict[str, Any], backend: str = "ipset") -> dict[str, Any]:
     return {
         "splitway_server": {"listen_port": 51820, "addresses": ["10.8.0.1/24", "fdcc::1/64"]},
         "splitway_upstreams": [
-            {"name": "us", "endpoint": "us.example.com:51820", **upstream},
             {
-                "name": "eu",
-                "endpoint": "eu.example.com:51820",
-                **upstream,
-                "addresses": ["10.98.0.2/32", "fd98::2/128"],
-            },
+                "name": name,
+                "endpoint": f"{name}.example.com:51820",
+                "public_key": OTHER_KEY,
+                "addresses": [f"10.9{index}.0.2/32", f"fd9{index}::2/128"],
+            }
+            for index, name in enumerate(("us", "eu"))
         ],
         "splitway_lists": LISTS,
         "splitway_policies": {"tried": policy},

@@ -9,15 +9,19 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
+from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.splitway.gateway.plugins.module_utils._lists import library_of, tell
 from ansible_collections.splitway.gateway.plugins.module_utils._variables import holds_template
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import packed
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sources.library import ListLibrary
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sources.report import counted, described
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import (
     Agent,
     State,
@@ -46,10 +50,14 @@ class ActionModule(ActionBase):
         if _is_published(options):
             answer.update({name: options["checked"][name] for name in CHECKED}, package="", client_files=[])
             return answer
+        variables = self._variables(task_vars or {})
+        library = library_of(variables, task_vars or {}, constants.DEFAULT_LOCAL_TMP)
         try:
-            answer.update(_compiled(self._variables(task_vars or {}), options))
+            answer.update(_compiled(variables, options, library))
         except (TopologyError, CompileError) as error:
             raise AnsibleActionFail(str(error)) from error
+        finally:
+            tell(library, self._display)
         return answer
 
     def _variables(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,19 +83,25 @@ def _is_published(options: Mapping[str, Any]) -> bool:
     return bool(checked) and options["published"] == checked["source"] and not checked["files"]
 
 
-def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library: ListLibrary) -> dict[str, Any]:
     """Return what the module says of a topology. Raises TopologyError and CompileError."""
-    topology = parse(variables)
+    topology = parse(variables, library)
     engine = version()
-    source = _source(engine, variables)
+    source = _source(engine, variables, library.digests)
     files = client_files(topology)
     said = {
         "source": source,
         "files": len(files),
         "client_folder": to_data(topology.client_files),
         "interface": topology.server.interface,
+        "left_out": counted(library.loaded),
     }
-    returns = options["returns"] or []
+    returns = list(options["returns"] or [])
+    if "lists" in returns:
+        returns.remove("lists")
+        said["lists"] = described(topology.lists, library.loaded)
+        if not returns:
+            return said
     if "package" in returns:
         said["client_files"] = to_data(files)
     if returns == ["package"] and options["published"] == source:
@@ -99,9 +113,12 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any]) -> dict[
     return {**said, **{name: RETURNS[name](state) for name in returns}}
 
 
-def _source(engine: str, variables: Mapping[str, Any]) -> str:
-    """Return a fingerprint of all that a state is compiled from but the numbers: its own lead to it again."""
-    text = json.dumps([engine, variables], default=str)
+def _source(engine: str, variables: Mapping[str, Any], lists: Mapping[str, str]) -> str:
+    """Return a fingerprint of all that a state is compiled from but the numbers: its own lead to it again.
+
+    `lists` has digests of what comes from elsewhere: those may be others tomorrow, from the same variables.
+    """
+    text = json.dumps([engine, variables, sorted(lists.items())], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

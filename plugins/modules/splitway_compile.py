@@ -15,6 +15,7 @@ description:
   - Without an option of the topology's own, the topology is the host's variables C(splitway_server),
     C(splitway_upstreams), and so on.
   - Without O(returns) the topology is only checked, and nothing secret is returned.
+  - Reads the lists that ship and the sources of lists, each once a run, and warns of what is wrong with them.
 options:
   server:
     description: See C(splitway_server) in the topology reference, and so on for the others.
@@ -30,6 +31,10 @@ options:
   lists:
     description: The lists, by name.
     type: dict
+  list_cache:
+    description: The folder on the controller that keeps the last good copy of each URL of a list.
+    type: path
+    default: ~/.cache/splitway/lists
   policies:
     description: The policies, by name.
     type: dict
@@ -87,9 +92,10 @@ options:
     description:
       - What to return of the compiled state. C(package) is all of it, packed, with its keys, and what clients' files
         are made of; C(outline) is all of it without private and preshared keys.
+      - C(lists) is what each list holds, and what of its sources is left out.
     type: list
     elements: str
-    choices: [digest, outline, package]
+    choices: [digest, lists, outline, package]
   checked:
     description: What this module returned before in the same run; it saves compiling what is O(published).
     type: dict
@@ -125,6 +131,15 @@ files:
   description: For how many clients a file can be written.
   returned: success
   type: int
+left_out:
+  description: For each list with entries that DNS cannot do, or with mistakes, how many of them its sources have.
+  returned: success
+  type: dict
+  sample: {google: {regexp: 2}}
+lists:
+  description: For each list how many domains and networks it holds, and each entry of its sources that is left out.
+  returned: when asked for in O(returns)
+  type: dict
 digest:
   description: A fingerprint of the compiled state.
   returned: when asked for in O(returns)

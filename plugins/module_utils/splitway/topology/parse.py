@@ -16,13 +16,13 @@ from .errors import Report, TopologyError
 from .groups import check_fallbacks, read_groups
 from .hardening import read_hardening
 from .lan_clients import read_lan_clients
-from .lists import read_lists
+from .lists import Library, Lists, NoLibrary
 from .model import Names, Server, Topology
 from .numbering import counted, number_owners
 from .plain import plain
 from .policies import read_policies
 from .reading import Claims, Fields, Parse, check_slips, good, parse_value
-from .scalars import choice, duration, mark_mask, number
+from .scalars import choice, duration, mark_mask, number, text
 from .schedules import read_schedules, read_time_zone
 from .server import read_server
 from .upstreams import read_upstreams
@@ -33,6 +33,7 @@ VARIABLES = (
     "splitway_upstreams",
     "splitway_upstream_groups",
     "splitway_lists",
+    "splitway_list_cache",
     "splitway_policies",
     "splitway_schedules",
     "splitway_time_zone",
@@ -62,9 +63,10 @@ LONGEST_RETENTION = 2_000_000  # seconds; an ipset entry lives 2,147,483 at most
 T = TypeVar("T")
 
 
-def parse(variables: Mapping[str, Any]) -> Topology:
+def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> Topology:
     """Return the topology that an operator's variables describe; other variables than `splitway_…` are not looked at.
 
+    Lists that ship and the sources of lists come from the library; without one there are none.
     Raises TopologyError with all that is wrong.
     """
     report = Report()
@@ -75,14 +77,16 @@ def parse(variables: Mapping[str, Any]) -> Topology:
 
     zone = read_time_zone(report, values.get("splitway_time_zone"))
     schedules = read_schedules(report, values.get("splitway_schedules"), zone)
-    declared = (values.get(f"splitway_{kind}") for kind in ("upstreams", "upstream_groups", "lists", "policies"))
-    known = words(*declared, schedules=schedules, zone=zone)
+    bundles = Lists(values.get("splitway_lists"), library or NoLibrary())
+    declared = (values.get(f"splitway_{kind}") for kind in ("upstreams", "upstream_groups", "policies"))
+    known = words(*declared, lists=bundles.word, schedules=schedules, zone=zone)
     server = read_server(report, values.get("splitway_server"))
     names = Claims(report, "is already the name of")
     upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names)
     groups = read_groups(report, values.get("splitway_upstream_groups"), known, names)
     check_fallbacks(report, values.get("splitway_upstreams"), values.get("splitway_upstream_groups"))
-    lists = read_lists(report, values.get("splitway_lists"))
+    lists = bundles.read(report)
+    _read(report, values, "splitway_list_cache", lambda value: text(value, "a folder"), None)
     policies = read_policies(report, values.get("splitway_policies"), known)
     default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
     clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy)
@@ -90,7 +94,7 @@ def parse(variables: Mapping[str, Any]) -> Topology:
     topology = Topology(
         server=server or Server("", 0, ()),  # without one, finish() raises
         upstreams=upstreams,
-        lists=lists,
+        lists=(*lists, *bundles.shipped(report)),  # after all that may name one
         policies=policies,
         clients=clients,
         backend=_read(report, values, "splitway_backend", choice("a backend", BACKENDS), Topology.backend),

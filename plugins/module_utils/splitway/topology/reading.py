@@ -153,3 +153,14 @@ def named(report: Report, path: str, entries: Any, parse_name: Parse[str]) -> li
         if value is not BROKEN:
             found.append((entry_path, parsed or "", value))
     return found
+
+
+def declared(entries: Any) -> Optional[frozenset[str]]:
+    """Return the names in a list of mappings or in a mapping; None if it is neither."""
+    if entries is None:
+        return frozenset()
+    if isinstance(entries, list):  # of upstreams or groups
+        entries = [entry.get("name") for entry in entries if isinstance(entry, dict)]
+    elif not isinstance(entries, dict):
+        return None
+    return frozenset(name for name in entries if isinstance(name, str))

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ..schedules import Schedule
 from .model import BLOCK, DIRECT
+from .reading import declared
 from .scalars import reference
 
 
@@ -26,10 +27,16 @@ class Words:
 
 
 def words(
-    upstreams: Any, groups: Any, lists: Any, policies: Any, *, schedules: Mapping[str, Schedule], zone: str
+    upstreams: Any,
+    groups: Any,
+    policies: Any,
+    *,
+    lists: Callable[[Any], str],
+    schedules: Mapping[str, Schedule],
+    zone: str,
 ) -> Words:
     """Return the words that a topology declares, be the declarations themselves right or wrong."""
-    tunnels, bundles = _declared(upstreams), _declared(groups)
+    tunnels, bundles = declared(upstreams), declared(groups)
     proxies = None if tunnels is None or bundles is None else tunnels | bundles
     return Words(
         egress=reference(
@@ -38,19 +45,8 @@ def words(
         ),
         upstream=reference("an upstream", tunnels),
         proxy=reference("an upstream or a group", proxies),
-        list=reference("a list", _declared(lists)),
-        policy=reference("a policy", _declared(policies)),
+        list=lists,
+        policy=reference("a policy", declared(policies)),
         schedules=schedules,
         zone=zone,
     )
-
-
-def _declared(entries: Any) -> Optional[frozenset[str]]:
-    """Return the names in a list of mappings or in a mapping; None if it is neither."""
-    if entries is None:
-        return frozenset()
-    if isinstance(entries, list):  # of upstreams or groups
-        entries = [entry.get("name") for entry in entries if isinstance(entry, dict)]
-    elif not isinstance(entries, dict):
-        return None
-    return frozenset(name for name in entries if isinstance(name, str))

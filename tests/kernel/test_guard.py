@@ -8,6 +8,7 @@ import dataclasses
 import errno
 import json
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from namespaces import Namespace, NamespaceSystem, run_here
 from traffic import BACKENDS, CLIENTS, Lab, bring, captured, lab, the_marks, the_sets
 
 from splitway.reconcile import marks
-from splitway.state import FAMILIES, AddressSet, ClientGuard, Marks, OpenPort
+from splitway.reconcile.sections import move_flows
+from splitway.state import FAMILIES, AddressSet, ClientGuard, Marks, OpenPort, State
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -221,6 +223,60 @@ def test_only_open_ports_of_the_gateway_are_reached(system: NamespaceSystem, lab
     )
 
 
+def datagram(source: str, destination: str, port: int) -> bytes:
+    """Return an IP packet with a UDP datagram, whatever its source."""
+    version = 6 if ":" in source else 4
+    kind = socket.AF_INET6 if version == 6 else socket.AF_INET
+    ends = socket.inet_pton(kind, source) + socket.inet_pton(kind, destination)
+    body = struct.pack(">HHHH", 4000, port, 9, 0) + b"x\0"
+    words = struct.unpack(f">{len(ends) // 2 + 5}H", ends + body)
+    total = sum(words) + socket.IPPROTO_UDP + 9
+    total = (total & 0xFFFF) + (total >> 16)
+    body = body[:6] + struct.pack(">H", 0xFFFF - ((total & 0xFFFF) + (total >> 16))) + b"x"
+    if version == 6:
+        return struct.pack(">IHBB", 6 << 28, 9, socket.IPPROTO_UDP, 64) + ends + body
+    # The kernel fills the header's length and checksum in.
+    return struct.pack(">BBHHHBBH", 0x45, 0, 0, 0, 0, 64, socket.IPPROTO_UDP, 0) + ends + body
+
+
+def test_nobody_comes_in_with_an_address_that_is_no_clients(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    guard(system, backend, ports=(OpenPort("udp", 123, 123),), redirect_dns=True)
+    own = {4: GATEWAY, 6: GATEWAY6}
+    false = {
+        4: (NOBODY, GATEWAY, lab.address("uplink", 4), "127.0.0.1", "203.0.113.9"),
+        6: (NOBODY6, GATEWAY6, lab.address("uplink", 6), "::1", "fe80::1234", "2001:db8::9"),
+    }
+    with contextlib.ExitStack() as stack:
+        heard: dict[tuple[int, int], socket.socket] = {}
+        for version, kind in ((4, socket.AF_INET), (6, socket.AF_INET6)):
+            for port in (53, 123):
+                heard[version, port] = stack.enter_context(socket.socket(kind, socket.SOCK_DGRAM))
+                heard[version, port].bind((own[version], port))
+                heard[version, port].settimeout(0.05)
+        with lab.client.entered():
+            senders = {
+                4: stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)),
+                6: stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)),
+            }
+        passed = [stack.enter_context(captured(host, name)) for name, host in lab.exits.items()]
+
+        def send(source: str) -> None:
+            version = 6 if ":" in source else 4
+            outside = (DIRECT, VIDEO) if version == 4 else (DIRECT6, VIDEO6)
+            for destination, port in ((own[version], 53), (own[version], 123), (outside[0], 53), *zip(outside, (9, 9))):
+                senders[version].sendto(datagram(source, destination, port), (destination, 0))
+
+        for source in (*false[4], *false[6]):
+            send(source)
+        for listener in heard.values():
+            with pytest.raises(TimeoutError):
+                listener.recv(100)
+        for source in (ONE, ONE6):
+            send(source)
+        assert {listener.recv(100) for listener in heard.values()} == {b"x"}, "a client's own address, the same way"
+    assert sum(len(packets) for packets in passed) == 4, "and nothing but the client's four went out"
+
+
 def test_no_stranger_begins_a_connection_to_a_client(system: NamespaceSystem, lab: Lab, backend: str) -> None:
     serve(lab.client, 7, "client")
     uplink = lab.exits["uplink"]
@@ -268,6 +324,39 @@ def test_what_is_neither_from_nor_to_clients_is_forwarded_as_before(
     run_here("iptables", "-t", "nat", "-A", "PREROUTING", "-i", "uplink", "-p", "tcp", "--dport", "77",
              "-j", "DNAT", "--to-destination", "10.99.0.2:7")  # fmt: skip
     assert answer(uplink, "tcp", lab.address("uplink", 4), 77) == "office", "what a rule of theirs leads on"
+
+
+def test_what_began_before_the_guard_ends(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    for name, host in lab.exits.items():
+        for port in (53, 443, 853):
+            serve(host, port, name)
+    serve(None, 53, "gateway")
+    serve(None, 22, "gateway")
+    before = State(backend=backend, marks=guard(system, backend), sets=(*the_sets(), *DOH_SETS))
+    doh = DOH[4][0]
+    with contextlib.ExitStack() as stack:
+
+        def begun(kind: str, where: str, port: int) -> socket.socket:
+            asker = stack.enter_context(asking(lab.client, kind, where, port, ONE))
+            assert asker.recv(100) in (b"uplink", b"gateway")
+            return asker
+
+        question, tls, quic, https = (
+            begun(*ask) for ask in (("udp", DIRECT, 53), ("tcp", DIRECT, 853), ("udp", DIRECT, 853), ("tcp", doh, 443))
+        )
+        page, session = begun("tcp", DIRECT, 443), begun("tcp", GATEWAY, 22)
+        switches = {"redirect_dns": True, "refuse_dot": True, "doh_v4": "sw4h", "doh_v6": "sw6h", "ports": ()}
+        after = State(backend=backend, marks=guard(system, backend, **switches), sets=before.sets)
+        move_flows(system, before, after)
+        question.send(b"x")
+        assert question.recv(100) == b"gateway", "of the same port"
+        for told in (tls, quic, https):
+            told.send(b"x")
+            with pytest.raises(ConnectionError):
+                told.recv(100)
+        for kept in (page, session):
+            kept.send(b"still here")
+            assert kept.recv(100) == b"still here"
 
 
 def test_everything_at_once_comes_and_goes_whole(system: NamespaceSystem, lab: Lab, backend: str) -> None:

@@ -11,6 +11,7 @@ from ..state import State
 from ..system import System
 from . import agent, dns, flows, marks, qos, routes, sets, wireguard
 from .base import Change
+from .flows import guarded
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ RECONCILERS: dict[str, Reconciler] = {
 
 
 def move_flows(system: System, old: State, new: State) -> None:
-    """Delete the connections of clients whose way differs between two states, and no others."""
+    """Delete the connections of clients whose way differs between two states or that could not begin any more."""
     if new.marks is None or (old.marks, old.sets) == (new.marks, new.sets):
         return
     found = flows.read(system, new.marks)
     if not found:
         return
     learned = {**sets.members(system, old.backend), **sets.members(system, new.backend)}
-    flows.apply(system, flows.plan(old.marks, old.sets, new.marks, new.sets, learned, found))
+    moved = flows.plan(old.marks, old.sets, new.marks, new.sets, learned, found)
+    flows.apply(system, tuple(dict.fromkeys((*moved, *guarded.plan(old.marks, new.marks, new.sets, found)))))

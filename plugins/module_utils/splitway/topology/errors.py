@@ -51,10 +51,15 @@ def shown(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > 64:
         return "a huge number"
     if isinstance(value, str):
-        value = _KEY_LIKE.sub("<hidden>", value)
+        value = hidden(value)
         value = value if len(value) <= LONGEST_SHOWN else value[: LONGEST_SHOWN - 1] + "…"
     text = json.dumps(value, ensure_ascii=False)
     return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
+def hidden(text: str) -> str:
+    """Return a text without anything that looks like a key."""
+    return _KEY_LIKE.sub("<hidden>", text)
 
 
 def suggestion(word: Any, known: Union[tuple[str, ...], frozenset[str]]) -> str:

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an import changes: variables with another value, and by name what was added, changed and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..topology.errors import shown
+from .checking import value_of
+from .keeping import Settled, There, same
+from .kinds import SECRETS, Kind
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of the entries of one kind, by their names."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()  # each with the keys that differ
+    removed: tuple[str, ...] = ()
+    reordered: bool = False
+
+
+def differences(
+    taken: Mapping[Kind, Sequence[Settled]], before: Mapping[Kind, There], old: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Change]]:
+    """Return the variables that get another value, as they are to be written, and what becomes of their entries."""
+    values, changes = {}, {}
+    for kind, settled in taken.items():
+        value, there = value_of(kind, settled, as_written=True), old.get(kind.variable)
+        if (value or there) and not (same(value, there) and list(value) == list(there or ())):
+            values[kind.variable] = value
+            changes[kind.name] = _change(settled, before[kind].written)
+    return values, changes
+
+
+def _change(settled: Sequence[Settled], old: Mapping[str, Any]) -> Change:
+    new = {str(each.entry.name): each.written for each in settled}
+    changed = [name for name in new if name in old and not same(new[name], old[name])]
+    return Change(
+        added=tuple(name for name in new if name not in old),
+        changed=tuple(f"{name} ({', '.join(_differing(new[name], old[name]))})" for name in changed),
+        removed=tuple(name for name in old if name not in new),
+        reordered=[name for name in new if name in old] != [name for name in old if name in new],
+    )
+
+
+def _differing(new: Any, old: Any) -> list[str]:
+    if not isinstance(new, dict) or not isinstance(old, dict):
+        return ["all of it"]
+    return [str(key) for key in dict.fromkeys((*new, *old)) if not same(new.get(key), old.get(key))]
+
+
+def lost_keys(taken: Mapping[Kind, Sequence[Settled]], before: Mapping[Kind, There]) -> list[str]:
+    """Return a note for each key (of WireGuard) that a file takes away, by an empty cell or null."""
+    notes = []
+    for kind, settled in taken.items():
+        for each in settled:
+            old = before[kind].written.get(each.entry.name) if isinstance(each.entry.name, str) else None
+            if isinstance(old, dict) and isinstance(each.written, dict):
+                gone = [key for key in SECRETS if old.get(key) is not None and each.written.get(key) is None]
+                notes += [str(each.entry.refuse((key,), f"{shown(each.entry.name)} has none any more")) for key in gone]
+    return notes

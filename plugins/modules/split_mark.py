@@ -204,9 +204,23 @@ options:
     type: dict
     default: {}
   tunnel_mtus:
-    description: MTU in bytes by tunnel; TCP segments of answers that come in by one are clamped to it.
-    type: dict
-    default: {}
+    description: What TCP segments of answers that come in by a tunnel are clamped to.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      interface:
+        description: The tunnel.
+        type: str
+        required: true
+      mtu:
+        description: Its MTU in bytes.
+        type: int
+        required: true
+      endpoint:
+        description: Its exit, when the MTU that the agent finds for the path there comes before O(tunnel_mtus[].mtu).
+        type: str
+        default: ''
   lan:
     description: Networks of clients that come in by other interfaces, the longest prefixes first.
     type: list
@@ -312,6 +326,11 @@ FAMILY = {
     },
 }
 
+TUNNEL_MTU = {
+    "interface": {"type": "str", "required": True},
+    "mtu": {"type": "int", "required": True},
+    "endpoint": {"type": "str", "default": ""},
+}
 WAY = {"number": {"type": "int", "required": True}, "weight": {"type": "int", "default": 1}}
 
 PORT = {
@@ -372,7 +391,7 @@ OPTIONS = {
             "resolvers": {"type": "list", "elements": "str", "default": []},
         },
     },
-    "tunnel_mtus": {"type": "dict", "default": {}},
+    "tunnel_mtus": {"type": "list", "elements": "dict", "default": [], "options": TUNNEL_MTU},
 }
 
 

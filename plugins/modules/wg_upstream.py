@@ -39,8 +39,12 @@ options:
         description: The UDP port. Left out, the kernel chooses.
         type: int
       mtu:
-        description: The MTU. Left out, WireGuard's default.
+        description: The MTU in bytes. Left out, WireGuard's default.
         type: int
+      mtu_from_path:
+        description: Whether the MTU that the agent finds for the path to the exit comes before O(upstreams[].mtu).
+        type: bool
+        default: false
       peers:
         description: The exit, or more than one.
         type: list
@@ -114,7 +118,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, SECTION, needs, run_section
 
-OPTIONS = {"upstreams": {"type": "list", "elements": "dict", "options": DEVICE}}
+OPTIONS = {
+    "upstreams": {
+        "type": "list",
+        "elements": "dict",
+        "options": {**DEVICE, "mtu_from_path": {"type": "bool", "default": False}},
+    }
+}
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ import pytest
 from namespaces import NamespaceSystem, run_here
 from traffic import BACKENDS, CLIENTS, Lab, bring, captured, lab, the_marks, the_sets
 
+from splitway.state import TunnelMtu
+
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 ONE, TWO, _ = CLIENTS[4]  # by their policies: ONE leaves directly, TWO by wg-up-1
@@ -25,7 +27,8 @@ def narrow(system: NamespaceSystem, backend: str, **mtus: int) -> None:
         run_here("ip", "link", "set", interface, "mtu", str(mtu))
         if interface in tunnels:
             tunnels[interface] = mtu
-    bring(system, backend, the_sets(), dataclasses.replace(the_marks(backend), tunnel_mtus=tunnels))
+    known = tuple(TunnelMtu(interface, mtu) for interface, mtu in tunnels.items())
+    bring(system, backend, the_sets(), dataclasses.replace(the_marks(backend), tunnel_mtus=known))
 
 
 def told(lab: Lab, exit_: str) -> tuple[dict[int, int], dict[int, int]]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a state means on this host at this moment: with the agent's choices, the time, and the data of countries.
+"""What a state means on this host at this moment: with the agent's choices and findings, the time, and countries' data.
 
 A state says what a gateway must be, whoever has it and whenever. Whoever reconciles, a module or the agent, brings it
 into the kernel as it is *present*: so a failover, an hour that begins and new data of countries are no drift, and a run
@@ -15,6 +15,7 @@ from typing import Optional
 
 from .choices import Choices, with_choices
 from .countries import networks
+from .mtus import with_mtus
 from .naming import static_name
 from .reconcile.base import ReconcileError
 from .schedules import Schedule, active
@@ -32,6 +33,7 @@ def present(store: Store, state: State, choices: Optional[Choices] = None) -> St
     Raises ReconcileError where this host knows no data of a country, or not a schedule's time zone.
     """
     system = store.system
+    state = with_mtus(state, store.mtus())
     return as_of(state, store.choices() if choices is None else choices, system.now(), known_to(system))
 
 

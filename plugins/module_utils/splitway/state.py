@@ -49,6 +49,7 @@ class Device:
     peers: tuple[Peer, ...]
     listen_port: Optional[int] = None
     mtu: Optional[int] = None
+    mtu_from_path: bool = False  # an upstream's: what the agent finds comes before `mtu`
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,15 @@ class ClientGuard:
 
 
 @dataclass(frozen=True)
+class TunnelMtu:
+    """How large a packet in a tunnel may be."""
+
+    interface: str
+    mtu: int  # bytes
+    endpoint: str = ""  # what the agent finds for the path to there comes before `mtu`; "": nothing does
+
+
+@dataclass(frozen=True)
 class Marks:
     """Classification of what comes in from clients, the guard in the forward hook, and NAT."""
 
@@ -222,7 +232,7 @@ class Marks:
     v6: FamilyMarks
     # Static networks by set name, where the backend keeps them in the chains (nftables).
     networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    tunnel_mtus: dict[str, int] = field(default_factory=dict)  # interface → bytes: what its far end can be sent
+    tunnel_mtus: tuple[TunnelMtu, ...] = ()  # to which TCP segments are clamped
     lan: tuple[LanNetwork, ...] = ()  # the longest prefixes first: the first that holds a source decides
     host: Optional[Host] = None
     countries: dict[str, str] = field(default_factory=dict)  # set name → the country that it stands for

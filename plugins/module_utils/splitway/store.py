@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 from . import choices as choices_file
+from . import mtus as mtus_file
 from .choices import Choice, Choices
+from .mtus import Found, MtusFound
 from .sealed import Parts, part, parts_of, sealed, state_of, unsealed
 from .state import SECTIONS, State, section_from_data
 from .system import System
@@ -76,6 +78,7 @@ class Store:
         self._transaction = system.runtime / "transaction.json"
         self._staged = system.runtime / "staged"
         self._choices = system.runtime / "choices.json"
+        self._mtus = system.data / "mtus.json"
         # While we have the lock nobody else publishes: a file is read once. None: we have not.
         self._known: Optional[dict[Path, Optional[Parts]]] = None
 
@@ -176,6 +179,7 @@ class Store:
     def _publish(self, parts: Parts) -> None:
         if parts == parts_of(State()):
             self.system.remove_file(self._choices)
+            self.system.remove_file(self._mtus)
             self.system.remove_file(self._previous)
             self.system.remove_file(self._generation)
             self._known = self._known and {}
@@ -201,6 +205,17 @@ class Store:
     def choose(self, chosen: Choices) -> None:
         """Keep the agent's choices, which every run honours from now on."""
         self.system.write_file(self._choices, choices_file.to_json(chosen))
+
+    def mtus(self) -> dict[str, Found]:
+        """Return what the agent found of tunnels' MTUs; nothing when it found nothing, or when the file is damaged."""
+        try:
+            return mtus_file.from_json(self.system.read_file(self._mtus) or "{}")
+        except ValueError:
+            return {}
+
+    def keep_mtus(self, found: MtusFound) -> None:
+        """Keep what was found, which every run honours from now on."""
+        self.system.write_file(self._mtus, mtus_file.to_json(found))
 
     def transaction(self) -> Optional[Transaction]:
         """Return the open transaction, expired or not."""

@@ -20,7 +20,9 @@ def snapshot(clients: int = 2) -> Snapshot:
         applied=NOW - 7200,
         upstreams=(
             UpstreamStatus(
-                "us", "wg-up-1", 101, "up", NOW - 4000, 0.0312, 0.01, NOW - 61, 5_000_000_000, 70_000_000, 1
+                *("us", "wg-up-1", 101, "up", NOW - 4000, 0.0312, 0.01, NOW - 61, 5_000_000_000, 70_000_000, 1),
+                mtu=1412,
+                full_size=False,
             ),
             UpstreamStatus(
                 *("eu", "wg-up-2", 102, "down", NOW - 5, None, 1.0),

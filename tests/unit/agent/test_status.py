@@ -45,9 +45,10 @@ generation fedcba987654, applied 2 h ago
 agent 0123456789ab, running for 1 d 1 h
 
 UPSTREAMS
-NAME  INTERFACE  STATE        FOR  LATENCY  LOSS      HANDSHAKE  RECEIVED     SENT  RESTARTS
-us    wg-up-1    up     1 h 6 min  31.2 ms    1%  1 min 1 s ago   5.00 GB  70.0 MB         1
-eu    wg-up-2    down         5 s        -  100%          never       0 B      0 B         0
+NAME  INTERFACE  STATE        FOR  LATENCY  LOSS      HANDSHAKE  RECEIVED     SENT  RESTARTS   MTU
+us    wg-up-1    up     1 h 6 min  31.2 ms    1%  1 min 1 s ago   5.00 GB  70.0 MB         1  1412
+eu    wg-up-2    down         5 s        -  100%          never       0 B      0 B         0     -
+  us: packets of its MTU do not come back, small ones do: large transfers hang
   eu: none of 2 targets answered
   eu: never answered: icmp 192.0.2.1
 

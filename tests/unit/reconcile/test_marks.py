@@ -20,7 +20,7 @@ from splitway.reconcile.marks import nftables as marks_nftables
 from splitway.reconcile.marks.model import ChainStep, ClientsStep, LookupStep, Place, Ruleset
 from splitway.reconcile.marks.networks import destination_matches
 from splitway.reconcile.marks.tree import leaf, tree
-from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, mark_of
+from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, TunnelMtu, Way, mark_of
 from splitway.system import System, SystemFailure
 from splitway.verdict import holder, network_index, verdict
 
@@ -52,16 +52,19 @@ def families(draw: st.DrawFn) -> FamilyMarks:
 GROUP = Egress(103, "group")
 
 
-def section(v4: FamilyMarks, group: Egress = GROUP, mtus: Optional[dict[str, int]] = None) -> Marks:
+def section(v4: FamilyMarks, group: Egress = GROUP, mtus: tuple[TunnelMtu, ...] = ()) -> Marks:
     egresses = (Egress(0, "direct"), Egress(99, "block"), Egress(101, "us", "wg-up-1"), Egress(102, "eu", "wg-up-2"))
     egresses = (*egresses, group)
     networks = {name: ("198.51.100.0/24",) for name in (*SETS, "sw4s") if name[3] != "d"}
-    return Marks("wg0", "wg-up-", 0x3FFF, egresses, v4, FamilyMarks(), networks, mtus or {})
+    return Marks("wg0", "wg-up-", 0x3FFF, egresses, v4, FamilyMarks(), networks, mtus)
 
 
 ways = st.lists(st.builds(Way, st.sampled_from((101, 102, 103)), st.integers(1, 100)), max_size=4).map(tuple)
 groups = st.builds(lambda some, direct: Egress(103, "group", ways=some, direct=direct), ways, st.booleans())
-tunnel_mtus = st.dictionaries(st.sampled_from(("wg-up-1", "wg-up-2")), st.sampled_from((1280, 1412)))
+tunnel_mtus = st.lists(
+    st.builds(TunnelMtu, st.sampled_from(("wg-up-1", "wg-up-2")), st.sampled_from((1280, 1412))),
+    unique_by=lambda tunnel: tunnel.interface,
+).map(tuple)
 sections = st.builds(section, families(), groups, tunnel_mtus)
 
 

@@ -131,8 +131,8 @@ LOOP.append(LOOP)
         (f"{SERVER}.listen_port", "http", f'{SERVER}.listen_port: "http" is not a port (1-65535)'),
         (f"{SERVER}.listen_port", 518.2, f"{SERVER}.listen_port: 518.2 is not a port (1-65535)"),
         (f"{SERVER}.listen_port", 1 << 70, f"{SERVER}.listen_port: a huge number is not a port (1-65535)"),
-        (f"{US}.mtu", 1279, f"{US}.mtu: 1279 is not an MTU for IPv6 (1280-65455)"),
-        ("splitway_upstreams[1].mtu", 575, "splitway_upstreams[1].mtu: 575 is not an MTU (576-65455)"),
+        (f"{US}.mtu", 1279, f"{US}.mtu: 1279 is not auto or an MTU for IPv6 (1280-65455)"),
+        ("splitway_upstreams[1].mtu", 575, "splitway_upstreams[1].mtu: 575 is not auto or an MTU (576-65455)"),
         (
             f"{US}.persistent_keepalive",
             -1,

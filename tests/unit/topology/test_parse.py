@@ -45,6 +45,7 @@ def test_the_example_of_the_documentation() -> None:
                 addresses=(ip_interface("10.64.0.2/32"), ip_interface("fd64::2/128")),
                 private_key=key("us"),
                 preshared_key=key("us shared"),
+                mtu=1420,
             ),
             Upstream(
                 name="eu",
@@ -226,6 +227,12 @@ def test_settings(path: str, written: Any, attribute: str, canonical: Any) -> No
 )
 def test_endpoints(written: str, endpoint: str) -> None:
     assert str(parse(changed(("splitway_server.endpoint", written))).server.endpoint) == endpoint
+
+
+def test_an_mtu_follows_the_path_unless_a_number_is_written() -> None:
+    for written in ("auto", None):
+        assert parse(changed(("splitway_upstreams[0].mtu", written))).upstreams[0].mtu is None
+    assert parse(changed(("splitway_upstreams[0].mtu", "1300"))).upstreams[0].mtu == 1300
 
 
 def test_an_upstream_of_ipv4_alone_may_have_a_small_mtu() -> None:

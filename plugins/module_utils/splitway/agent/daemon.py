@@ -24,6 +24,7 @@ from .healing.peers import Endpoints
 from .moments import Moments
 from .names.journal import Journal, location
 from .names.learning import Learning
+from .upstreams.fitting import Fitting
 from .upstreams.tunnels import Tunnels
 
 HELP = "run the agent (systemd does that)"
@@ -66,7 +67,10 @@ class Daemon:
         self._healer = Healer(self._store, self._generation, self._endpoints, self._learning.refill)
         self._moments = Moments(self._store, self._generation)
         self._tunnels = Tunnels(self._store, self._healer, self._work)
-        self._observing = Observing(self._store, self._generation, self._healer, self._tunnels, self._learning)
+        self._fitting = Fitting(self._store, self._healer, self._tunnels, self._work)
+        self._observing = Observing(
+            self._store, self._generation, self._healer, self._tunnels, self._fitting, self._learning
+        )
         self._learning.hear = self._observing.hear
 
     async def run(self) -> None:
@@ -86,6 +90,7 @@ class Daemon:
                 self._moments.run(self._work, lambda: self._observing.configure(self._generation.state)),
                 self._learning.run(self._work),
                 self._tunnels.run(self._observing.follow),
+                self._fitting.run(),
                 self._observing.run(self._work),
                 self._keep_endpoints(),
                 self._keep_watchdog(),
@@ -105,6 +110,7 @@ class Daemon:
         state = self._generation.state
         self._learning.configure(state)
         self._tunnels.configure(state)
+        self._fitting.configure(state)
         self._observing.configure(state)
         # What was read now stays: the collector need not walk over it, again and again.
         gc.collect()

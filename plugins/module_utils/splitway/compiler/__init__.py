@@ -9,7 +9,7 @@ from ..state import AddressSet, Device, Dns, Marks, Peer, State
 from ..topology.model import Topology
 from ..topology.numbering import number_owners
 from .agent import compile_agent
-from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses
+from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses, tunnel_mtu
 from .folding import fold, unfold
 from .groups import compile_groups
 from .guard import compile_doh_sets, compile_guard
@@ -70,7 +70,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             networks=networks,
             lan=compile_lan(topology, flattened, policies),
             host=compile_host(topology, flattened, policies),
-            tunnel_mtus={device.interface: device.mtu for device in tunnels if device.mtu is not None},
+            tunnel_mtus=tuple(map(tunnel_mtu, tunnels)),
             countries={entry.name: entry.country for entry in matching.sets if entry.country},
             guard=compile_guard(topology),
         ),

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ..state import DIRECT, FAMILIES, Device, Egress, Peer, number_field
+from ..mtus import START, endpoint_of
+from ..state import DIRECT, FAMILIES, Device, Egress, Peer, TunnelMtu, number_field
 from ..topology import model
 from ..topology.numbering import counted, member_name, number_owners
 from .groups import Switchboard, default_ways, reach
@@ -142,11 +143,17 @@ def compile_tunnels(topology: model.Topology, numbers: Mapping[str, int]) -> tup
                     persistent_keepalive=upstream.persistent_keepalive,
                 ),
             ),
-            mtu=upstream.mtu,
+            mtu=START if upstream.mtu is None else upstream.mtu,
+            mtu_from_path=upstream.mtu is None,
         )
         for upstream in topology.upstreams
         if upstream.enabled
     )
+
+
+def tunnel_mtu(tunnel: Device) -> TunnelMtu:
+    """Return how large a packet in a tunnel may be."""
+    return TunnelMtu(tunnel.interface, tunnel.mtu or START, endpoint_of(tunnel) if tunnel.mtu_from_path else "")
 
 
 def families_of(upstream: model.Upstream) -> tuple[int, ...]:

@@ -79,7 +79,7 @@ class Upstream:
     addresses: tuple[Interface, ...] = ()
     private_key: Optional[str] = field(default=None, repr=False)  # None: made on the gateway once
     preshared_key: Optional[str] = field(default=None, repr=False)
-    mtu: int = 1420
+    mtu: Optional[int] = None  # None: as wide as its path
     persistent_keepalive: int = 25
     enabled: bool = True
     nat: bool = True

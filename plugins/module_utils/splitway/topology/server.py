@@ -45,9 +45,9 @@ def read_server(report: Report, value: Any) -> Optional[Server]:
     )
 
 
-def mtu_parser(*, v6: bool) -> Callable[[Any], int]:
+def mtu_parser(*, v6: bool, what: str = "an MTU") -> Callable[[Any], int]:
     """Return the parser of an MTU; an interface with less than 1280 bytes loses its IPv6."""
-    return number("an MTU" if not v6 else "an MTU for IPv6", LEAST_MTU[6 if v6 else 4], LARGEST_MTU)
+    return number(what if not v6 else f"{what} for IPv6", LEAST_MTU[6 if v6 else 4], LARGEST_MTU)
 
 
 def check_overlaps(report: Report, path: str, addresses: list[Optional[Interface]]) -> None:

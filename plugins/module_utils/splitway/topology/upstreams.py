@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .endpoints import endpoint
 from .errors import Report
@@ -33,7 +33,7 @@ KEYS = (
     "on_down",
 )
 EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
-DEFAULT_MTU = 1420
+AUTO = "auto"  # an MTU that follows the path
 DEFAULT_KEEPALIVE = 25  # seconds; a NAT on the way forgets a quiet flow after 30
 
 
@@ -62,7 +62,7 @@ def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims)
         allowed = good(fields.require_entries("allowed_ips", network))
     nat = fields.get_or("nat", boolean, default=True)
     v6 = any(entry.version == 6 for entry in (addresses if nat else (*addresses, *allowed)))
-    mtu = fields.get_or("mtu", mtu_parser(v6=v6), DEFAULT_MTU)
+    mtu = fields.get("mtu", _mtu_or_auto(v6=v6))
     preshared = fields.get("preshared_key", wireguard_key)
     interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
     enabled = fields.get_or("enabled", boolean, default=True)
@@ -86,6 +86,11 @@ def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims)
         health=health,
         on_down=on_down,
     )
+
+
+def _mtu_or_auto(*, v6: bool) -> Callable[[Any], Optional[int]]:
+    parse = mtu_parser(v6=v6, what=f"{AUTO} or an MTU")
+    return lambda value: None if value == AUTO else parse(value)
 
 
 def _read_addresses(fields: Fields, server: Optional[Server]) -> tuple[Interface, ...]:

@@ -75,6 +75,7 @@ def _upstreams(snapshot: Snapshot) -> Iterator[str]:
         ">RECEIVED",
         ">SENT",
         ">RESTARTS",
+        ">MTU",
     )
     rows = [
         (
@@ -88,6 +89,7 @@ def _upstreams(snapshot: Snapshot) -> Iterator[str]:
             size(item.received),
             size(item.sent),
             str(item.restarts),
+            "-" if item.mtu is None else str(item.mtu),
         )
         for item in snapshot.upstreams
     ]
@@ -99,6 +101,8 @@ def _upstreams(snapshot: Snapshot) -> Iterator[str]:
 def _remarks(upstream: UpstreamStatus) -> Iterator[str]:
     if upstream.why:
         yield f"  {upstream.name}: {upstream.why}"
+    if upstream.full_size is False:
+        yield f"  {upstream.name}: packets of its MTU do not come back, small ones do: large transfers hang"
     if upstream.silent:
         yield f"  {upstream.name}: never answered: {', '.join(upstream.silent)}"
 

@@ -23,6 +23,7 @@ from ..healing.generation import Generation
 from ..healing.loop import Healer, Worker
 from ..names.answers import Answer
 from ..names.learning import Learning
+from ..upstreams.fitting import Fitting
 from ..upstreams.tunnels import Tunnels
 from . import dns_statistics, flow_table, metrics, snapshot, traffic
 from .access import AccessLog, clean
@@ -39,10 +40,16 @@ class Observing:
     """Gathers what the agent's parts know."""
 
     def __init__(
-        self, store: Store, generation: Generation, healer: Healer, tunnels: Tunnels, learning: Learning
+        self,
+        store: Store,
+        generation: Generation,
+        healer: Healer,
+        tunnels: Tunnels,
+        fitting: Fitting,
+        learning: Learning,
     ) -> None:
         self._store, self._generation = store, generation
-        self._healer, self._tunnels, self._learning = healer, tunnels, learning
+        self._healer, self._tunnels, self._fitting, self._learning = healer, tunnels, fitting, learning
         self._started = time.time()
         self._digest = ""
         self._traffic: Optional[traffic.Traffic] = None
@@ -173,6 +180,7 @@ class Observing:
             problem=self._generation.problem,
             health=dict(tunnels.health),
             readings=healer.readings,
+            passes=self._fitting.passes(),
             restarts=dict(tunnels.restarts),
             switches=dict(tunnels.switches),
             traffic=moved,

@@ -37,6 +37,8 @@ class UpstreamStatus:
     restarts: int = 0  # since the agent started
     silent: tuple[str, ...] = ()  # probe targets that never answered
     why: str = ""  # what the last bad round of probes said
+    mtu: Optional[int] = None  # bytes; None: WireGuard's default
+    full_size: Optional[bool] = None  # whether packets of the MTU come back through it; None: not known
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Sources:
     problem: Optional[str] = None
     health: Mapping[str, Health] = field(default_factory=dict)  # by upstream
     readings: Readings = field(default_factory=Readings)
+    passes: Mapping[str, bool] = field(default_factory=dict)  # by upstream: whether full-size packets do
     restarts: Mapping[str, int] = field(default_factory=dict)  # by upstream
     switches: Mapping[str, int] = field(default_factory=dict)  # by group
     traffic: Mapping[Key, int] = field(default_factory=dict)
@@ -186,6 +189,8 @@ def _upstream(device: Device, sources: Sources, epoch: float) -> UpstreamStatus:
         restarts=sources.restarts.get(device.name, 0),
         silent=tuple(f"{target.kind} {target.address}" for target in health.silent) if health else (),
         why=health.why if health else "",
+        mtu=device.mtu,
+        full_size=sources.passes.get(device.name),
     )
 
 

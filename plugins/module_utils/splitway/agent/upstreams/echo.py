@@ -19,6 +19,7 @@ _PAYLOAD = b"splitway: is it up?"
 _SOL_RAW, _ICMP_FILTER, _ICMPV6_FILTER = 255, 1, 1  # linux/icmp.h, linux/icmpv6.h: the types that are not heard
 _HEADER = struct.Struct(">BBHHH")  # type, code, checksum, identifier, sequence number
 _IPV6_HEADER = 40
+_IP_HEADERS: dict[int, int] = {socket.AF_INET: 20, socket.AF_INET6: _IPV6_HEADER}
 _identity = struct.Struct("=HH").unpack
 
 
@@ -53,11 +54,14 @@ class Echoes:
 
     hear: Optional[Hear] = None
 
-    def send(self, address: str) -> Identity:
-        """Send a request; return what its answer will have. Raises OSError: no interface, no route."""
+    def send(self, address: str, size: int = 0) -> Identity:
+        """Send a request; return what its answer will have. Raises OSError: no interface, no route.
+
+        `size`: bytes of the IP packet, when it is to be larger than need be.
+        """
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         identity = Identity(*_identity(os.urandom(4)))
-        packet = request(family, identity)
+        packet = request(family, identity, size - _IP_HEADERS[family] - _HEADER.size)
         if family in self._sockets:
             try:
                 self._sockets[family].sendto(packet, (address, 0))
@@ -113,12 +117,12 @@ def restrict(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_ICMPV6, _ICMPV6_FILTER, struct.pack("=8I", *words))
 
 
-def request(family: int, identity: Identity) -> bytes:
-    """Return an echo request. The kernel itself makes the checksum of IPv6's."""
-    kind = _REQUEST[family]
+def request(family: int, identity: Identity, length: int = 0) -> bytes:
+    """Return an echo request with `length` bytes of payload at least. The kernel makes the checksum of IPv6's."""
+    kind, payload = _REQUEST[family], _PAYLOAD.ljust(length, b"\0")
     if family == socket.AF_INET6:
-        return _HEADER.pack(kind, 0, 0, *identity) + _PAYLOAD
-    return _HEADER.pack(kind, 0, _checksum(_HEADER.pack(kind, 0, 0, *identity) + _PAYLOAD), *identity) + _PAYLOAD
+        return _HEADER.pack(kind, 0, 0, *identity) + payload
+    return _HEADER.pack(kind, 0, _checksum(_HEADER.pack(kind, 0, 0, *identity) + payload), *identity) + payload
 
 
 def parse(family: int, packet: bytes) -> Optional[Heard]:
@@ -128,7 +132,9 @@ def parse(family: int, packet: bytes) -> Optional[Heard]:
         return None
     kind, _, _, identifier, sequence = _HEADER.unpack_from(message)
     if kind == _REPLY[family]:
-        return Heard(Identity(identifier, sequence), refused=False) if message[_HEADER.size :] == _PAYLOAD else None
+        # Some answer large requests with what they began with.
+        ours = message.startswith(_PAYLOAD, _HEADER.size)
+        return Heard(Identity(identifier, sequence), refused=False) if ours else None
     quoted = message[_HEADER.size :]
     start = _IPV6_HEADER if family == socket.AF_INET6 else _header_length(quoted)
     if kind != _UNREACHABLE[family] or len(quoted) < start + _HEADER.size:

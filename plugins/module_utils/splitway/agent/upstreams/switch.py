@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from ...choices import Choices
 from ...present import as_of, known_to
 from ...reconcile import flows
-from ...reconcile.base import Change, additions, removals
-from ...reconcile.sections import RECONCILERS
+from ...reconcile.base import Change
 from ...state import Egress, State, Way, number_field
 from ...store import Store
 from ...transaction import FAILURES
+from ..differing import bring
 
 _SECTIONS = ("routes", "marks")
 
@@ -72,7 +72,7 @@ def switch(store: Store, before: Choices, after: Choices, dead: Collection[int])
         now, known = store.system.now(), known_to(store.system)
         old, new = (as_of(state, choices, now, known) for choices in (before, after))
         failures: list[Exception] = []
-        changes = _bring(store, state, old, new, failures)
+        changes = bring(store, _SECTIONS, state, old, new, failures)
         ended: Counter[int] = Counter()
         try:
             ended = _end(store, _leaving(old, new, dead), state.marks.mask)
@@ -81,33 +81,6 @@ def switch(store: Store, before: Choices, after: Choices, dead: Collection[int])
         if failures:
             raise failures[0]
         return Switched(_egresses(old), _egresses(new), changes, ended)
-
-
-def _bring(
-    store: Store, state: State, old: State, new: State, failures: list[Exception]
-) -> dict[str, tuple[Change, ...]]:
-    """Apply what differs between two states: additions in order, removals in reverse; return it by section."""
-    caused: dict[str, tuple[Change, ...]] = {}
-    for section in _SECTIONS:
-        if getattr(old, section) == getattr(new, section):
-            continue
-        reconciler = RECONCILERS[section]
-        try:
-            # Read by the state without choices: it names every interface that either of the two may need.
-            current = reconciler.read(store.system, state)
-            anyway = reconciler.plan(old, current)
-            planned = tuple(change for change in reconciler.plan(new, current) if change not in anyway)
-            reconciler.apply(store.system, additions(planned))
-            caused[section] = planned
-        except FAILURES as error:
-            failures.append(error)
-    for section in reversed(_SECTIONS):
-        if section in caused:
-            try:
-                RECONCILERS[section].apply(store.system, removals(caused[section]))
-            except FAILURES as error:
-                failures.append(error)
-    return caused
 
 
 def _leaving(old: State, new: State, dead: Collection[int]) -> frozenset[int]:

@@ -23,8 +23,8 @@ _HEADERS = {4: 40, 6: 60}  # bytes of IP and TCP without options
 def iptables_chains(marks: Marks, version: int) -> dict[str, list[str]]:
     """Return the chain that clamps what comes in by each tunnel; none where no tunnel's MTU is known."""
     lines = [
-        f"-i {interface} {IPTABLES_SYN} -j TCPMSS --set-mss {mtu - _HEADERS[version]}"
-        for interface, mtu in marks.tunnel_mtus.items()
+        f"-i {tunnel.interface} {IPTABLES_SYN} -j TCPMSS --set-mss {tunnel.mtu - _HEADERS[version]}"
+        for tunnel in marks.tunnel_mtus
     ]
     return {IPTABLES_CHAIN: lines} if lines else {}
 
@@ -41,13 +41,13 @@ def nftables_chains(marks: Marks) -> dict[str, list[str]]:
             f"meta nfproto ipv{version} tcp option maxseg size set {mtu - headers}"
             for version, headers in _HEADERS.items()
         ]
-        for mtu in sorted(set(marks.tunnel_mtus.values()))
+        for mtu in sorted({tunnel.mtu for tunnel in marks.tunnel_mtus})
     }
 
 
 def nftables_jumps(marks: Marks) -> list[str]:
     """Return the rule that leads there, for chains of what comes in by tunnels."""
-    pairs = ", ".join(f'"{interface}" : jump {_chain(mtu)}' for interface, mtu in marks.tunnel_mtus.items())
+    pairs = ", ".join(f'"{tunnel.interface}" : jump {_chain(tunnel.mtu)}' for tunnel in marks.tunnel_mtus)
     return [f"{NFTABLES_SYN} iifname vmap {{ {pairs} }}"] if pairs else []
 
 

@@ -21,7 +21,7 @@ from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import keypairs
 from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
 from .model import Step, Target
-from .write import apply, call, set_endpoints
+from .write import apply, call, set_endpoints, set_mtu
 
 __all__ = [
     "SERVER",
@@ -33,6 +33,7 @@ __all__ = [
     "plan",
     "read",
     "set_endpoints",
+    "set_mtu",
 ]
 
 

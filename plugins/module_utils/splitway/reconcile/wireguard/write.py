@@ -184,6 +184,12 @@ def set_endpoints(system: System, interface: str, endpoints: Iterable[tuple[str,
         system.run("wg", "set", interface, *(word for key, end in batch for word in ("peer", key, "endpoint", end)))
 
 
+def set_mtu(system: System, interface: str, mtu: int) -> None:
+    """Give an interface an MTU (bytes). Raises SystemFailure."""
+    with _link(system, interface) as (route, index):
+        _set_link(system, route, index, interface, {"mtu": mtu})
+
+
 def call(system: System, interface: str, keys: Iterable[str]) -> None:
     """Have an interface shake hands now with peers that have no keepalive. Raises SystemFailure.
 

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The MTU of the tunnels that follow their path: found by the agent, honoured by every run.
+
+The state says what such a tunnel begins with; how wide the path to its exit is only the gateway can find out. Whoever
+reconciles brings the state *with what was found* into the kernel, as with choices (choices.py). What was found for one
+endpoint says nothing of another one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from .state import Device, State, TunnelMtu, from_data, to_data
+
+SMALLEST = 1280
+"""Bytes. An interface with less has no IPv6 (RFC 8200, 5)."""
+
+WIDEST = 1500
+"""Bytes of a packet on Ethernet. A wider link of ours says nothing of the path behind it."""
+
+_OVERHEAD = {("udp", 4): 60, ("udp", 6): 80}
+"""Bytes around a packet in the tunnel, by transport and IP version: the header of IP (20 or 40), of UDP (8), and of
+WireGuard's data message (32). WireGuard pads to 16 bytes, but never beyond the MTU. A transport that carries
+WireGuard in something else is an entry here."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found for one tunnel."""
+
+    mtu: int  # bytes
+    endpoint: str  # in the operator's words
+    path: str  # from which address of ours to which one of the exit's
+    at: float  # seconds since the epoch
+
+
+MtusFound = Mapping[str, Found]
+"""Interface → what was found. A tunnel without one has what the state says."""
+
+
+def largest(path: int, family: int, transport: str = "udp") -> int:
+    """Return the MTU (bytes) of a tunnel whose own packets may have `path` bytes and are of this IP version."""
+    return max(SMALLEST, min(path, WIDEST) - _OVERHEAD[transport, family])
+
+
+START = largest(WIDEST, 6)
+"""Bytes that a tunnel has before its path is known: what Ethernet carries by either family."""
+
+
+def with_mtus(state: State, found: MtusFound) -> State:
+    """Return the state as it is to be on this host. What the state does not leave to the host counts for nothing."""
+    if not found:
+        return state
+
+    def of_device(device: Device) -> Device:
+        mtu = _mtu(found.get(device.interface), endpoint_of(device) if device.mtu_from_path else "")
+        return device if mtu is None else dataclasses.replace(device, mtu=mtu)
+
+    def of_tunnel(tunnel: TunnelMtu) -> TunnelMtu:
+        mtu = _mtu(found.get(tunnel.interface), tunnel.endpoint)
+        return tunnel if mtu is None else dataclasses.replace(tunnel, mtu=mtu)
+
+    marks = state.marks
+    if marks is not None:
+        marks = dataclasses.replace(marks, tunnel_mtus=tuple(map(of_tunnel, marks.tunnel_mtus)))
+    return dataclasses.replace(state, upstreams=tuple(map(of_device, state.upstreams)), marks=marks)
+
+
+def _mtu(found: Optional[Found], endpoint: str) -> Optional[int]:
+    if found is None or not endpoint or found.endpoint != endpoint:
+        return None
+    return found.mtu if SMALLEST <= found.mtu <= WIDEST else None
+
+
+def endpoint_of(device: Device) -> str:
+    """Return where an upstream's exit is, as the operator wrote it; "" when that is not said."""
+    return next((peer.endpoint for peer in device.peers if peer.endpoint), "")
+
+
+def to_json(found: MtusFound) -> str:
+    """Return what was found as JSON text."""
+    return json.dumps({interface: to_data(item) for interface, item in sorted(found.items())})
+
+
+def from_json(text: str) -> dict[str, Found]:
+    """Return what was found, read from JSON text. Raises ValueError when it is damaged."""
+    data = json.loads(text)
+    if not isinstance(data, dict):
+        raise ValueError("not a mapping of interfaces")
+    return {str(interface): from_data(Found, item) for interface, item in data.items()}

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tunnels over a path that is narrow in its middle and does not say so: large transfers of a real client, both ways.
+
+client ── gateway ── near ── far ── exit: between `near` and `far` packets have less room than their ends know of. The
+exit has all addresses of the Internet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
+from test_daemon import agent
+from test_healing import run_site
+
+from splitway.agent import control
+from splitway.reconcile import wireguard
+from splitway.reconcile.wireguard import SERVER, keypairs
+from splitway.state import Device, Peer
+from splitway.store import Store
+from splitway.transaction import drift
+
+WEB = {4: "198.51.100.1", 6: "2001:db8:99::1"}
+EXIT = {4: "10.92.0.2", 6: "2001:db8:92::2"}
+CLIENT = {4: "10.8.0.2", 6: "fdcc::2"}
+LARGE = 5_000_000  # bytes
+EVERYTHING = ("0.0.0.0/0", "::/0")
+GET, PUT = b"g", b"p"
+
+
+class World:
+    """A gateway with one upstream, and who is around it."""
+
+    def __init__(self, system: NamespaceSystem, network: Network) -> None:
+        self.system, self.store = system, Store(system)
+        self.client, self.near, self.far, self.exit = map(network.host, ("client", "near", "far", "exit"))
+        network.connect(self.client, "wan", ("10.94.0.1/24",), ("10.94.0.2/24",))
+        network.connect(
+            self.near, "uplink", ("10.90.0.1/24", "2001:db8:90::1/64"), ("10.90.0.2/24", "2001:db8:90::2/64")
+        )
+        wire(self.near, self.far, "middle", 91)
+        wire(self.far, self.exit, "last", 92)
+        for family, prefix in (("-4", "10.{}.0.{}"), ("-6", "2001:db8:{}::{}")):
+            run_here("ip", family, "route", "add", "default", "via", prefix.format(90, 2))
+            self.near.run("ip", family, "route", "replace", "default", "via", prefix.format(91, 2))
+            self.far.run("ip", family, "route", "replace", "default", "via", prefix.format(91, 1))
+            self.exit.run("ip", family, "route", "replace", "default", "via", prefix.format(92, 1))
+        for host in (self.near, self.far):
+            host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        self._keys = {name: private(system) for name in ("client", "exit", "gateway", "wg0")}
+
+    def public(self, name: str) -> str:
+        return keypairs.public_of(self.system, self._keys[name])
+
+    def narrow(self, mtu: int, silent: bool = True) -> None:
+        """Give the path's middle less room; `silent`: nobody hears of it."""
+        for host in (self.near, self.far):
+            host.run("ip", "link", "set", "middle", "mtu", str(mtu))
+            if silent:
+                host.run(
+                    "nft", "add table inet silent; add chain inet silent out { type filter hook output priority 0; }"
+                )
+                host.run("nft", "add rule inet silent out icmp type destination-unreachable drop")
+                host.run("nft", "add rule inet silent out icmpv6 type packet-too-big drop")
+
+    def run_site(self, backend: str, family: int, **upstream: Any) -> None:
+        """Set the gateway up, its upstream's exit reached by a family, and the two ends of its tunnels."""
+        run_site(self.store, self._variables(backend, family, upstream))
+        at = self.system.configuration.parent
+        tunnels = (
+            (self.exit, "exit", "wg-exit", ("10.64.0.1/24", "fd64::1/64"), self.public("gateway"), None),
+            (self.client, "client", "wg-client", ("10.8.0.2/32", "fdcc::2/128"), self.public("wg0"), "10.94.0.1:51999"),
+        )
+        for host, name, interface, addresses, peer, endpoint in tunnels:
+            with host.entered():
+                other = NamespaceSystem(at / name)
+                peers = (Peer("gateway", peer, EVERYTHING, None, endpoint, 25 if endpoint else 0),)
+                device = Device(name, interface, self._keys[name], addresses, peers, 51820, 1420)
+                wireguard.apply(other, wireguard.plan((device,), wireguard.read(other, (device,), SERVER)))
+        for version in ("-4", "-6"):
+            self.client.run("ip", version, "route", "replace", "default", "dev", "wg-client")
+            self.exit.run("ip", version, "route", "flush", "default")
+            self.exit.run("ip", version, "route", "add", "local", "default", "dev", "lo", "table", "main")
+        self.exit.run("ip", "-4", "route", "add", "10.90.0.0/24", "via", "10.92.0.1")
+        self.exit.run("ip", "-6", "route", "add", "2001:db8:90::/64", "via", "2001:db8:92::1")
+        serve(self.exit)
+
+    def _variables(self, backend: str, family: int, upstream: dict[str, Any]) -> dict[str, Any]:
+        at = EXIT[family]
+        return {
+            "splitway_backend": backend,
+            "splitway_server": {
+                "addresses": ["10.8.0.1/24", "fdcc::1/64"],
+                "listen_port": 51999,
+                "private_key": self._keys["wg0"],
+                "mtu": 1420,
+            },
+            "splitway_upstreams": [
+                {
+                    "name": "us",
+                    "endpoint": f"{at}:51820" if family == 4 else f"[{at}]:51820",
+                    "public_key": self.public("exit"),
+                    "private_key": self._keys["gateway"],
+                    "addresses": ["10.64.0.2/24", "fd64::2/64"],
+                    "health": {"probes": [{"icmp": "10.64.0.1"}]},
+                    **upstream,
+                }
+            ],
+            "splitway_clients": [
+                {"name": "alice", "addresses": [*CLIENT.values()], "public_key": self.public("client"), "default": "us"}
+            ],
+        }
+
+    def mtu(self) -> int:
+        """Return the tunnel's MTU, as the kernel has it."""
+        words = run_here("ip", "-o", "link", "show", "wg-up-1").split()
+        return int(words[words.index("mtu") + 1])
+
+    def upstream(self) -> dict[str, Any]:
+        """Return what the agent says of the upstream."""
+        found: dict[str, Any] = control.ask(self.system, "status")["upstreams"][0]
+        return found
+
+    def moves(self, family: int, what: bytes, timeout: float = 4.0) -> bool:
+        """Return whether a large transfer of the client's gets through: GET comes to it, PUT goes from it."""
+        with self.client.entered():
+            connection = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6)
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(timeout)
+            connection.connect((WEB[family], 80))
+            connection.sendall(what)
+            count = 0
+            if what == PUT:
+                connection.sendall(bytes(LARGE))
+                connection.shutdown(socket.SHUT_WR)
+                return connection.recv(100) == str(LARGE).encode()
+            while data := connection.recv(1 << 16):
+                count += len(data)
+            return count == LARGE
+        return False
+
+
+def private(system: NamespaceSystem) -> str:
+    return system.read("wg", "genkey").strip()
+
+
+def wire(one: Namespace, other: Namespace, interface: str, number: int) -> None:
+    """Connect two hosts."""
+    one.run("ip", "link", "add", interface, "type", "veth", "peer", "name", interface, "netns", other.path)
+    for place, host in enumerate((one, other), start=1):
+        host.run("sysctl", "-q", "-w", f"net.ipv6.conf.{interface}.accept_dad=0")
+        host.run("ip", "address", "add", f"10.{number}.0.{place}/24", "dev", interface)
+        host.run("ip", "address", "add", f"2001:db8:{number}::{place}/64", "dev", interface, "nodad")
+        host.run("ip", "link", "set", interface, "up")
+
+
+def serve(host: Namespace) -> None:
+    with host.entered():
+        listener = socket.create_server(("::", 80), family=socket.AF_INET6, dualstack_ipv6=True, backlog=100)
+
+    def answer(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.settimeout(20)
+            if connection.recv(1) == GET:
+                connection.sendall(bytes(LARGE))
+                return
+            count = 0
+            while data := connection.recv(1 << 16):
+                count += len(data)
+            connection.sendall(str(count).encode())
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
+@pytest.fixture
+def world(system: NamespaceSystem, network: Network) -> Iterator[World]:
+    found = World(system, network)
+    yield found
+    for name in ("exit", "client"):
+        NamespaceSystem(system.configuration.parent / name).plain_units.close()
+
+
+@pytest.mark.parametrize("backend", ["ipset", "nftables"])
+@pytest.mark.parametrize("outer", [4, 6])
+def test_a_narrow_path_that_does_not_say_so(world: World, backend: str, outer: int) -> None:
+    world.narrow(1400)
+    world.run_site(backend, outer)
+    assert world.mtu() == 1420
+    assert not world.moves(4, PUT), "else the rest would prove nothing"
+    with agent(world.system):
+        wait_for(lambda: world.mtu() < 1420 and world.upstream()["full_size"], "the path to be found", 20)
+        widest = 1400 - (60 if outer == 4 else 80)
+        assert widest - 16 < world.mtu() <= widest
+        assert [world.moves(family, what) for family in (4, 6) for what in (GET, PUT)] == [True] * 4
+        assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"

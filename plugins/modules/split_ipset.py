@@ -45,6 +45,10 @@ options:
         description: What the set holds, in your own words.
         type: str
         default: ""
+      country:
+        description: A country, as two letters in lower case, whose networks on this host the set stands for.
+        type: str
+        default: ""
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -92,6 +96,7 @@ OPTIONS = {
             "members": {"type": "list", "elements": "str", "default": []},
             "seed_from": {"type": "str"},
             "comment": {"type": "str", "default": ""},
+            "country": {"type": "str", "default": ""},
         },
     },
 }

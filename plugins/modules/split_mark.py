@@ -114,9 +114,9 @@ options:
             type: list
             elements: dict
             default: []
-            suboptions:
+            suboptions: &rule
               sets:
-                description: Sets of the destination; one that holds it is enough.
+                description: Sets of the destination; one that holds it is enough. With none any destination will do.
                 type: list
                 elements: str
                 required: true
@@ -124,21 +124,64 @@ options:
                 description: The egress's number.
                 type: int
                 required: true
+              also:
+                description: Lists of more sets, of each of which one has to hold the destination, too.
+                type: list
+                elements: list
+                default: []
+              protocols:
+                description: The protocols, of which one has to be the flow's.
+                type: list
+                elements: str
+                choices: [tcp, udp, icmp, sctp, gre, esp, ah]
+                default: []
+              ports:
+                description: The ranges of ports, of which one has to have the flow's destination.
+                type: list
+                elements: dict
+                default: []
+                suboptions:
+                  first:
+                    description: The first port.
+                    type: int
+                    required: true
+                  last:
+                    description: The last port.
+                    type: int
+                    required: true
+              schedule:
+                description: When the rule is in force; left out, always. The agent looks at the clock.
+                type: dict
+                suboptions:
+                  days:
+                    description: Days of the week; 0 is Monday.
+                    type: list
+                    elements: int
+                    default: [0, 1, 2, 3, 4, 5, 6]
+                  hours:
+                    description: Hours of these days.
+                    type: list
+                    elements: dict
+                    required: true
+                    suboptions:
+                      start:
+                        description: The first minute, from midnight.
+                        type: int
+                        required: true
+                      end:
+                        description: The minute after the last; more than 1440 is on the next day.
+                        type: int
+                        required: true
+                  zone:
+                    description: The time zone.
+                    type: str
+                    default: UTC
           special:
             description: The rules for destinations in the special ranges.
             type: list
             elements: dict
             default: []
-            suboptions:
-              sets:
-                description: Sets of the destination; one that holds it is enough.
-                type: list
-                elements: str
-                required: true
-              egress:
-                description: The egress's number.
-                type: int
-                required: true
+            suboptions: *rule
   v6:
     description: Clients and policies of IPv6.
     type: dict
@@ -174,33 +217,19 @@ options:
             type: list
             elements: dict
             default: []
-            suboptions:
-              sets:
-                description: Sets of the destination; one that holds it is enough.
-                type: list
-                elements: str
-                required: true
-              egress:
-                description: The egress's number.
-                type: int
-                required: true
+            suboptions: *rule
           special:
             description: The rules for destinations in the special ranges.
             type: list
             elements: dict
             default: []
-            suboptions:
-              sets:
-                description: Sets of the destination; one that holds it is enough.
-                type: list
-                elements: str
-                required: true
-              egress:
-                description: The egress's number.
-                type: int
-                required: true
+            suboptions: *rule
   networks:
     description: Static networks by the name of their set, where the chains hold them (backend C(nftables)).
+    type: dict
+    default: {}
+  countries:
+    description: The country, as two letters in lower case, by the name of the set that stands for its networks.
     type: dict
     default: {}
   tunnel_mtus:
@@ -296,6 +325,19 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import BACKEND, SECTION, needs, run_section
 
+PORTS = {"first": {"type": "int", "required": True}, "last": {"type": "int", "required": True}}
+
+SCHEDULE = {
+    "days": {"type": "list", "elements": "int", "default": [0, 1, 2, 3, 4, 5, 6]},
+    "hours": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {"start": {"type": "int", "required": True}, "end": {"type": "int", "required": True}},
+    },
+    "zone": {"type": "str", "default": "UTC"},
+}
+
 RULES = {
     "type": "list",
     "elements": "dict",
@@ -303,6 +345,15 @@ RULES = {
     "options": {
         "sets": {"type": "list", "elements": "str", "required": True},
         "egress": {"type": "int", "required": True},
+        "also": {"type": "list", "elements": "list", "default": []},
+        "protocols": {
+            "type": "list",
+            "elements": "str",
+            "choices": ["tcp", "udp", "icmp", "sctp", "gre", "esp", "ah"],
+            "default": [],
+        },
+        "ports": {"type": "list", "elements": "dict", "default": [], "options": PORTS},
+        "schedule": {"type": "dict", "options": SCHEDULE},
     },
 }
 
@@ -373,6 +424,7 @@ OPTIONS = {
     },
     "v4": FAMILY,
     "v6": FAMILY,
+    "countries": {"type": "dict", "default": {}},
     "networks": {"type": "dict", "default": {}},
     "lan": {
         "type": "list",

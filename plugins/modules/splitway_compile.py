@@ -38,6 +38,12 @@ options:
   policies:
     description: The policies, by name.
     type: dict
+  schedules:
+    description: The schedules, by name.
+    type: dict
+  time_zone:
+    description: The time zone of schedules that name none.
+    type: str
   default_policy:
     description: The policy of clients that name none.
     type: str

@@ -18,7 +18,7 @@ from typing import Optional
 from ...state import Agent
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from . import versions
+from . import countries, versions
 from .text import AGENT, GUARD, Places, agent_text, guard_text, places, program_text, rotation_text
 
 __all__ = ["Current", "apply", "plan", "read"]
@@ -42,6 +42,7 @@ class Current:
     files: Mapping[Path, Optional[str]] = field(default_factory=dict)
     units: Mapping[str, Optional[str]] = field(default_factory=dict)  # unit → its text
     enabled: frozenset[str] = frozenset()
+    countries: countries.Current = countries.Current()
     versions: tuple[str, ...] = ()
     whole: bool = False  # whether the desired version is there
     link: Optional[str] = None  # the version in use
@@ -107,6 +108,7 @@ def read(system: System, desired: Optional[Agent]) -> Current:
         enabled=frozenset(name for name in names if system.units.enabled(name)),
         versions=versions.installed(system),
         whole=desired is not None and versions.is_whole(system, desired.engine),
+        countries=countries.read(system),
         link=system.read_link(where.current),
         running=running,
         started=system.read_link(where.started) if running else None,
@@ -118,7 +120,13 @@ def plan(desired: Optional[Agent], current: Current) -> tuple[Change, ...]:
     """Return the changes: the version, its files and units, a restart where the running one is another."""
     if desired is None or not desired.engine:  # a state that was only compiled has no engine yet
         return _plan_removal(current)
-    return (*_version(desired.engine, current), *_files(current), *_units(current), *_run(desired, current))
+    return (
+        *_version(desired.engine, current),
+        *_files(current),
+        *_units(current),
+        *countries.plan(desired.countries, current.where, current.countries),
+        *_run(desired, current),
+    )
 
 
 def _version(engine: str, current: Current) -> Iterator[Change]:
@@ -158,7 +166,10 @@ def _run(desired: Agent, current: Current) -> Iterator[Change]:
 
 
 def _plan_removal(current: Current) -> tuple[Change, ...]:
-    there = (current.running, current.link, *current.files.values(), *current.units.values(), *current.versions)
+    there = (
+        *(current.running, current.link, current.countries.units),
+        *(*current.files.values(), *current.units.values(), *current.versions),
+    )
     if not any(there):
         return ()
     before = "running" if current.running else "stopped"
@@ -182,6 +193,8 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
             if part.text is not None:
                 system.units.write(part.name, part.text)
             system.units.enable(part.name)
+        elif isinstance(part, countries.Waiting):
+            countries.apply(system, part)
         elif isinstance(part, Restart):
             system.units.restart(AGENT)
         elif isinstance(part, Forget):
@@ -204,6 +217,7 @@ def _write(system: System, file: File) -> None:
 
 def _remove(system: System) -> None:
     where = places(system)
+    countries.apply(system, countries.Waiting({}))
     for name in (AGENT, GUARD):
         system.units.stop(name)
         system.units.disable(name)

@@ -13,10 +13,12 @@ from ansible import constants
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.splitway.gateway.plugins.module_utils._countries import NamedCountries
 from ansible_collections.splitway.gateway.plugins.module_utils._lists import library_of, tell
 from ansible_collections.splitway.gateway.plugins.module_utils._variables import holds_template
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries import CountryError
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import packed
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
@@ -34,7 +36,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology
 PREFIX = "splitway_"
 ABOUT = ("numbers", "returns", "checked", "published")
 """Options that are no part of the topology."""
-CHECKED = ("source", "files", "client_folder", "interface")
+CHECKED = ("source", "files", "client_folder", "interface", "countries", "packages")
 """What is said of every topology: nothing secret."""
 
 
@@ -54,7 +56,7 @@ class ActionModule(ActionBase):
         library = library_of(variables, task_vars or {}, constants.DEFAULT_LOCAL_TMP)
         try:
             answer.update(_compiled(variables, options, library))
-        except (TopologyError, CompileError) as error:
+        except (TopologyError, CompileError, CountryError) as error:
             raise AnsibleActionFail(str(error)) from error
         finally:
             tell(library, self._display)
@@ -87,7 +89,8 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
     """Return what the module says of a topology. Raises TopologyError and CompileError."""
     topology = parse(variables, library)
     engine = version()
-    source = _source(engine, variables, library.digests)
+    countries = NamedCountries(topology)
+    source = _source(engine, variables, {**library.digests, **countries.digests()})
     files = client_files(topology)
     said = {
         "source": source,
@@ -95,6 +98,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         "client_folder": to_data(topology.client_files),
         "interface": topology.server.interface,
         "left_out": counted(library.loaded),
+        **countries.said(),
     }
     returns = list(options["returns"] or [])
     if "lists" in returns:
@@ -106,19 +110,19 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         said["client_files"] = to_data(files)
     if returns == ["package"] and options["published"] == source:
         return {**said, "package": ""}
-    state = compile_state(topology, options["numbers"] or {})
+    state = countries.filled(compile_state(topology, options["numbers"] or {}))
     # The gateway is to run the engine that compiled its state.
     agent = dataclasses.replace(state.agent or Agent(engine=""), engine=engine)
     state = dataclasses.replace(state, agent=agent, source=source)
     return {**said, **{name: RETURNS[name](state) for name in returns}}
 
 
-def _source(engine: str, variables: Mapping[str, Any], lists: Mapping[str, str]) -> str:
+def _source(engine: str, variables: Mapping[str, Any], elsewhere: Mapping[str, str]) -> str:
     """Return a fingerprint of all that a state is compiled from but the numbers: its own lead to it again.
 
-    `lists` has digests of what comes from elsewhere: those may be others tomorrow, from the same variables.
+    `elsewhere` has digests of what comes from there: those may be others tomorrow, from the same variables.
     """
-    text = json.dumps([engine, variables, sorted(lists.items())], default=str)
+    text = json.dumps([engine, variables, sorted(elsewhere.items())], default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -42,6 +42,7 @@ def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn
     """Reconcile one section as the module's arguments or the transaction's rehearsal say, and exit."""
     parameters = module.params
     system = System()
+    system.check_mode = module.check_mode
     try:
         desired, backend = _desired(module, Store(system), section, arguments)
         if module.check_mode:

@@ -146,6 +146,24 @@ lists:
   description: For each list how many domains and networks it holds, and each entry of its sources that is left out.
   returned: when asked for in O(returns)
   type: dict
+countries:
+  description: The countries whose data the gateway needs, and where from; empty when it needs none.
+  returned: success
+  type: dict
+  contains:
+    codes:
+      description: Their codes.
+      type: list
+      elements: str
+    sources:
+      description: The sources, as M(splitway.gateway.splitway_countries) takes them.
+      type: list
+      elements: dict
+packages:
+  description: Packages that the gateway needs for this topology, beside the usual ones.
+  returned: success
+  type: list
+  elements: str
 digest:
   description: A fingerprint of the compiled state.
   returned: when asked for in O(returns)

@@ -138,8 +138,10 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
+    system = System()
+    system.check_mode = module.check_mode
     try:
-        module.exit_json(**STATES[module.params["state"]](module, Store(System())))
+        module.exit_json(**STATES[module.params["state"]](module, Store(system)))
     except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
 

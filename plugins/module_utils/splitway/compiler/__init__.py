@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 from ..state import AddressSet, Device, Dns, Marks, Peer, State
 from ..topology.model import Topology
 from ..topology.numbering import number_owners
-from .agent import compile_agent
+from .agent import compile_agent, compile_countries
 from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses, tunnel_mtu
 from .folding import fold, unfold
 from .groups import compile_groups
@@ -38,6 +39,8 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     qos, rates = compile_rates(topology, numbers)
     matching.sets += compile_doh_sets(topology)
     sets, networks = _by_backend(matching, topology.backend)
+    countries = {entry.name: entry.country for entry in matching.sets if entry.country}
+    agent = compile_agent(topology, egresses, switchboard)
     return State(
         backend=topology.backend,
         numbers=fold(
@@ -71,10 +74,10 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             lan=compile_lan(topology, flattened, policies),
             host=compile_host(topology, flattened, policies),
             tunnel_mtus=tuple(map(tunnel_mtu, tunnels)),
-            countries={entry.name: entry.country for entry in matching.sets if entry.country},
+            countries=countries,
             guard=compile_guard(topology),
         ),
-        agent=compile_agent(topology, egresses, switchboard),
+        agent=dataclasses.replace(agent, countries=compile_countries(topology.countries) if countries else None),
         qos=qos,
     )
 

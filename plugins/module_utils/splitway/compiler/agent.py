@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import Optional
 
-from ..state import Agent, Target, Watch
+from ..state import Agent, CountryData, Target, Watch
 from ..topology import model
+from .countries import country_data
 from .egress import families_of, interface_of
 from .groups import Switchboard
 
@@ -30,6 +32,11 @@ def compile_agent(topology: model.Topology, numbers: Mapping[str, int], switchbo
         metrics=topology.agent.metrics,
         access_log=topology.agent.access_log,
     )
+
+
+def compile_countries(settings: model.CountrySettings) -> Optional[CountryData]:
+    """Return where the gateway has its data of countries from; None: from the controller."""
+    return country_data(settings) if settings.where == "gateway" else None
 
 
 def _watch(upstream: model.Upstream, interface: str) -> Watch:

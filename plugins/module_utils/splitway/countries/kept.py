@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -49,13 +52,22 @@ def folder(system: System) -> Path:
 def networks(system: System, country: str, family: int) -> tuple[str, ...]:
     """Return the networks of a country as this host knows them; none where it has none in this family.
 
-    Raises CountryError when there is no data of the country.
+    Whoever has read them keeps them while they are gone or damaged. Raises CountryError when there is no data of the
+    country.
     """
-    return country_data(system, country).networks[family]
+    path = _file(system, country)
+    try:
+        return country_data(system, country).networks[family]
+    except CountryError:
+        if path in _known:
+            return _known[path][1].networks[family]
+        if system.check_mode and _stamp(path) is None:
+            return ()
+        raise
 
 
 def country_data(system: System, country: str) -> Country:
-    """Return what this host knows of a country; it is read once. Raises CountryError."""
+    """Return what this host has of a country; it is read once. Raises CountryError."""
     path = _file(system, country)
     now = _stamp(path)
     if now is None:
@@ -102,6 +114,18 @@ def _read(system: System, country: str) -> Country:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CountryError(f"country {country}: {path} is damaged: {REFRESH} makes it anew") from error
+
+
+@contextmanager
+def alone(system: System) -> Iterator[None]:
+    """Hold the data: nobody else refreshes it meanwhile."""
+    folder(system).mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder(system) / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def note(system: System) -> Note:

@@ -42,7 +42,7 @@ class Current:
     files: Mapping[Path, Optional[str]] = field(default_factory=dict)
     units: Mapping[str, Optional[str]] = field(default_factory=dict)  # unit → its text
     enabled: frozenset[str] = frozenset()
-    countries: countries.Current = countries.Current()
+    refreshing: countries.Current = field(default_factory=countries.Current)
     versions: tuple[str, ...] = ()
     whole: bool = False  # whether the desired version is there
     link: Optional[str] = None  # the version in use
@@ -108,7 +108,7 @@ def read(system: System, desired: Optional[Agent]) -> Current:
         enabled=frozenset(name for name in names if system.units.enabled(name)),
         versions=versions.installed(system),
         whole=desired is not None and versions.is_whole(system, desired.engine),
-        countries=countries.read(system),
+        refreshing=countries.read(system),
         link=system.read_link(where.current),
         running=running,
         started=system.read_link(where.started) if running else None,
@@ -124,7 +124,7 @@ def plan(desired: Optional[Agent], current: Current) -> tuple[Change, ...]:
         *_version(desired.engine, current),
         *_files(current),
         *_units(current),
-        *countries.plan(desired.countries, current.where, current.countries),
+        *countries.plan(desired.countries, current.where, current.refreshing),
         *_run(desired, current),
     )
 
@@ -167,7 +167,7 @@ def _run(desired: Agent, current: Current) -> Iterator[Change]:
 
 def _plan_removal(current: Current) -> tuple[Change, ...]:
     there = (
-        *(current.running, current.link, current.countries.units),
+        *(current.running, current.link, current.refreshing.units),
         *(*current.files.values(), *current.units.values(), *current.versions),
     )
     if not any(there):

@@ -52,7 +52,7 @@ class NamedCountries:
             return {"countries": {}, "packages": []}
         sources = to_data(self._data.sources)
         packages = ["python3-maxminddb"] if any(source["format"] == "maxmind" for source in sources) else []
-        return {"countries": {"codes": self._codes, "sources": sources}, "packages": packages}
+        return {"countries": {"countries": self._codes, "sources": sources}, "packages": packages}
 
     def filled(self, state: State) -> State:
         """Return the state with the networks that were read here."""

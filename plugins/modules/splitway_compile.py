@@ -147,16 +147,16 @@ lists:
   returned: when asked for in O(returns)
   type: dict
 countries:
-  description: The countries whose data the gateway needs, and where from; empty when it needs none.
+  description: What M(splitway.gateway.splitway_countries) is to get to the gateway; empty when rules name no countries.
   returned: success
   type: dict
   contains:
-    codes:
+    countries:
       description: Their codes.
       type: list
       elements: str
     sources:
-      description: The sources, as M(splitway.gateway.splitway_countries) takes them.
+      description: The sources.
       type: list
       elements: dict
 packages:

@@ -41,7 +41,11 @@ class NamedCountries:
         known = self._networks
         if known is None:
             return {}
-        return {f"country {code} {family}": static_name("", known(code, family)) for code in self._codes for family in FAMILIES}
+        return {
+            f"country {code} {family}": static_name("", known(code, family))
+            for code in self._codes
+            for family in FAMILIES
+        }
 
     def said(self) -> dict[str, Any]:
         """Return what the gateway has to get, and what is to be said to the operator."""

@@ -14,13 +14,13 @@ from typing import Any
 NAMES = frozenset({"name", "policy", "upstream", "default", "on_down", "egress", "client"})
 """Columns of names: text, also where it looks like a number."""
 
-LISTS = frozenset({"addresses", "allowed_ips", "members", "networks", "resolvers", "domains"})
+LISTS = frozenset({"addresses", "allowed_ips", "members", "networks", "resolvers", "domains", "attributes"})
 """Columns of lists, which people write with commas, semicolons or new lines between the entries."""
 
 ONE_OR_MANY = frozenset({"domain", "network", "list", "country", "protocol", "port"})
 """Columns of one value, or of a list written like that."""
 
-WITH_SPACES = LISTS - {"domains"}
+WITH_SPACES = LISTS - {"domains", "attributes"}
 """Columns of lists in which spaces will do, too. In a domain a space is a slip that must not make two of it."""
 
 FORMULAS = "=+-@\t\r"

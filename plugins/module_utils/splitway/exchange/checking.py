@@ -13,6 +13,7 @@ from ..topology.plain import key_path
 from .entries import Refusal, Steps, steps_of, written
 from .keeping import INVENTORY, Settled
 from .kinds import Kind
+from .unread import UnreadLists
 
 Taken = Mapping[Kind, Sequence[Settled]]
 
@@ -45,7 +46,7 @@ def problems(variables: Mapping[str, Any], taken: Taken) -> list[Problem]:
             path = key_path(kind.variable, each.entry.name) if kind.by_name else f"{kind.variable}[{index}]"
             entries[path] = each
     try:
-        parse(values)
+        parse(values, UnreadLists())
     except TopologyError as error:
         return [_problem(message, entries) for message in error.errors]
     return []

@@ -13,6 +13,7 @@ from .documents import write_document
 from .kinds import KINDS, SECRETS, Kind
 from .rows import to_rows
 from .tables import write_table
+from .unread import UnreadLists
 
 FORMATS = ("csv", "json")
 
@@ -23,7 +24,7 @@ def exported(variables: Mapping[str, Any], form: str, *, secrets: bool) -> dict[
     With secrets each entry says whether it has a private and a preshared key; without, no entry says anything of
     them. Raises TopologyError: what is wrong could not come in again.
     """
-    parse(variables)
+    parse(variables, UnreadLists())
     return {f"{kind.name}.{form}": _file(kind, variables.get(kind.variable), form, secrets=secrets) for kind in KINDS}
 
 
@@ -51,7 +52,7 @@ def _entries(kind: Kind, value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _said(kind: Kind, entry: dict[str, Any], *, secrets: bool) -> dict[str, Any]:
     """Return what is said of an entry: keys without a value are left out, but for secrets when they are asked for."""
-    said = {key: value for key, value in entry.items() if value is not None and key not in SECRETS}
     if secrets:
-        said.update({key: entry.get(key) for key in SECRETS if key in kind.keys})
-    return said
+        entry = {**dict.fromkeys(key for key in SECRETS if key in kind.keys), **entry}
+    wanted = [key for key in kind.keys if key in entry and (secrets or key not in SECRETS)]
+    return {key: entry[key] for key in wanted if entry[key] is not None or key in SECRETS}

@@ -72,6 +72,9 @@ def settle(kind: Kind, entry: Entry, before: There) -> Settled:
     old, filled = (value if isinstance(value, dict) else {} for value in (old, filled))
     meant = {key: value for key, value in entry.value.items() if value is not None}
     written = {key: old[key] if _unchanged(key, value, old, filled) else value for key, value in meant.items()}
+    for key in (*kind.items, "rules") if kind.by_name else ():
+        if key not in meant and old.get(key) == []:  # a table has no row for it
+            meant[key] = written[key] = []
     lost = []
     for key in SECRETS if "private_key" in kind.keys else ():
         if key in entry.value:

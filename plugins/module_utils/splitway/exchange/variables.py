@@ -45,8 +45,10 @@ def read_variables(text: str) -> VariablesFile:
         values = yaml.load(text, _loader())  # noqa: S506  a safe loader
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise VariablesError(f"is not YAML: {_flat(error)}") from None
-    if node is None:
+    if values is None:
         return VariablesFile(text, {}, {})
+    if values == {}:  # a flow mapping, which nothing can be added to line by line
+        return VariablesFile(text[: node.start_mark.index] + text[node.end_mark.index :], {}, {})
     if not isinstance(node, yaml.MappingNode) or node.flow_style or node.start_mark.column:
         raise VariablesError("is not a mapping of variables, each at the beginning of a line")
     blocks = _blocks(node, text.splitlines())

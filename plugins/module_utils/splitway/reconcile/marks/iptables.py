@@ -22,7 +22,7 @@ from ...state import (
 )
 from ...system import System
 from ..sets import ipset
-from . import iptables_clients, iptables_forward, iptables_io
+from . import iptables_clients, iptables_forward, iptables_io, lan
 from .iptables_rules import lines
 from .model import (
     ChainStep,
@@ -54,7 +54,7 @@ def render(marks: Marks) -> Ruleset:
         tables = {
             "mangle": _mangle(marks, version),
             "filter": iptables_clients.filtering(marks, version),
-            "nat": {**iptables_clients.nat(marks), **iptables_forward.nat(marks)},
+            "nat": {**iptables_clients.nat(marks), **iptables_forward.nat(marks, version)},
         }
         for table, rules in tables.items():
             for name, content in rules.items():
@@ -75,23 +75,25 @@ def _kind(version: int) -> str:
 def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     family, mask, clear = marks.family(version), marks.mask, f"-j MARK --set-xmark 0x0/{marks.mask:#x}"
     bit = classified_bit(mask)
+    recognize = [
+        # First what most packets are, established: what is invalid has no connection, and so no mark of one.
+        f"-j CONNMARK --restore-mark --nfmask {mask:#x} --ctmask {mask:#x}",
+        f"-m mark --mark {bit:#x}/{bit:#x} -j RETURN",
+        "-m conntrack --ctstate INVALID -j DROP",
+        clear,  # so that only the lookup can make a policy's number
+    ]
     chains = {
         "PREROUTING": [f"1 -j {ENTER}"],
         ENTER: [
             f"-i {marks.interface} -g {CLASSIFY}",
+            *lan.iptables_jumps(marks, version),
             # Source validation of a reply asks for the way back as if from the client, unclassified: the guard's rule
             # would refuse it, and any rp_filter drop the reply. "direct" leads past the guard, and to the client.
             f"-m connmark --mark {bit:#x}/{bit:#x} -j MARK --set-xmark {direct_mark(mask):#x}/{mask:#x}",
+            *lan.iptables_approach(marks, version),
         ],
-        CLASSIFY: [
-            # First what most packets are, established: what is invalid has no connection, and so no mark of one.
-            f"-j CONNMARK --restore-mark --nfmask {mask:#x} --ctmask {mask:#x}",
-            f"-m mark --mark {bit:#x}/{bit:#x} -j RETURN",
-            "-m conntrack --ctstate INVALID -j DROP",
-            clear,  # so that only the lookup can make a policy's number
-            f"-j SET --map-set {LOOKUPS[version]} src --map-mark",
-            f"-g {DISPATCH}",
-        ],
+        CLASSIFY: [*recognize, f"-j SET --map-set {LOOKUPS[version]} src --map-mark", f"-g {DISPATCH}"],
+        **lan.iptables_chains(marks, version, recognize),
     }
     marked = {policy_mark(policy.number, mask): policy.number for policy in family.policies}
     policies = {mark: leaf(mark, mask, f"-g {_policy_chain(number)}") for mark, number in marked.items()}

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from ...state import Marks, OpenPort, classified_bit
 from .iptables_io import PREFIX
+from .sources import iptables_to
 
 DNS = f"{PREFIX}-DNS"
 GATEWAY = f"{PREFIX}-GATEWAY"
@@ -35,9 +36,9 @@ def nat(marks: Marks) -> dict[str, list[str]]:
 
 
 def _from_clients(marks: Marks) -> str:
-    """Return the match of what was classified; with a connection that begins, that is a client's."""
+    """Return the match of connections that were classified; one that begins is a client's."""
     bit = classified_bit(marks.mask)
-    return f"-m mark --mark {bit:#x}/{bit:#x}"
+    return f"-m connmark --mark {bit:#x}/{bit:#x}"
 
 
 def filtering(marks: Marks, version: int) -> dict[str, list[str]]:
@@ -58,8 +59,8 @@ def _refused(marks: Marks, version: int) -> list[str]:
     guard, unreachable = marks.guard, f"-j REJECT --reject-with {_UNREACHABLE[version]}"
     lines = []
     if guard.isolate:
-        between = f"-o {marks.interface}"
-        lines += [f"{between} -p tcp {_RESET}", f"{between} -j REJECT --reject-with {_PROHIBITED[version]}"]
+        for between in iptables_to(marks, version):
+            lines += [f"{between} -p tcp {_RESET}", f"{between} -j REJECT --reject-with {_PROHIBITED[version]}"]
     if guard.refuse_dot:
         lines += [f"-p tcp -m tcp --dport 853 {_RESET}", f"-p udp -m udp --dport 853 {unreachable}"]
     if guard.doh(version):

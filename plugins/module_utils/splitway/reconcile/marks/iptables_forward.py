@@ -7,6 +7,7 @@ from ...state import Marks, classified_bit, mark_of
 from .iptables_io import PREFIX
 from .model import direct_numbers, unmasqueraded
 from .segments import IPTABLES_CLAMP, iptables_jumps
+from .sources import iptables_from, iptables_to, lan_of
 from .tree import leaf, tree
 
 GUARD = f"{PREFIX}-GUARD"
@@ -14,9 +15,12 @@ LEAVE = (
     f"{PREFIX}-LEAVE"  # the root of a tree: 16 characters at most, for a node's name adds 12, and iptables allows 28
 )
 FORWARD, DIRECT_GUARD, TUNNELS = f"{PREFIX}-FORWARD", f"{PREFIX}-DIRECT", f"{PREFIX}-TUNNELS"
+TO_CLIENTS, REPLIES = f"{PREFIX}-TO-CLIENTS", f"{PREFIX}-REPLIES"
 INPUT = f"{PREFIX}-INPUT"
-NAT = f"{PREFIX}-NAT"
+NAT, LAN_NAT = f"{PREFIX}-NAT", f"{PREFIX}-NAT-LAN"
 _STRAY = "-m conntrack --ctstate INVALID,NEW -j DROP"
+# New connections of others than clients, but for those that a rule of theirs leads on.
+_UNASKED = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"
 
 
 def mangle(marks: Marks, version: int) -> dict[str, list[str]]:
@@ -36,34 +40,32 @@ def mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP", IPTABLES_CLAMP]
     bit = classified_bit(mask)
     chains[FORWARD] = [
-        f"-i {marks.interface} -g {GUARD}",
+        *(f"{match} -g {GUARD}" for match in iptables_from(marks, version)),
         f"-i {tunnels} -g {TUNNELS}",
+        *(f"{match} -g {TO_CLIENTS}" for match in iptables_to(marks, version)),
         # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
-        f"! -o {marks.interface} -m mark --mark {bit:#x}/{bit:#x} -j DROP",
-        *_others(marks, version),
-        f"-o {marks.interface} {IPTABLES_CLAMP}",
+        f"-m connmark --mark {bit:#x}/{bit:#x} -j DROP",
+        *([_UNASKED] if version in marks.guard.refuse_others else []),
     ]
-    chains[TUNNELS] = [f"! -o {marks.interface} -j DROP", _STRAY, IPTABLES_CLAMP, *iptables_jumps(marks)]
+    chains[TO_CLIENTS] = [*([_UNASKED] if marks.guard.protect_clients else []), IPTABLES_CLAMP]
+    chains[TUNNELS] = [*(f"{match} -g {REPLIES}" for match in iptables_to(marks, version)), "-j DROP"]
+    chains[REPLIES] = [_STRAY, IPTABLES_CLAMP, *iptables_jumps(marks)]
     # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
     # its tunnel's address, to what belongs to no connection any more.
     chains[INPUT] = [_STRAY, *iptables_jumps(marks)]
     return chains
 
 
-def _others(marks: Marks, version: int) -> list[str]:
-    """Return what drops new connections of others than clients, but for those that a rule of theirs leads on (DNAT)."""
-    protects, refuses = marks.guard.protect_clients, version in marks.guard.refuse_others
-    if not protects and not refuses:
-        return []
-    where = "" if protects and refuses else f"{'! ' if refuses else ''}-o {marks.interface} "
-    return [f"{where}-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP"]
-
-
-def nat(marks: Marks) -> dict[str, list[str]]:
+def nat(marks: Marks, version: int) -> dict[str, list[str]]:
     """Return the chains of masquerading."""
-    mask, bit = marks.mask, classified_bit(marks.mask)
+    mask, bit, lan = marks.mask, classified_bit(marks.mask), lan_of(marks, version)
     kept = [leaf(mark, mask, "-j RETURN") for mark in unmasqueraded(marks)]
-    return {
-        "POSTROUTING": [f"1 -m mark --mark {bit:#x}/{bit:#x} -j {NAT}"],
-        NAT: [f"-o {marks.interface} -j RETURN", *kept, "-j MASQUERADE"],
+    rest = [*kept, "-j MASQUERADE"]
+    chains = {
+        "POSTROUTING": [f"1 -m connmark --mark {bit:#x}/{bit:#x} -j {NAT}"],
+        NAT: [f"-o {marks.interface} -j RETURN", *(f"-d {entry.network} -g {LAN_NAT}" for entry in lan), *rest],
     }
+    if lan:
+        # The gateway is their router: from LAN to LAN nothing changes.
+        chains[LAN_NAT] = [*(f"-s {entry.network} -j RETURN" for entry in lan), *rest]
+    return chains

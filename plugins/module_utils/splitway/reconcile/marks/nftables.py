@@ -13,7 +13,7 @@ from ...state import DIRECT, FAMILIES, MarkPolicy, Marks, Way, classified_bit, m
 from ...system import System
 from .. import nft
 from ..base import ReconcileError
-from . import nftables_forward
+from . import lan, nftables_forward
 from .model import (
     ChainStep,
     ClientsStep,
@@ -65,22 +65,25 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
     # Copying bits from one mark to the other needs two variables in one operation, which kernels
     # before 6.13 do not have: each mark's bits are constants in the chain of its egress.
     restore = ", ".join(f"{mark_of(number, mask):#x} : goto mark_{number}" for number in egress_numbers(marks))
+    recognize = [
+        # First what most packets are, established: what is invalid has no connection, and so no mark of one.
+        f"ct mark & {mask:#x} vmap {{ {restore} }}",
+        "ct state invalid drop",
+        f"ct mark & {bit:#x} == {bit:#x} drop",  # an egress that is no more: the guard refuses it, too
+        f"meta mark set meta mark & {_keep(mask)}",
+    ]
     return {
         "prerouting": [
             BASE.format("filter", "prerouting", -150),
             f'iifname "{marks.interface}" goto classify',
+            *lan.nftables_jumps(marks),
             # Source validation of a reply asks for the way back as if from the client, unclassified: the guard's rule
             # would refuse it, and any rp_filter drop the reply. "direct" leads past the guard, and to the client.
             f"ct mark & {bit:#x} == {bit:#x} meta mark set meta mark & {_keep(mask)} | {direct_mark(mask):#x}",
+            *lan.nftables_approach(marks),
         ],
-        "classify": [
-            # First what most packets are, established: what is invalid has no connection, and so no mark of one.
-            f"ct mark & {mask:#x} vmap {{ {restore} }}",
-            "ct state invalid drop",
-            f"ct mark & {bit:#x} == {bit:#x} drop",  # an egress that is no more: the guard refuses it, too
-            f"meta mark set meta mark & {_keep(mask)}",
-            *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES),
-        ],
+        "classify": [*recognize, *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES)],
+        **lan.nftables_chains(marks, recognize),
     }
 
 

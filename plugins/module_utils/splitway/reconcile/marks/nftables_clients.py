@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from ...state import FAMILIES, Marks, OpenPort, classified_bit
 from .networks import destination_matches
+from .sources import nftables_to
 
 BASE = "type {} hook {} priority {}; policy accept;"
 _NEW = "ct state invalid,new,untracked"
@@ -24,7 +25,7 @@ def chains(marks: Marks) -> dict[str, list[str]]:
     if marks.guard.redirect_dns:
         found["dns"] = [
             BASE.format("nat", "prerouting", -110),  # before Docker's and others', which is at -100
-            *(f"meta mark & {bit:#x} == {bit:#x} {protocol} dport 53 redirect" for protocol in ("udp", "tcp")),
+            *(f"ct mark & {bit:#x} == {bit:#x} {protocol} dport 53 redirect" for protocol in ("udp", "tcp")),
         ]
     if _refuses(marks):
         found["refuse"] = list(_refused(marks))
@@ -58,8 +59,9 @@ def _refused(marks: Marks) -> Iterator[str]:
     """Yield what refuses a client's new connections through the gateway."""
     guard = marks.guard
     if guard.isolate:
-        yield f'oifname "{marks.interface}" meta l4proto tcp {_RESET}'
-        yield f'oifname "{marks.interface}" reject with icmpx admin-prohibited'
+        for between in nftables_to(marks):
+            yield f"{between} meta l4proto tcp {_RESET}"
+            yield f"{between} reject with icmpx admin-prohibited"
     if guard.refuse_dot:
         yield f"tcp dport 853 {_RESET}"
         yield f"udp dport 853 {_UNREACHABLE}"

@@ -8,8 +8,11 @@ from . import nftables_clients
 from .model import direct_numbers, unmasqueraded
 from .nftables_clients import BASE
 from .segments import NFTABLES_CLAMP, nftables_chains, nftables_jumps
+from .sources import ip, nftables_from, nftables_to
 
 _STRAY = "ct state invalid,new drop"
+# New connections of others than clients, but for those that a rule of theirs leads on.
+_UNASKED = "ct state invalid,new,untracked ct status & dnat == 0 drop"
 
 
 def chains(marks: Marks) -> dict[str, list[str]]:
@@ -30,15 +33,17 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
     pairs = ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in sorted(rules))
     chains["forward"] = [
         BASE.format("filter", "forward", -150),
-        f'iifname "{marks.interface}" goto from_clients',
+        *(f"{match} goto from_clients" for match in nftables_from(marks)),
         f"iifname {tunnels} goto from_tunnels",
+        *(f"{match} goto to_clients" for match in nftables_to(marks)),
         # A reply to a client that finds no way to it (wg0 lost its addresses) would go out where it came in.
-        f'oifname != "{marks.interface}" meta mark & {bit:#x} == {bit:#x} drop',
-        *_others(marks),
-        f'oifname "{marks.interface}" {NFTABLES_CLAMP}',
+        f"ct mark & {bit:#x} == {bit:#x} drop",
+        *(f"meta nfproto ipv{version} {_UNASKED}" for version in marks.guard.refuse_others),
     ]
+    chains["to_clients"] = [*([_UNASKED] if marks.guard.protect_clients else []), NFTABLES_CLAMP]
     chains["from_clients"] = [*nftables_clients.first(marks), f"meta mark & {marks.mask:#x} vmap {{ {pairs} }}", "drop"]
-    chains["from_tunnels"] = [f'oifname != "{marks.interface}" drop', _STRAY, NFTABLES_CLAMP, *nftables_jumps(marks)]
+    chains["from_tunnels"] = [*(f"{match} goto replies" for match in nftables_to(marks)), "drop"]
+    chains["replies"] = [_STRAY, NFTABLES_CLAMP, *nftables_jumps(marks)]
     # An exit does not begin conversations with the gateway, and the gateway does not answer, on its uplink and with
     # its tunnel's address, to what belongs to no connection any more.
     chains["input"] = [
@@ -50,19 +55,18 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
     return chains
 
 
-def _others(marks: Marks) -> list[str]:
-    """Return what drops new connections of others than clients, but for those that a rule of theirs leads on (DNAT)."""
-    unasked = "ct state invalid,new,untracked ct status & dnat == 0 drop"
-    lines = [f'oifname "{marks.interface}" {unasked}'] if marks.guard.protect_clients else []
-    elsewhere = f'oifname != "{marks.interface}" meta nfproto'
-    return [*lines, *(f"{elsewhere} ipv{version} {unasked}" for version in marks.guard.refuse_others)]
-
-
 def _nat(marks: Marks) -> dict[str, list[str]]:
     bit = classified_bit(marks.mask)
     kept = [f"meta mark & {marks.mask:#x} == {mark:#x} return" for mark in unmasqueraded(marks)]
-    return {
+    rest = [*kept, "masquerade"]
+    to_lan = (f"{ip(entry.network)} daddr {entry.network} goto masquerading_lan" for entry in marks.lan)
+    chains = {
         # Before Docker's and others' NAT, which is at 100.
-        "postrouting": [BASE.format("nat", "postrouting", 90), f"meta mark & {bit:#x} == {bit:#x} goto masquerading"],
-        "masquerading": [f'oifname "{marks.interface}" return', *kept, "masquerade"],
+        "postrouting": [BASE.format("nat", "postrouting", 90), f"ct mark & {bit:#x} == {bit:#x} goto masquerading"],
+        "masquerading": [f'oifname "{marks.interface}" return', *to_lan, *rest],
     }
+    if marks.lan:
+        # The gateway is their router: from LAN to LAN nothing changes.
+        from_lan = (f"{ip(entry.network)} saddr {entry.network} return" for entry in marks.lan)
+        chains["masquerading_lan"] = [*from_lan, *rest]
+    return chains

@@ -144,6 +144,18 @@ class World:
             return count == LARGE
         return False
 
+    def learns(self, family: int) -> int:
+        """Return the MTU that the client learns when it sends a datagram that fits its own tunnel only."""
+        discover, mtu = ((0, 10), (0, 14)) if family == 4 else ((41, 23), (41, 24))  # linux/in.h, linux/in6.h
+        with self.client.entered():
+            connection = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
+        with connection:
+            connection.setsockopt(*discover, 2)  # never fragment
+            connection.connect((WEB[family], 9))
+            connection.send(bytes(1360))
+            wait_for(lambda: connection.getsockopt(*mtu) < 1420, "an ICMP message", 5)
+            return connection.getsockopt(*mtu)
+
 
 def private(system: NamespaceSystem) -> str:
     return system.read("wg", "genkey").strip()
@@ -202,4 +214,40 @@ def test_a_narrow_path_that_does_not_say_so(world: World, backend: str, outer: i
         widest = 1400 - (60 if outer == 4 else 80)
         assert widest - 16 < world.mtu() <= widest
         assert [world.moves(family, what) for family in (4, 6) for what in (GET, PUT)] == [True] * 4
+        assert [world.learns(family) for family in (4, 6)] == [world.mtu()] * 2
         assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
+
+
+@pytest.mark.parametrize("outer", [4, 6])
+def test_a_path_that_says_so(world: World, outer: int) -> None:
+    world.narrow(1400, silent=False)
+    world.run_site("nftables", outer)
+    with agent(world.system):
+        wait_for(lambda: world.mtu() == 1400 - (60 if outer == 4 else 80), "what the router said", 10)
+
+
+def test_a_path_that_becomes_narrow_and_an_exit_that_ends(world: World) -> None:
+    world.run_site("nftables", 4)
+    with agent(world.system):
+        wait_for(lambda: world.upstream()["full_size"], "the path to be found", 20)
+        assert world.mtu() == 1440
+    world.narrow(1350)
+    with agent(world.system):
+        wait_for(lambda: world.mtu() == 1280, "the narrow path to be found", 20)
+        told = "mtu of us: of 1440 bytes nothing comes back"
+        wait_for(lambda: told in (world.system.log / "audit.jsonl").read_text(), "a record of it", 5)
+    world.narrow(1500)
+    world.system.data.joinpath("mtus.json").unlink()
+    NamespaceSystem(world.system.configuration.parent / "exit").plain_units.close()
+    with agent(world.system):
+        wait_for(lambda: world.upstream()["state"] == "down", "the exit's end to be noticed", 30)
+        assert world.mtu() == 1440, "a tunnel that is down is not narrow"
+        assert world.upstream()["full_size"] is None
+
+
+def test_what_the_operator_wrote_is_kept_and_judged(world: World) -> None:
+    world.narrow(1400)
+    world.run_site("ipset", 4, mtu=1420)
+    with agent(world.system):
+        wait_for(lambda: world.upstream()["full_size"] is False, "a word on it", 20)
+        assert world.mtu() == 1420

@@ -44,8 +44,8 @@ class Moments:
         """Look for ever; `changed` is called after the rules went over to another moment."""
         while True:
             try:
-                if self._differs():
-                    await worker(self._go_over)
+                if self.differs():
+                    await worker(self.go_over)
                     changed()
             except Held:
                 pass  # at the next look
@@ -53,7 +53,7 @@ class Moments:
                 log.error("going over to this hour's rules: %s", error)
             await asyncio.sleep(EVERY)
 
-    def _differs(self) -> bool:
+    def differs(self) -> bool:
         """Return whether the rules of now are others than those of the last look."""
         state, now = self._generation.state, self._store.system.now()
         if state is not self._looked_at:
@@ -71,7 +71,7 @@ class Moments:
         known = known_to(self._store.system)
         return {(country, family): known(country, family) for country in set(names.values()) for family in FAMILIES}
 
-    def _go_over(self) -> None:
+    def go_over(self) -> None:
         """Bring the rules of now into the kernel. Raises Held, and nothing was done, when others have the gateway."""
         with self._store.lock(PATIENCE):
             state, choices = self._store.staged(_SECTIONS), self._store.choices()

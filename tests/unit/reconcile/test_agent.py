@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import tarfile
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from splitway import engine
 from splitway.reconcile import agent
 from splitway.reconcile.agent import versions
+from splitway.reconcile.agent.countries import TIMER
 from splitway.reconcile.agent.text import AGENT, GUARD, places
 from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.services import Units
-from splitway.state import Agent
+from splitway.state import Agent, CountryData, CountrySource
 from splitway.system import System
 
 
@@ -54,6 +56,9 @@ class PretendedUnits(Units):
 
     def restart(self, name: str) -> None:
         """Do what the unit's ExecStartPre does."""
+        if name == TIMER:
+            self.runs.add(name)
+            return
         where = places(self.host)
         link = self.host.read_link(where.current)
         assert link is not None
@@ -270,3 +275,26 @@ def test_an_archive_of_another_version_installs_nothing(host: Host) -> None:
     with pytest.raises(ReconcileError, match="does not hold the version"):
         versions.install(host, "0123456789abcdef", source)
     assert there(host) == set()
+
+
+def test_a_timer_reads_countries_anew_only_while_a_rule_names_one(host: Host) -> None:
+    first = shipped(host, "one")
+    data = CountryData((CountrySource("tor-geoipdb"),), 7200)
+    with_countries = dataclasses.replace(first, countries=data)
+    assert bring(host, with_countries)[-2:] == [f"add unit {TIMER}", f"change service {AGENT}"]
+    assert host.units.on == {GUARD, AGENT, TIMER}
+    assert "OnUnitActiveSec=7200\n" in host.units.texts[TIMER]
+    # Another time of day for it does not restart the agent.
+    assert bring(host, dataclasses.replace(first, countries=dataclasses.replace(data, refresh=9000))) == [
+        f"change unit {TIMER}"
+    ]
+    host.units.stop(TIMER)
+    assert bring(host, dataclasses.replace(first, countries=dataclasses.replace(data, refresh=9000))) == [
+        f"change unit {TIMER}"
+    ]
+    assert bring(host, first) == [f"remove unit {TIMER}"]
+    assert {*host.units.texts} == {GUARD, AGENT}
+    bring(host, with_countries)
+    bring(host, None)
+    assert host.units.texts == {}
+    assert host.units.runs == set()

@@ -47,19 +47,22 @@ class Found:
             self.ranges.setdefault((code, family), []).append((first, last))
 
 
-def read(path: Path, kind: str, found: Found) -> None:
-    """Add what a file says of the countries. Raises CountryError when it is not what it should be, OSError."""
-    before = found.entries
+def read(path: Path, kind: str, found: Found, name: str = "") -> None:
+    """Add what a file says of the countries; `name` is what it is called in messages.
+
+    Raises CountryError when it is not what it should be, OSError.
+    """
+    name, before = name or str(path), found.entries
     if kind == "maxmind":
-        maxmind.read(path, found.add)
+        maxmind.read(path, found.add, name)
     else:
         with _opened(path) as stream:
             try:
-                LINES[kind](path, stream, found)
+                LINES[kind](name, stream, found)
             except (EOFError, gzip.BadGzipFile, zlib.error, UnicodeDecodeError) as error:
-                raise CountryError(f"{path} is damaged: {error}") from error
+                raise CountryError(f"{name} is damaged: {error}") from error
     if found.entries == before:
-        raise CountryError(f"{path} has no ranges: it is no data of the format {kind}")
+        raise CountryError(f"{name} has no ranges: it is no data of the format {kind}")
 
 
 @contextmanager
@@ -72,7 +75,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
         yield io.TextIOWrapper(stream, encoding="utf-8")
 
 
-def _read_tor(path: Path, stream: TextIO, found: Found) -> None:
+def _read_tor(name: str, stream: TextIO, found: Found) -> None:
     """`first,last,CC`: of IPv4 as numbers, of IPv6 as addresses."""
     for number, line in enumerate(stream, 1):
         if line.startswith("#") or line == "\n":
@@ -85,10 +88,10 @@ def _read_tor(path: Path, stream: TextIO, found: Found) -> None:
             else:
                 found.add(code, 4, int(first), int(last))
         except (ValueError, OSError) as error:
-            raise _refused(path, number, line, "tor") from error
+            raise _refused(name, number, line, "tor") from error
 
 
-def _read_rir(path: Path, stream: TextIO, found: Found) -> None:
+def _read_rir(name: str, stream: TextIO, found: Found) -> None:
     """A registry's statistics: `registry|cc|type|start|value|date|status`, where it is delegated to somebody.
 
     Of IPv4 the value is a number of addresses, which may be any; of IPv6 it is a prefix length. (The format is
@@ -116,12 +119,12 @@ def _read_rir(path: Path, stream: TextIO, found: Found) -> None:
                 first = _v6(start)
                 found.add(code.lower(), 6, first, first + (1 << (128 - int(value))) - 1)
         except (ValueError, OSError, IndexError) as error:
-            raise _refused(path, number, line, "rir") from error
+            raise _refused(name, number, line, "rir") from error
     if records < told * _ENOUGH:
-        raise CountryError(f"{path} was cut off: it has {records} records of {told}")
+        raise CountryError(f"{name} was cut off: it has {records} records of {told}")
 
 
-def _read_csv(path: Path, stream: TextIO, found: Found) -> None:
+def _read_csv(name: str, stream: TextIO, found: Found) -> None:
     """`network,country` or `first,last,country`, with or without quotes and a line of headings; more is ignored."""
     for number, line in enumerate(stream, 1):
         fields = [part.strip().strip('"') for part in line.replace(";", ",").split(",")]
@@ -130,8 +133,8 @@ def _read_csv(path: Path, stream: TextIO, found: Found) -> None:
         try:
             _csv_entry(fields, found)
         except (ValueError, OSError, IndexError) as error:
-            if number > 1:  # the first may be headings
-                raise _refused(path, number, line, "csv") from error
+            if number > 1 or line.startswith("<"):  # the first may be headings
+                raise _refused(name, number, line, "csv") from error
 
 
 def _csv_entry(fields: list[str], found: Found) -> None:
@@ -163,12 +166,12 @@ def _v6(text: str) -> int:
     return int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big")
 
 
-def _refused(path: Path, number: int, line: str, kind: str) -> CountryError:
+def _refused(name: str, number: int, line: str, kind: str) -> CountryError:
     if line.lstrip().startswith("<"):
-        return CountryError(f"{path} is a web page, no data of the format {kind}")
+        return CountryError(f"{name} is a web page, no data of the format {kind}")
     shown = "".join(letter if letter.isprintable() else "?" for letter in line.strip()[:_LONGEST_SHOWN])
-    return CountryError(f'{path}, line {number}: "{shown}" is nothing of the format {kind}')
+    return CountryError(f'{name}, line {number}: "{shown}" is nothing of the format {kind}')
 
 
-LINES: Mapping[str, Callable[[Path, TextIO, Found], None]] = {"tor": _read_tor, "rir": _read_rir, "csv": _read_csv}
+LINES: Mapping[str, Callable[[str, TextIO, Found], None]] = {"tor": _read_tor, "rir": _read_rir, "csv": _read_csv}
 FORMATS = (*LINES, "maxmind")

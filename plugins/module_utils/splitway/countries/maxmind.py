@@ -30,12 +30,12 @@ _V6 = tuple(
 )
 
 
-def read(path: Path, add: Add) -> None:
-    """Give `add` all networks with a country. Raises CountryError."""
+def read(path: Path, add: Add, name: str) -> None:
+    """Give `add` all networks with a country. Raises CountryError, which calls the file by this name."""
     try:
         import maxminddb
     except ImportError as error:
-        raise CountryError(f"{path} needs the package python3-maxminddb") from error
+        raise CountryError(f"{name} needs the package python3-maxminddb") from error
     try:
         with maxminddb.open_database(str(path)) as database:
             spans = [(4, _V4)]
@@ -47,7 +47,7 @@ def read(path: Path, add: Add) -> None:
                     if code:
                         add(code, family, start, end)
     except maxminddb.InvalidDatabaseError as error:
-        raise CountryError(f"{path} is no database of MaxMind's format: {error}") from error
+        raise CountryError(f"{name} is no database of MaxMind's format: {error}") from error
 
 
 def _networks(database: Any, family: int, first: int, last: int) -> Iterator[tuple[Any, int, int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ..state import FAMILIES, CountryData, CountrySource
 from ..system import System
@@ -108,10 +109,15 @@ def _read_one(sources: Sources, source: CountrySource, obtained: Obtained, wante
     with sources.readable(source, obtained) as files:
         for file in files:
             try:
-                read(file, source.format, all_found)
+                read(file, source.format, all_found, _name(source, file))
             except OSError as error:
                 raise CountryError(f"{file} cannot be read: {error.strerror or error}") from error
     return all_found
+
+
+def _name(source: CountrySource, file: Path) -> str:
+    """Return what a file is called in messages: an operator knows where it comes from, not where it is kept."""
+    return source.location if "://" in source.location else str(file)
 
 
 def _country(found: _Read, code: str, origin: str, now: float) -> Country:

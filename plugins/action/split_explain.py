@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail
@@ -11,6 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.explain import ExplainError, explain
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.explain.subject import PROTOCOLS
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.explain.text import explanation_text
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.present import at
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, from_data, to_data
 
 OPTIONS = {
@@ -32,6 +35,8 @@ class ActionModule(ActionBase):
         _, options = self.validate_argument_spec(OPTIONS)
         try:
             state = from_data(State, options["state"])
+            if state.marks is not None:
+                state = dataclasses.replace(state, marks=at(state.marks, time.time()))
             explanation = explain(
                 state, options["client"], options["to"], port=options["port"], protocol=options["proto"]
             )

@@ -42,6 +42,7 @@ class Judge:
         networks = self.state.marks.networks if self.state.marks else {}
         self.static = {item.name: item.members for item in self.state.sets if item.timeout is None}
         self.static.update(networks)
+        self._countries = self.state.marks.countries if self.state.marks else {}  # which only a host knows
         self._words = Words(self.state)
         self._in_networks = holder(self.static, {})
 
@@ -110,6 +111,8 @@ class Judge:
         return RuleStep(index + 1, self._words.of_rule(rule), egress, sets, part, shared)
 
     def _held(self, name: str, address: Optional[str]) -> Held:
+        if name in self._countries:
+            return Held(name, learned=False, holds=None)
         if name in self.static:
             return self._networks(name, address)
         domain = None if self.facts.in_hosts_file else self.fill.domains.get(name)

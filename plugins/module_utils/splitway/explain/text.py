@@ -7,7 +7,7 @@ import dataclasses
 import textwrap
 from collections.abc import Iterator
 
-from .model import DECIDES, HIDDEN, POSSIBLE, Decision, Explanation, Held, Path, RuleStep
+from .model import DECIDES, HIDDEN, POSSIBLE, RESTING, Decision, Explanation, Held, Path, RuleStep
 
 MOST_TOLD = 8  # rules that hold the address, in a text; the data have all
 MOST_POSSIBLE = 5  # rules that could come first, in a text
@@ -70,6 +70,7 @@ def _rules(decision: Decision) -> Iterator[str]:
     if decision.by_default:
         default = "direct, as its range is special" if decision.special else f"the default, {decision.egress}"
         told.append(f"no rule holds it: {default}")
+    told += [f"{step.words} → {step.egress}: not at this hour" for step in decision.rules if step.part == RESTING]
     possible = [f"{step.words} → {step.egress}" for step in decision.rules if step.part == POSSIBLE]
     if possible:
         more = f", and {len(possible) - MOST_POSSIBLE} more" if len(possible) > MOST_POSSIBLE else ""
@@ -84,7 +85,7 @@ def _step(step: RuleStep) -> str:
     held = ", ".join(_held(entry) for entry in step.sets if entry.holds)
     part = "decides" if step.part == DECIDES else "hidden by it"
     shared = "; by another name, which shares the address" if step.shared else ""
-    return f"{step.words} → {step.egress}: {part} ({held}{shared})"
+    return f"{step.words} → {step.egress}: {part}" + (f" ({held}{shared})" if held else "")
 
 
 def _held(entry: Held) -> str:

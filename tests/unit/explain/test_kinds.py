@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Explanations of rules that ask for more than a destination, or for what only the host knows."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from datetime import datetime, timezone
+from typing import Any
+
+from ansible_collections.splitway.gateway.tests.unit.explain.test_explain import FIELD
+from splitway.compiler import compile_state
+from splitway.explain import explain
+from splitway.explain.text import explanation_text
+from splitway.present import as_of, at
+from splitway.state import State
+from splitway.topology import parse
+
+MONDAY = datetime(2026, 11, 23, 10, tzinfo=timezone.utc).timestamp()
+RULES = [
+    {"schedule": {"days": "mon", "hours": "09:00-17:00"}, "protocol": "icmp", "egress": "block"},
+    {"list": "google", "protocol": "udp", "port": 443, "egress": "block"},
+    {"list": "google", "country": "us", "egress": "eu"},
+    {"port": ["25", "8000-8100"], "egress": "block"},
+]
+GOOGLE = "198.51.100.129"
+
+
+def state(*rules: dict[str, Any]) -> State:
+    variables = copy.deepcopy(FIELD)
+    variables["splitway_policies"]["family"]["rules"] = [*rules]
+    return compile_state(parse(variables), {})
+
+
+def american(country: str, family: int) -> tuple[str, ...]:
+    return ("198.51.100.0/24",) if (country, family) == ("us", 4) else ()
+
+
+def way(now: State, to: str, **service: Any) -> str:
+    (decision,) = explain(now, "alice", to, **service).decisions
+    return str(decision.egress)
+
+
+def text(now: State, to: str, **service: Any) -> str:
+    return " ".join(explanation_text(explain(now, "alice", to, **service)).split())
+
+
+def test_port_and_protocol_decide() -> None:
+    here = as_of(state(*RULES), {}, MONDAY, american)
+    assert way(here, GOOGLE, port=443, protocol="udp") == "block"
+    assert way(here, GOOGLE, port=443) == "eu"
+    assert way(here, "203.0.113.1", port=8100) == "block"
+    assert way(here, "203.0.113.1", port=80) == "direct"
+    assert way(here, "203.0.113.1", protocol="icmp") == "block"
+
+
+def test_what_was_not_said_could_decide() -> None:
+    here = as_of(state(*RULES), {}, MONDAY, american)
+    assert "list google and udp port 443 → block" in text(here, GOOGLE)
+    assert way(here, GOOGLE) == "eu"
+
+
+def test_a_country_is_not_known_on_the_controller() -> None:
+    inventory = state(*RULES)
+    assert "list google and country us → eu" in text(inventory, GOOGLE, port=443)
+    assert "cannot be known here" in text(inventory, GOOGLE, port=443)
+    assert way(inventory, GOOGLE, port=443) == "direct"
+
+
+def test_hours_that_are_others_are_told() -> None:
+    inventory = state(*RULES)
+    evening = dataclasses.replace(inventory, marks=at(inventory.marks, MONDAY + 8 * 3600))  # type: ignore[arg-type]
+    assert way(evening, "203.0.113.1", protocol="icmp") == "direct"
+    assert "mon 09:00-17:00 UTC → block: not at this hour" in text(evening, "203.0.113.1", protocol="icmp")

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - Gets the networks of countries to the gateway, as C(/var/lib/splitway/countries), where they are not there yet or
     come from other sources. The timer C(splitway-countries.timer) reads the sources anew after that.
-  - Data that cannot be read or believed changes nothing while there is other data, and is told as a warning.
+  - Where a source cannot be read, its last good file is used, which is told as a warning. Without one the module fails.
 options:
   countries:
     description: The countries, by their codes of ISO 3166-1, in lower case.
@@ -104,6 +104,8 @@ def main() -> None:
         if missing and not module.check_mode:
             with kept.alone(system):
                 problem = refresh(system, data, wanted, time.time()).problem
+            if lacking(system, data, wanted):  # there is data of other sources, which are no longer wanted
+                module.fail_json(msg=f"splitway_countries: {problem}")
             if problem:
                 module.warn(f"splitway_countries: {problem}")
     except FAILURES as error:

@@ -5,7 +5,16 @@ from __future__ import annotations
 
 from splitway.agent.figures.dns_statistics import DnsStatistics, Server
 from splitway.agent.figures.flow_table import FlowTable
-from splitway.agent.figures.snapshot import ClientStatus, Drift, GroupStatus, SetStatus, Snapshot, UpstreamStatus
+from splitway.agent.figures.snapshot import (
+    ClientStatus,
+    CountriesStatus,
+    CountryStatus,
+    Drift,
+    GroupStatus,
+    SetStatus,
+    Snapshot,
+    UpstreamStatus,
+)
 
 NOW = 1795316400.0
 
@@ -56,4 +65,8 @@ def snapshot(clients: int = 2) -> Snapshot:
         lost_flows=1,
         flow_table=FlowTable(250_000, 262_144, 7),
         lost={"answers": 3, "journal": 0},
+        countries=CountriesStatus(
+            (CountryStatus("cn", {"4": 6612, "6": 5136}), CountryStatus("jp", problem="country jp: there is no data")),
+            *(86400, NOW - 7200, "https://example.com/geo.csv: the server says 503 Service Unavailable"),
+        ),
     )

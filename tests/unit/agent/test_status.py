@@ -68,6 +68,10 @@ sw4d1  list video   IPv4    learned      812    30 s ago       4
 sw6d1  list video   IPv6    learned        0           -       0
 sw4n1  list office  IPv4    static        12
 
+COUNTRIES: cn (6612 IPv4 and 5136 IPv6 networks), jp (0 IPv4 and 0 IPv6 networks); data of 2 h ago
+  https://example.com/geo.csv: the server says 503 Service Unavailable
+  country jp: there is no data
+
 DNS: 5000 queries, 80% from the cache, 0.4 ms, 3 evictions
 CONNECTIONS: 250000 of 262144, 7 packets refused for want of room
 LOST: 3 of answers

@@ -47,6 +47,7 @@ def render(snapshot: Snapshot) -> Iterator[str]:
     yield from _groups(snapshot)
     yield from _clients(snapshot)
     yield from _sets(snapshot)
+    yield from _countries(snapshot)
     yield from _dns(snapshot)
     yield from _room(snapshot)
     yield from _drift(snapshot)
@@ -163,6 +164,19 @@ def _sets(snapshot: Snapshot) -> Iterator[str]:
     ]
     headings = ("SET", "HOLDS", "FAMILY", "KIND", ">ENTRIES", ">LAST ADDED", ">FAILED")
     yield from table("SETS", headings, rows)
+
+
+def _countries(snapshot: Snapshot) -> Iterator[str]:
+    there = snapshot.countries
+    if not there.countries:
+        return
+    rows = [(item.code, item.networks.get("4", 0), item.networks.get("6", 0)) for item in there.countries]
+    known = ", ".join(f"{code} ({v4} IPv4 and {v6} IPv6 networks)" for code, v4, v6 in rows)
+    yield ""
+    yield f"COUNTRIES: {known}; data of {ago(there.good, snapshot.taken)}"
+    for why in (there.problem, *(item.problem for item in there.countries)):
+        if why:
+            yield f"  {why}"
 
 
 def _dns(snapshot: Snapshot) -> Iterator[str]:

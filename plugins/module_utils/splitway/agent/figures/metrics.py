@@ -49,7 +49,7 @@ class SnapshotCollector(Collector):
 
 def metrics_of(snapshot: Snapshot) -> Iterator[Metric]:
     """Yield all metrics of a snapshot; those that have no value now, without samples."""
-    for part in (_agent, _totals, _upstreams, _groups, _traffic, _sets, _drift, _dns):
+    for part in (_agent, _totals, _upstreams, _groups, _traffic, _sets, _countries, _drift, _dns):
         yield from part(snapshot)
 
 
@@ -180,6 +180,18 @@ def _sets(snapshot: Snapshot) -> Iterator[Metric]:
     worst = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST_SETS]
     text = "Additions to a set that failed: it is full; or dnsmasq says so (nftables)."
     yield _counter("failed_additions", text, ("set",), (((name,), count) for name, count in worst))
+
+
+def _countries(snapshot: Snapshot) -> Iterator[Metric]:
+    there = snapshot.countries
+    text = "Networks of a country that rules name."
+    counts = (((item.code, family), n) for item in there.countries for family, n in item.networks.items())
+    yield _gauge("country_networks", text, ("country", "family"), counts)
+    ages = [((), max(0.0, snapshot.taken - there.good))] if there.good is not None else []
+    text = "Time since the sources of countries' data were last read with nothing wrong."
+    yield _gauge("country_data_age_seconds", text, (), ages)
+    text = "Time after which they are read again."
+    yield _gauge("country_data_refresh_seconds", text, (), [((), there.refresh)] if there.countries else [])
 
 
 def _drift(snapshot: Snapshot) -> Iterator[Metric]:

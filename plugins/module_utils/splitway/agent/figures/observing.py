@@ -27,6 +27,7 @@ from ..upstreams.fitting import Fitting
 from ..upstreams.tunnels import Tunnels
 from . import dns_statistics, flow_table, metrics, snapshot, traffic
 from .access import AccessLog, clean
+from .country_data import of_countries
 from .visits import Ways
 
 DRAIN = 1.0  # seconds between countings of the flows that ended
@@ -192,5 +193,6 @@ class Observing:
             lost_flows=self._traffic.lost if self._traffic else 0,
             flow_table=flow_table.read(self._store.system),
             lost={**self._learning.lost(), "access log": self._access_lost},
+            countries=of_countries(self._store.system, self._generation.state),
         )
         return snapshot.take(sources, time.time(), clock)

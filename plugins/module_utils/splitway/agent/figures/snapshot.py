@@ -78,6 +78,25 @@ class SetStatus:
 
 
 @dataclass(frozen=True)
+class CountryStatus:
+    """One country that rules name."""
+
+    code: str
+    networks: dict[str, int] = field(default_factory=dict)  # family → how many
+    problem: str = ""  # why there are none
+
+
+@dataclass(frozen=True)
+class CountriesStatus:
+    """The countries that rules name, and the data of them."""
+
+    countries: tuple[CountryStatus, ...] = ()
+    refresh: int = 0  # seconds from one look at the sources to the next
+    good: Optional[float] = None  # when one last found nothing wrong; None: never
+    problem: str = ""  # why the last one kept older data
+
+
+@dataclass(frozen=True)
 class Drift:
     """What the agent found changed."""
 
@@ -108,6 +127,7 @@ class Snapshot:
     lost_flows: int = 0  # times that flows ended faster than they were counted
     flow_table: Optional[FlowTable] = None  # None: the kernel has none
     lost: dict[str, int] = field(default_factory=dict)  # kind → what came faster than it could be kept, since the start
+    countries: CountriesStatus = CountriesStatus()
 
 
 @dataclass(frozen=True)
@@ -133,6 +153,7 @@ class Sources:
     lost_flows: int = 0
     flow_table: Optional[FlowTable] = None
     lost: Mapping[str, int] = field(default_factory=dict)
+    countries: CountriesStatus = CountriesStatus()
 
 
 def take(sources: Sources, now: float, clock: float) -> Snapshot:
@@ -167,6 +188,7 @@ def take(sources: Sources, now: float, clock: float) -> Snapshot:
         lost_flows=sources.lost_flows,
         flow_table=sources.flow_table,
         lost=dict(sources.lost),
+        countries=sources.countries,
     )
 
 

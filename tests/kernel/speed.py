@@ -25,14 +25,26 @@ class Run:
 
 
 def megabits(runs: list[Run], seconds: float = 4) -> list[float]:
-    """Return what each run moved in megabits per second, as its receiver counted, all at the same time."""
-    started = [_start(run, next(_PORTS), seconds) for run in runs]
+    """Return what each run moved in megabits per second, as its receiver counted, all at the same time.
+
+    The first second, in which TCP finds out how fast it may be, does not count.
+    """
+    ports = [next(_PORTS) for _ in runs]
+    for run, port in zip(runs, ports):
+        run.server.start("iperf3", "--server", "--one-off", "--port", str(port))
+    for server in {id(run.server): run.server for run in runs}.values():
+        mine = sum(run.server is server for run in runs)
+        wait_for(lambda server=server, mine=mine: _listening(server, ports) == mine, "iperf3", 30)  # type: ignore[misc]
+    started = [_start(run, port, seconds) for run, port in zip(runs, ports)]
     return [_received(process.communicate(timeout=seconds + 30)[0]) for process in started]
 
 
+def _listening(server: Namespace, ports: list[int]) -> int:
+    lines = server.run("ss", "-Hltn").splitlines()
+    return len({int(line.split()[3].rpartition(":")[2]) for line in lines} & set(ports))
+
+
 def _start(run: Run, port: int, seconds: float) -> subprocess.Popen[str]:
-    run.server.start("iperf3", "--server", "--one-off", "--port", str(port))
-    wait_for(lambda: run.server.run("ss", "-Hltn", f"sport = :{port}"), "iperf3")
     argv = ["iperf3", "--json", "--client", run.destination, "--bind", run.source, "--port", str(port)]
     return run.client.start(*argv, "--time", f"{seconds:.0f}", "--omit", "1", *(["--reverse"] if run.down else []))
 

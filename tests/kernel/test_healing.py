@@ -49,6 +49,7 @@ def operator(backend: str) -> dict[str, Any]:
                 "addresses": ["10.8.0.2", "fdcc::2"],
                 "public_key": key(),
                 "upstream": "us",
+                "rate": {"down": "20mbit", "up": "5mbit"},
                 "rules": [
                     {"domain": "films.example", "egress": "us"},
                     {"network": "198.51.100.0/24", "egress": "us"},
@@ -135,6 +136,7 @@ def kill(store: Store, unit: str) -> None:
     store.system.units.kill(unit, signal.SIGKILL)  # type: ignore[attr-defined]
 
 
+_RAISED = "class change dev splitway-rates parent 5377: classid 5377:1 htb rate 1gbit"
 FAULTS = {
     "a tunnel deleted": lambda _: run_here("ip", "link", "delete", "wg-up-1"),
     "wireguard-go of a tunnel killed": lambda store: kill(store, unit_of("wg-up-1")),
@@ -150,6 +152,10 @@ FAULTS = {
     "a client removed": lambda _: run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "remove"),
     "a tunnel's peer removed": lambda _: run_here("wg", "set", "wg-up-1", "peer", peer_of("wg-up-1"), "remove"),
     "dnsmasq's names edited": lambda store: paths(store.system).names.write_text("server=/films.example/10.0.0.1\n"),
+    "the clients' queue removed": lambda _: run_here("tc", "qdisc", "del", "dev", "wg0", "root"),
+    "a client's rate raised": lambda _: run_here("tc", *_RAISED.split()),
+    "the device of rates removed": lambda _: run_here("ip", "link", "del", "splitway-rates"),
+    "the table of rates removed": lambda _: run_here("nft", "delete", "table", "netdev", "splitway"),
     "forwarding switched off": lambda _: run_here("sysctl", "-q", "-w", "net.ipv4.ip_forward=0"),
 }
 """What somebody does by hand, or what dies."""

@@ -27,6 +27,8 @@ from splitway.reconcile.qos.model import (
     RootStep,
     Step,
     Table,
+    as_written,
+    on_the_wire,
     queue,
 )
 from splitway.state import Qos, RatedClient
@@ -131,7 +133,7 @@ def test_a_plan_leads_to_the_desired_rates(old: Optional[Qos], new: Optional[Qos
     assert actions == sorted(actions, key=lambda action: action == REMOVE)
     rated = {(one.name, way, rate) for one in (new.clients if new else ()) for way, rate in _ways(one) if rate}
     made = {
-        (f"client{number}", "up" if interface == DEVICE else "down", own.rate * 8)
+        (f"client{number}", "up" if interface == DEVICE else "down", as_written(own.rate))
         for interface, classes in after.classes.items()
         for number, own in classes.items()
     }
@@ -202,8 +204,8 @@ def test_somebody_elses_interface_is_in_the_way() -> None:
     ("drift", "action"),
     [
         ({"classes": {"wg0": {1: Class(1, Leaf("bfifo", queue(1)))}}}, CHANGE),
-        ({"classes": {"wg0": {1: Class(MBIT // 8)}}}, CHANGE),
-        ({"classes": {"wg0": {1: Class(MBIT // 8, Leaf("bfifo", 1))}}}, CHANGE),
+        ({"classes": {"wg0": {1: Class(on_the_wire(MBIT))}}}, CHANGE),
+        ({"classes": {"wg0": {1: Class(on_the_wire(MBIT), Leaf("bfifo", 1))}}}, CHANGE),
         ({"classes": {"wg0": {}}}, ADD),
         ({"classes": {}, "roots": {"wg0": Root("noqueue", 0)}}, ADD),
         ({"table": Table()}, ADD),

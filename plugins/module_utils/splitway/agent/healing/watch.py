@@ -85,14 +85,14 @@ class Events:
         return frozenset(heard)
 
     def _nftables_sections(self, kind: int, body: bytes, about: Ours) -> Heard:
-        del about  # its chains and sets are known by their table
         message = kind & 0xFF
         if kind == _GENERATION:
-            return self._count(nft.generation_of(body))
+            missed = self._count(nft.generation_of(body))
+            return missed | QUEUES if missed and about.queueing else missed
         if kind >> 8 != _NFTABLES or _text(body, _TABLE) not in TABLES:
             return frozenset()
         if body[0] == _NETDEV:
-            return frozenset(("qos",))
+            return QUEUES
         if message in (_ELEMENTS_ADDED, _ELEMENTS_GONE):
             if _text(body, _SET) in LOOKUPS.values():
                 return frozenset(("marks",))
@@ -106,7 +106,7 @@ class Events:
         missed = self.heard is not None and number > self.heard + 1
         if self.heard is not None:
             self.heard = number
-        return frozenset(("marks", "sets", "qos")) if missed else frozenset()
+        return frozenset(("marks", "sets")) if missed else frozenset()
 
     def close(self) -> None:
         self.route.close()

@@ -30,6 +30,7 @@ from .model import (
     RootStep,
     Table,
     Wanted,
+    as_written,
     queue,
     wanted_of,
 )
@@ -138,10 +139,10 @@ def _fits(there: Class, rate: int) -> bool:
 
 
 def _spelled(rate: int) -> str:
-    """Return a rate in bytes per second as an operator writes it."""
-    bits = rate * 8
+    """Return a class's rate as an operator writes it."""
+    bits = as_written(rate)
     unit, size = next((entry for entry in _UNITS if bits >= entry[1]), _UNITS[-1])
-    return f"{bits / size:.10g}{unit}"
+    return f"{bits / size:.6g}{unit}"
 
 
 def _maps(wanted: Wanted, found: Table) -> Iterator[Change]:

@@ -45,7 +45,7 @@ def comparable(variables: dict[str, Any]) -> str:
     return json.dumps([values, [list(value or ()) for value in values.values()]], sort_keys=True)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(topologies(), st.sampled_from(FORMATS))
 def test_a_topology_goes_out_and_in_without_loss(variables: dict[str, Any], form: str) -> None:
     files = exported(variables, form, secrets=True)

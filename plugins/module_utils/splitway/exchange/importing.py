@@ -63,13 +63,17 @@ def import_files(
     report.finish()
     before = {kind: there(kind, destination.values.get(kind.variable), meant.get(kind.variable)) for kind in KINDS}
     refused, notes = Refused(), list[str]()
-    entries, server = _read(files, before, refused, notes)
+    entries, server, sources = _read(files, before, refused, notes)
+    broken = [kind for kind, names in sources.items() if not refused.files.isdisjoint(names)]
     new = {SERVER: server} if server and meant.get(SERVER) is None and SERVER not in destination.values else {}
     if server and not new:
         notes.append(f"{SERVER} stays as it is: clients reach it with their files only if it has wg-easy's key")
     if partial:
+        entries = {kind: read for kind, read in entries.items() if kind not in broken}
         taken = taken_in_part({**meant, **new}, entries, before, refused)
     else:
+        # What names the entries of a broken file is judged by those that are there.
+        entries = {kind: read for kind, read in entries.items() if read or kind not in broken}
         taken = right_ones({**meant, **new}, entries, before, refused)
     counts = {kind.name: sum(each.entry.line > 0 for each in settled) for kind, settled in taken.items()}
     lines = tuple(sorted(dict.fromkeys(refused.lines), key=lambda refusal: (refusal.file, refusal.line)))
@@ -81,21 +85,25 @@ def import_files(
 
 def _read(
     files: Mapping[str, bytes], before: Mapping[Kind, There], refused: Refused, notes: list[str]
-) -> tuple[dict[Kind, list[Entry]], dict[str, Any]]:
-    """Return the entries of each kind that has a file, and the server that one brings."""
+) -> tuple[dict[Kind, list[Entry]], dict[str, Any], dict[Kind, set[str]]]:
+    """Return the entries of each kind that has a file, the server that one brings, and the names of the files."""
     if not files:
         raise ExchangeError("there is no file to import")
     entries: dict[Kind, list[Entry]] = {}
     server: dict[str, Any] = {}
+    sources: dict[Kind, set[str]] = {}
     for kind in KINDS:
         for name in _given(kind.name, files):
+            sources[kind] = {name}
             entries[kind] = _read_kind(kind, name, files[name], refused)
     if WG_EASY in files:
+        sources.setdefault(CLIENTS, set()).add(WG_EASY)
         entries[CLIENTS], server = read_wg_easy(files[WG_EASY], refused, notes)
     for name in _given(RULES, files):
+        sources.setdefault(CLIENTS, set()).add(name)
         clients = entries.get(CLIENTS) or _clients_there(name, before[CLIENTS])
         entries[CLIENTS] = with_rules(clients, read_rules(name, files[name], refused), refused)
-    return entries, server
+    return entries, server, sources
 
 
 def _given(kind: str, files: Mapping[str, bytes]) -> list[str]:

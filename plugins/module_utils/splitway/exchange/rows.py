@@ -58,7 +58,7 @@ def _whole(kind: Kind, file: str, row: Row, columns: tuple[str, ...]) -> Entry:
     return Entry(value.get("name"), value, file, row.line, lambda steps: (row.line, steps), row.wrong)
 
 
-def _gathered(kind: Kind, file: str, name: str, rows: list[Row], refused: Refused) -> Entry:
+def _gathered(kind: Kind, file: str, entry_name: str, rows: list[Row], refused: Refused) -> Entry:
     """Return the entry of the rows that have its name."""
     value: dict[str, Any] = {}
     places: Places = {}
@@ -67,11 +67,12 @@ def _gathered(kind: Kind, file: str, name: str, rows: list[Row], refused: Refuse
         if row.wrong:
             continue
         for key, column in kind.items.items():
-            found = read_cell(column, row.cells.get(column, ""))
-            for item in found if isinstance(found, list) else () if found is None else (found,):
-                items = value.setdefault(key, [])
-                places[key, len(items)] = (row.line, (column,))
-                items.append(item)
+            for name in (column, key):  # all of them may stand in one cell
+                found = read_cell(name, row.cells.get(name, ""))
+                for item in found if isinstance(found, list) else () if found is None else (found,):
+                    items = value.setdefault(key, [])
+                    places[key, len(items)] = (row.line, (name,))
+                    items.append(item)
         rule = {key: read_cell(key, row.cells[key]) for key in RULE_KEYS if kind.rules and key in row.cells}
         if rule:
             rules = value.setdefault("rules", [])
@@ -86,7 +87,7 @@ def _gathered(kind: Kind, file: str, name: str, rows: list[Row], refused: Refuse
         return rows[0].line, steps
 
     wrong = not all(agree) or (kind.rules and any(row.wrong for row in rows))
-    return Entry(name, value, file, rows[0].line, place, wrong)
+    return Entry(entry_name, value, file, rows[0].line, place, wrong)
 
 
 def _own(kind: Kind, file: str, row: Row, value: dict[str, Any], places: Places, refused: Refused) -> bool:

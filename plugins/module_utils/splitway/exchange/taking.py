@@ -19,11 +19,7 @@ LOST = "the inventory has one, and nobody would after this import: export it, or
 
 def right_ones(variables: Mapping[str, Any], entries: Entries, before: Mapping[Kind, There], refused: Refused) -> Taken:
     """Return the entries of which nothing is wrong, and refuse all that is."""
-    taken = {
-        kind: [settle(kind, entry, before[kind]) for entry in read]
-        for kind, read in entries.items()
-        if read or not _is_broken(kind, refused)  # what names its entries is judged by those that are there
-    }
+    taken = {kind: [settle(kind, entry, before[kind]) for entry in read] for kind, read in entries.items()}
     wrong = {id(each) for settled in taken.values() for each in settled if not _is_right(each, refused)}
     for problem in problems(variables, taken):
         refused.lines.append(problem.refusal())
@@ -36,13 +32,11 @@ def taken_in_part(
 ) -> Taken:
     """Return the entries that are right, with what is there in place of the others. Raises ExchangeError.
 
-    A file that is refused as a whole changes nothing. A policy or client with a wrong rule would be another one
-    without it: it is refused as a whole; a list loses the line.
+    A policy or client with a wrong rule would be another one without it: it is refused as a whole. A list loses
+    the line.
     """
     taken: Taken = {}
     for kind, read in entries.items():
-        if any(entry.file in refused.files for entry in read) or (not read and _is_broken(kind, refused)):
-            continue
         taken[kind] = []
         for entry in read:
             settled = settle(kind, entry, before[kind])
@@ -58,11 +52,6 @@ def taken_in_part(
             raise ExchangeError("\n".join(str(problem.refusal()) for problem in found))
         refused.lines += [problem.refusal() for problem in blamed]
         taken = {kind: _without(kind, settled, blamed, before[kind]) for kind, settled in taken.items()}
-
-
-def _is_broken(kind: Kind, refused: Refused) -> bool:
-    """Return whether the file of a kind is refused as a whole."""
-    return any(file.partition(".")[0] == kind.name for file in refused.files)
 
 
 def _is_right(settled: Settled, refused: Refused) -> bool:

@@ -41,8 +41,11 @@ def read_variables(text: str) -> VariablesFile:
     if text.lstrip("\ufeff").startswith(_VAULT):
         raise VariablesError("is encrypted as a whole: name another, in which single values may be vaulted")
     try:
-        node = yaml.compose(text, _loader())
-        values = yaml.load(text, _loader())  # noqa: S506  a safe loader
+        loader = _loader()(text)
+        node = loader.get_single_node()
+        values = None if node is None else loader.construct_document(node)
+    except VariablesError:
+        raise
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise VariablesError(f"is not YAML: {_flat(error)}") from None
     if values is None:

@@ -59,7 +59,7 @@ def _in_one_line(value: Any, longest: int) -> Any:
     if isinstance(value, Tagged):
         lines = value.text.splitlines()
         several = len(lines) > 1 and value.text.isascii() and all(line and line[0] != " " for line in lines)
-        return None if several else f"{value.tag} {json.dumps(value.text)}"
+        return None if several else f"{value.tag} {_quoted(value.text)}"
     if not isinstance(value, (dict, list)) or not value:
         return _flow(value)
     try:
@@ -78,8 +78,7 @@ def _flow(value: Any) -> str:
     if isinstance(value, str):
         if _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
             return value
-        text = json.dumps(value, ensure_ascii=False)
-        return text if text.isprintable() else json.dumps(value)
+        return _quoted(value)
     if isinstance(value, dict):
         return f"{{{', '.join(f'{_flow(key)}: {_flow(entry)}' for key, entry in value.items())}}}"
     if isinstance(value, list):
@@ -92,3 +91,15 @@ def _flow(value: Any) -> str:
     if value is None or isinstance(value, (bool, int)):
         return json.dumps(value)
     raise ValueError(f"a {type(value).__name__} cannot be written")
+
+
+def _quoted(text: str) -> str:
+    """Return a text in quotes. Of JSON's escapes YAML does not read those of letters beyond U+FFFF."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    if quoted.isprintable():
+        return quoted
+    return "".join(letter if letter.isprintable() else _escaped(ord(letter)) for letter in quoted)
+
+
+def _escaped(number: int) -> str:
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

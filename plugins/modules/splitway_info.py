@@ -21,6 +21,10 @@ options:
     description: Whether to return the whole state; with thousands of clients it is megabytes.
     type: bool
     default: false
+  upstreams:
+    description: Whether to ask the agent how the upstreams are.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - splitway.gateway.section.attributes
 """
@@ -73,10 +77,19 @@ drift:
   returned: when O(drift)
   type: dict
   sample: {"routes": ["add rule 5000 iif wg0 unreachable (v4)"]}
+upstreams:
+  description:
+    - By name, how each upstream is by the agent's last look; empty while the agent does not run.
+    - C(full_size) says whether packets as large as its MTU come back through it; null while that is not known.
+  returned: when O(upstreams)
+  type: dict
+  sample: {"us": {"state": "up", "mtu": 1440, "full_size": true}}
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.agent import control
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.agent.errors import AgentError
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, to_data, without_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
@@ -86,7 +99,8 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transact
 
 def main() -> None:
     """Run the module."""
-    options = {"drift": {"type": "bool", "default": True}, "state": {"type": "bool", "default": False}}
+    defaults = {"drift": True, "state": False, "upstreams": False}
+    options = {name: {"type": "bool", "default": default} for name, default in defaults.items()}
     module = AnsibleModule(options, supports_check_mode=True)
     system = System()
     try:
@@ -94,6 +108,8 @@ def main() -> None:
         answer = {**_describe(state), "problem": problem or ""}
         if module.params["state"]:
             answer["state"] = to_data(without_keys(state))
+        if module.params["upstreams"]:
+            answer["upstreams"] = _upstreams(system)
         if module.params["drift"]:
             answer["drift"] = {
                 section: [f"{change.action} {change.what}" for change in changes]
@@ -122,6 +138,14 @@ def _describe(state: State) -> dict:
             "lines": len(state.dns.lines) if state.dns else 0,
         },
     }
+
+
+def _upstreams(system: System) -> dict:
+    try:
+        found = control.ask(system, "status")["upstreams"]
+    except AgentError:
+        return {}
+    return {item["name"]: {key: item[key] for key in ("state", "mtu", "full_size")} for item in found}
 
 
 if __name__ == "__main__":

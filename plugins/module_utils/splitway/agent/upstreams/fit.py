@@ -25,6 +25,10 @@ from .sizes import Passed
 AGAIN = 86400.0  # seconds after which a path that was too narrow may have become wider
 STEP = 16  # bytes: WireGuard pads what is smaller than the MTU to a multiple of this, so that nothing finer shows
 
+_BELOW = (576, 768, 1024, 1152, 1216)
+"""Bytes that no tunnel of ours has: where one of these passes, what is larger was refused by the path, not by who is
+asked."""
+
 _SECTIONS = ("upstreams", "marks")
 PATIENCE = 0.3  # seconds for somebody who only looks
 
@@ -40,12 +44,12 @@ def begin(found: Optional[Found], endpoint: str, path: Path, now: float) -> Foun
 
 def candidates(mtu: int) -> tuple[int, ...]:
     """Return the sizes to ask when packets of this one do not come back; itself, too: they may have been lost."""
-    return (*range(SMALLEST, mtu, STEP), mtu)
+    return (*_BELOW, *range(SMALLEST, mtu, STEP), mtu)
 
 
-def narrowed(found: Found, passed: Passed, now: float) -> Found:
-    """Return what a tunnel is to have after all candidates were asked. That none passed says nothing of the path."""
-    return found if passed.most in (0, found.mtu) else dataclasses.replace(found, mtu=passed.most, at=now)
+def narrowed(found: Found, passed: Passed, now: float) -> Optional[Found]:
+    """Return what a tunnel is to have when this is the largest candidate that passed; None: it cannot have that."""
+    return dataclasses.replace(found, mtu=passed.most, at=now) if passed.most >= SMALLEST else None
 
 
 def adopt(store: Store, device: Device, found: Found, why: str) -> bool:

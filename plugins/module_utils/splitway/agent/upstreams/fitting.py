@@ -91,6 +91,8 @@ class Fitting:
             log.warning("upstream %s: its mtu: %s", device.name, error)
             passes = None
         last = self._checked.get(device.name)
+        if passes is False and (last is None or last.passes is not False):
+            log.warning("upstream %s: packets of its MTU do not come back, small ones do", device.name)
         pause = EVERY
         if passes is None:
             pause = SOON if last is None or last.passes is not None else min(EVERY, 2 * last.pause)
@@ -106,25 +108,19 @@ class Fitting:
             found = fit.begin(self._store.mtus().get(device.interface), endpoint_of(device), way, time.time())
             await self._adopt(device, found, f"the path {way.ends} takes {way.mtu}")
             mtu = found.mtu
-        if mtu is None:
-            return None
         addresses = tuple(dict.fromkeys(target.address for target in watch.targets))
+        if mtu is None or not addresses:
+            return None
         passed = await sizes.ask(device.interface, addresses, (mtu,), watch.timeout / 1000)
         if not passed.small or passed.most:
             return bool(passed.most) or None
         # Asked of one that does answer, all sizes at once.
         passed = await sizes.ask(device.interface, passed.small[:1], fit.candidates(mtu), watch.timeout / 1000)
-        if not passed.small or passed.most == mtu:
-            return bool(passed.small) or None
-        if found is None or not passed.most:
-            log.warning(
-                "upstream %s: packets of %d bytes do not come back, of %d they do",
-                device.name,
-                mtu,
-                passed.most or sizes.SMALL,
-            )
+        if not passed.most or passed.most == mtu:  # nothing large at all: that is not how it answers
+            return bool(passed.most) or None
+        narrower = None if found is None else fit.narrowed(found, passed, time.time())
+        if narrower is None:
             return False
-        narrower = fit.narrowed(found, passed, time.time())
         await self._adopt(device, narrower, f"of {mtu} bytes nothing comes back")
         return True
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -208,7 +209,7 @@ def test_a_narrow_path_that_does_not_say_so(world: World, backend: str, outer: i
     world.narrow(1400)
     world.run_site(backend, outer)
     assert world.mtu() == 1420
-    assert not world.moves(4, PUT), "else the rest would prove nothing"
+    assert not world.moves(4, PUT, timeout=2), "else the rest would prove nothing"
     with agent(world.system):
         wait_for(lambda: world.mtu() < 1420 and world.upstream()["full_size"], "the path to be found", 20)
         widest = 1400 - (60 if outer == 4 else 80)
@@ -251,3 +252,29 @@ def test_what_the_operator_wrote_is_kept_and_judged(world: World) -> None:
     with agent(world.system):
         wait_for(lambda: world.upstream()["full_size"] is False, "a word on it", 20)
         assert world.mtu() == 1420
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "udp dport 51820 numgen random mod 5 == 0 drop",  # a path that loses a fifth
+        "udp dport 51820 udp length > 700 numgen random mod 3 == 0 drop",  # of large packets a third
+    ],
+)
+def test_a_path_that_loses_packets_is_not_narrow(world: World, rule: str) -> None:
+    world.near.run("nft", "add table inet lossy; add chain inet lossy forward { type filter hook forward priority 0; }")
+    world.near.run("nft", f"add rule inet lossy forward {rule}")
+    world.run_site("nftables", 4)
+    with agent(world.system):
+        wait_for(lambda: world.upstream()["full_size"], "a full-size packet", 30)
+        assert world.mtu() == 1440
+
+
+def test_an_address_that_answers_small_requests_only_says_nothing(world: World) -> None:
+    world.run_site("nftables", 4)
+    world.exit.run("nft", "add table inet fussy; add chain inet fussy in { type filter hook input priority 0; }")
+    world.exit.run("nft", "add rule inet fussy in icmp type echo-request meta length > 200 drop")
+    with agent(world.system):
+        wait_for(lambda: world.mtu() == 1440 and world.upstream()["state"] == "up", "the path", 20)
+        time.sleep(4)  # longer than all sizes take
+        assert (world.mtu(), world.upstream()["full_size"]) == (1440, None)

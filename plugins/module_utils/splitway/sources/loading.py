@@ -117,7 +117,7 @@ def _check(entries: Entries, format_: str, source: Source) -> None:
     good, mistakes = len(entries.domains) + len(entries.networks), entries.mistakes
     if len(mistakes) > good:
         raise SourceError(
-            f"it is no list of the format {format_}: {len(mistakes)} mistakes and {good} entries; "
+            f"it is no list of the format {format_} (mistakes: {len(mistakes)}, entries: {good}); "
             f"{mistakes[0].place}: {mistakes[0].problem}"
         )
     if not good:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 
+from ...topology.errors import shown
 from ..entries import Collector, Entries
 from ..errors import SourceError
 from . import kinds
@@ -35,7 +36,9 @@ def read(text: str) -> Entries:
 
 
 def is_header(line: str) -> bool:
-    """Return whether a line is the header of such a table."""
+    """Return whether a line is the header of such a table: it names columns, and holds nothing yet."""
+    if "." in line or ":" in line:
+        return False
     for delimiter in DELIMITERS:
         columns = {cell.strip().strip('"').lower() for cell in line.split(delimiter)}
         if {"type", "value"} <= columns or (kinds.column(columns) and (delimiter in line or len(columns) == 1)):
@@ -48,7 +51,7 @@ def _take(found: Collector, number: int, cells: dict[str, str]) -> None:
     if kind and value:
         kinds.take(found, number, kind, value)
     else:
-        found.mistake(number, ",".join(cells.values()), f'"{",".join(cells.values())[:60]}" has no type or no value')
+        found.mistake(number, ",".join(cells.values()), f"{shown(','.join(cells.values()))} has no type or no value")
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from ...topology.errors import shown
 from ..entries import NO_NAMES, PATTERN, Collector, Entries
 from .lines import numbered
 
@@ -19,21 +20,21 @@ def read(text: str) -> Entries:
     for number, line in numbered(text):
         if line[0] == "#":
             continue
-        option = _COMMENT.sub("", line)
+        option = _COMMENT.sub("", line) if "#" in line else line
         names = LINE.fullmatch(option)
         if names:
             _names(found, number, option, names[2].split("/"))
         elif _OPTION.fullmatch(option):
             found.skip(number, option, NO_NAMES)
         else:
-            found.mistake(number, option, f'"{option[:60]}" is not a line of dnsmasq')
+            found.mistake(number, option, f"{shown(option)} is not a line of dnsmasq")
     return found.entries()
 
 
 def _names(found: Collector, number: int, option: str, parts: list[str]) -> None:
     """Take all parts but the last: that is a server's address, an address or a set."""
     if len(parts) < 2:
-        found.mistake(number, option, f'"{option[:60]}" has no / behind its last name')
+        found.mistake(number, option, f"{shown(option)} has no / behind its last name")
     for name in parts[:-1]:
         if name in ("", "#"):  # names without a dot; all names
             found.skip(number, option, PATTERN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
+from ...topology.errors import shown
 from ..entries import OWN_NAME, Collector, Entries, is_network, never_a_name
 from .lines import numbered
 
@@ -42,15 +43,15 @@ def is_address(word: str) -> bool:
 def take(found: Collector, number: int, words: list[str]) -> None:
     """Take the names of one line."""
     if not is_address(words[0]):
-        found.mistake(number, " ".join(words), f'"{" ".join(words)[:60]}" has no address in front')
+        found.mistake(number, " ".join(words), f"{shown(' '.join(words))} has no address in front")
         return
     if len(words) == 1:
-        found.mistake(number, words[0], f'"{words[0]}" has no name behind it')
+        found.mistake(number, words[0], f"{shown(words[0])} has no name behind it")
     for name in words[1:]:
         kind = OWN_NAME if name.lower() in OWN or name == words[0] else never_a_name(name)
         if kind:
             found.skip(number, name, kind)
         elif is_network(name):
-            found.mistake(number, name, f'"{name[:60]}" is an address where a name belongs')
+            found.mistake(number, name, f"{shown(name)} is an address where a name belongs")
         else:
             found.domain(number, name, widened=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ...topology.errors import shown
+from ...topology.plain import key_path
 from ..entries import NO_NAMES, PARTLY, Collector, Entries
 from ..errors import SourceError
 from . import kinds
@@ -45,7 +47,7 @@ def _walk(found: Collector, path: str, value: Any, name: str, depth: int) -> Non
     elif isinstance(value, str):
         kinds.take(found, path, name, value.strip())
     else:
-        found.mistake(path, json.dumps(value), f"{json.dumps(value)[:40]} is not a text")
+        found.mistake(path, json.dumps(value), f"{shown(value)} is not a text")
 
 
 def _object(found: Collector, path: str, value: dict[str, Any], depth: int) -> None:
@@ -56,7 +58,7 @@ def _object(found: Collector, path: str, value: dict[str, Any], depth: int) -> N
         kinds.take(found, path, str(value["type"]), value["value"].strip())
         return
     for key, entry in value.items():
-        step = f"{path}.{key}".lstrip(".")
+        step = key_path(path, key).lstrip(".")
         if key in _CONTAINERS:
             _walk(found, step, entry, "entries", depth + 1)
         elif kinds.of(key):

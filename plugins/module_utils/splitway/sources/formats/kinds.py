@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ...topology.errors import shown
 from ..entries import KEYWORD, PATTERN, REGEXP, Collector, Place
 
 DOMAIN, FULL, NETWORK, EITHER = "domain", "full", "network", "either"
@@ -59,4 +60,4 @@ def take(found: Collector, place: Place, name: str, value: str) -> None:
     elif kind:
         found.skip(place, value, kind)
     else:
-        found.mistake(place, value, f'"{name[:40]}" is not a type (domain, full, network, keyword, regexp)')
+        found.mistake(place, value, f"{shown(name)} is not a type (domain, full, network, keyword, regexp)")

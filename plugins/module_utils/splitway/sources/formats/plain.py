@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from ...topology.errors import shown
 from ..entries import KEYWORD, PARTLY, PATTERN, REGEXP, Collector, Entries
 from .lines import numbered
 
@@ -41,7 +42,7 @@ def content(line: str) -> str:
     """Return a line without its comment, and without what makes it an entry of a YAML list."""
     if line.startswith(COMMENTS):
         return ""
-    written = _COMMENT.sub("", line)
+    written = _COMMENT.sub("", line) if "#" in line or ";" in line or "//" in line else line
     if written.startswith("- "):
         written = written[2:].strip()
     if len(written) > 1 and written[0] in "'\"" and written[-1] == written[0]:
@@ -65,4 +66,4 @@ def _rule(found: Collector, number: int, written: str) -> None:
     elif kind in _OTHERS or _KIND.fullmatch(written.partition(",")[0].strip()):
         found.skip(number, written, _OTHERS.get(kind, PARTLY))
     else:
-        found.mistake(number, written, f'"{written[:60]}" is not one name or network')
+        found.mistake(number, written, f"{shown(written)} is not one name or network")

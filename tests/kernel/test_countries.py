@@ -65,7 +65,7 @@ def learn(system: NamespaceSystem, folder: Path, text: str, *countries: str) -> 
 
 def moments(gateway: Gateway) -> Moments:
     made = Moments(gateway.store, Generation(gateway.store))
-    assert not made._differs()
+    assert not made.differs()
     return made
 
 
@@ -125,9 +125,9 @@ def test_new_data_takes_its_place_while_packets_flow(
         try:
             for text in (AFTER, BEFORE, AFTER):
                 assert learn(system, tmp_path, text) == ""
-                assert clock._differs()
-                clock._go_over()
-                assert not clock._differs()
+                assert clock.differs()
+                clock.go_over()
+                assert not clock.differs()
         finally:
             stop.set()
             asking.join()
@@ -155,16 +155,16 @@ def test_what_cannot_be_believed_moves_nothing(system: NamespaceSystem, lab: Lab
         assert flow.recv(100) == b"uplink"
         for text in ("", "<html>", "192.0.2.64/28,hk\n", "198.51.100.0/24,cn\n2001:db8:100::/48,cn\n"):
             assert learn(system, tmp_path, text) != ""
-            assert not clock._differs()
+            assert not clock.differs()
         (kept.folder(system) / "cn.json").unlink()
-        assert not clock._differs()
+        assert not clock.differs()
         assert goes_on(flow)
         assert [lab.way(HOME), lab.way(MOVED)] == ["uplink", "wg-up-1"]
         assert in_order(gateway)
     # The next good data makes the file anew.
     assert learn(system, tmp_path, AFTER) == ""
-    assert clock._differs()
-    clock._go_over()
+    assert clock.differs()
+    clock.go_over()
     assert [lab.way(HOME), lab.way(MOVED)] == ["wg-up-1", "uplink"]
 
 
@@ -189,8 +189,8 @@ def test_no_packet_goes_directly_that_must_not(system: NamespaceSystem, lab: Lab
     try:
         for text in (AFTER, BEFORE) * 3:
             assert learn(system, tmp_path, text) == ""
-            assert clock._differs()
-            clock._go_over()
+            assert clock.differs()
+            clock.go_over()
     finally:
         stop.set()
         sending.join()

@@ -27,6 +27,63 @@ options:
     type: list
     elements: str
     default: []
+  forwards:
+    description: Names that are asked at resolvers of their own, and at no others.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      domains:
+        description: The names, each with all below it.
+        type: list
+        elements: str
+        required: true
+      servers:
+        description:
+          - Resolvers, C(address) or C(address#port); with C(@interface) they are asked through this interface only.
+            C(#) are the resolvers of all other names. With none, the names do not exist.
+        type: list
+        elements: str
+        default: []
+      egress:
+        description: The number of the egress that the names lead to.
+        type: int
+        default: 0
+      ways:
+        description: Where the egress has a choice, the resolvers by each of its ways.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          number:
+            description: The number of the way.
+            type: int
+            required: true
+          servers:
+            description: The resolvers.
+            type: list
+            elements: str
+            required: true
+      directly:
+        description: The resolvers while the egress goes directly.
+        type: list
+        elements: str
+        default: []
+  absent:
+    description: Names that do not exist for clients, with all below them.
+    type: list
+    elements: str
+    default: [use-application-dns.net]
+  filtered:
+    description: Kinds of records that are left out of answers. Needs dnsmasq 2.90.
+    type: list
+    elements: str
+    default: [HTTPS, SVCB]
+  tls:
+    description: Resolvers that are asked over TLS instead of O(servers), C(address@port#name). Needs unbound.
+    type: list
+    elements: str
+    default: []
   max_ttl:
     description: The longest time in seconds that a client may keep an answer.
     type: int
@@ -70,10 +127,29 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
 
+FORWARD = {
+    "domains": {"type": "list", "elements": "str", "required": True},
+    "servers": {"type": "list", "elements": "str", "default": []},
+    "egress": {"type": "int", "default": 0},
+    "ways": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "number": {"type": "int", "required": True},
+            "servers": {"type": "list", "elements": "str", "required": True},
+        },
+    },
+    "directly": {"type": "list", "elements": "str", "default": []},
+}
 OPTIONS = {
     "interface": {"type": "str"},
     "servers": {"type": "list", "elements": "str", "default": []},
     "lines": {"type": "list", "elements": "str", "default": []},
+    "forwards": {"type": "list", "elements": "dict", "default": [], "options": FORWARD},
+    "absent": {"type": "list", "elements": "str", "default": ["use-application-dns.net"]},
+    "filtered": {"type": "list", "elements": "str", "default": ["HTTPS", "SVCB"]},
+    "tls": {"type": "list", "elements": "str", "default": []},
     "max_ttl": {"type": "int", "default": 600},
     "cache_size": {"type": "int", "default": 10000},
 }

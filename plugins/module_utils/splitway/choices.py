@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .state import Egress, Marks, Routes, State, Table, Way, from_data, to_data
+from .state import Dns, Egress, Forward, Marks, Routes, State, Table, Way, from_data, to_data
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ def with_choices(state: State, choices: Choices) -> State:
     return dataclasses.replace(
         state,
         routes=_routes(state.routes, choices),
+        dns=None if state.dns is None else _dns(state.dns, choices),
         marks=None if state.marks is None else _marks(state.marks, choices),
     )
 
@@ -48,6 +49,26 @@ def _table(table: Table, choices: Choices) -> Table:
     if choice is None or not (choice.direct and table.may_go_direct):
         return table
     return dataclasses.replace(table, interface=None, families=(), floor="throw")
+
+
+def _dns(dns: Dns, choices: Choices) -> Dns:
+    return dataclasses.replace(dns, forwards=tuple(_forward(forward, choices) for forward in dns.forwards))
+
+
+def _forward(forward: Forward, choices: Choices) -> Forward:
+    """Return whom names are asked at now: by the ways that their flows take.
+
+    dnsmasq itself does not leave a resolver that is silent for another, until its client asks again by the same socket.
+    """
+    choice = choices.get(forward.egress)
+    if choice is None:
+        return forward
+    taken = [way.number for way in choice.ways]
+    others = (choices.get(number) for number in taken)  # on_down may lead to an egress that goes directly
+    if forward.directly and (choice.direct or any(other is not None and other.direct for other in others)):
+        return dataclasses.replace(forward, servers=forward.directly)
+    servers = [server for through in forward.ways if through.number in taken for server in through.servers]
+    return dataclasses.replace(forward, servers=tuple(dict.fromkeys(servers))) if servers else forward
 
 
 def _marks(marks: Marks, choices: Choices) -> Marks:

@@ -288,7 +288,7 @@ def _joined_field(old: Any, new: Any, name: str) -> Any:
 
 
 # Tuples that are one value, not a collection of objects of ours.
-_PLAIN_FIELDS = frozenset(("addresses", "servers"))
+_PLAIN_FIELDS = frozenset(("addresses", "servers", "tls"))
 
 _IDENTITIES: dict[type, str] = {
     AddressSet: "name",

@@ -24,7 +24,7 @@ from benchkit.sizes import key
 from splitway.agent.names.learned import Names
 from splitway.compiler import compile_state
 from splitway.reconcile import sets
-from splitway.reconcile.dns.text import CANARY, UNIT
+from splitway.reconcile.dns.text import OWN_NAME, UNIT
 from splitway.state import State
 from splitway.store import Store
 from splitway.topology import parse
@@ -143,7 +143,7 @@ def resolvers(operator_: dict[str, Any], answers: Mapping[str, str]) -> Iterator
             commit(store, BENCH, state.numbers)
             store.publish(state)  # whole: for the agent's journal
             for server in (OURS, PLAIN):
-                _wait(client, server, CANARY if server == OURS else next(iter(answers)))
+                _wait(client, server, OWN_NAME if server == OURS else next(iter(answers)))
             yield Resolvers(system, store, state, client, {OURS: system.units.pids(UNIT)[0], PLAIN: process.pid})
         finally:
             system.plain_units.close()

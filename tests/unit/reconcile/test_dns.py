@@ -143,9 +143,19 @@ def test_the_kernels_tables_are_read() -> None:
     assert listeners(Fake()) == (Listener("tcp", "127.0.0.53", 11), Listener("udp", "fdcc::1", 14))
 
 
-@pytest.mark.parametrize(("version", "filters"), [((2, 89), False), ((2, 90), True), ((2, 91), True), (None, True)])
-def test_an_option_that_dnsmasq_does_not_know_is_left_out(version: Optional[tuple[int, int]], filters: bool) -> None:
-    assert ("filter-rr=HTTPS,SVCB" in options_text(section(), version).splitlines()) is filters
+@pytest.mark.parametrize("version", [(2, 90), (2, 91), None])
+def test_records_are_left_out_of_answers(version: Optional[tuple[int, int]]) -> None:
+    assert "filter-rr=HTTPS,SVCB" in options_text(section(), version).splitlines()
+
+
+def test_a_dnsmasq_that_cannot_leave_records_out_is_refused_unless_it_need_not() -> None:
+    with pytest.raises(
+        ReconcileError, match=r"dnsmasq 2\.89 cannot leave HTTPS, SVCB out of answers.*filter_https: false"
+    ):
+        options_text(section(), (2, 89))
+    text = options_text(dataclasses.replace(section(), filtered=()), (2, 89))
+    assert "filter-rr" not in text
+    assert "max-tcp-connections" not in text
 
 
 def test_servers_or_the_hosts_own() -> None:

@@ -6,9 +6,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from ..state import AddressSet, Device, Dns, Marks, Peer, State
+from ..state import AddressSet, Device, Dns, Forward, Marks, Peer, State
 from ..topology.model import Topology
 from ..topology.numbering import number_owners
+from . import doh_servers
 from .agent import compile_agent, compile_countries
 from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses, tunnel_mtu
 from .folding import fold, unfold
@@ -18,8 +19,13 @@ from .lists import flatten, used_egresses
 from .numbers import CompileError
 from .policies import Matching, compile_family, compile_matching, number_policies
 from .rates import compile_rates
+from .resolvers import compile_forwards
 from .routes import compile_routes
 from .sources import compile_host, compile_lan, with_sources
+
+# Browsers and systems that ask for these and hear that they do not exist leave their own ways of asking names off:
+# Firefox its DoH, Apple's systems their private relay.
+CANARIES = ("mask-h2.icloud.com", "mask.icloud.com", "use-application-dns.net")
 
 __all__ = ["CompileError", "compile_state"]
 
@@ -56,13 +62,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
         upstreams=tunnels,
         routes=compile_routes(topology, egresses, switchboard),
         sets=sets,
-        dns=Dns(
-            interface=topology.server.interface,
-            servers=topology.dns.servers,
-            lines=tuple(matching.lines),
-            max_ttl=topology.dns.max_ttl,
-            cache_size=topology.dns.cache_size,
-        ),
+        dns=_dns(topology, tuple(matching.lines), compile_forwards(topology, flattened, switchboard, egresses)),
         marks=Marks(
             interface=topology.server.interface,
             tunnels=TUNNELS,
@@ -93,6 +93,21 @@ def _by_backend(matching: Matching, backend: str) -> tuple[tuple[AddressSet, ...
     learned = tuple(entry for entry in matching.sets if entry.timeout is not None)
     networks = (entry for entry in matching.sets if entry.timeout is None and not entry.country)
     return learned, {entry.name: entry.members for entry in networks}
+
+
+def _dns(topology: Topology, lines: tuple[str, ...], forwards: tuple[Forward, ...]) -> Dns:
+    names, guard = topology.dns, topology.dns_guard
+    return Dns(
+        interface=topology.server.interface,
+        servers=names.servers,
+        lines=lines,
+        max_ttl=names.max_ttl,
+        cache_size=names.cache_size,
+        forwards=forwards,
+        absent=(*(CANARIES if guard.canary else ()), *(sorted(doh_servers.SERVERS) if guard.refuse_doh else ())),
+        filtered=(*(("HTTPS", "SVCB") if guard.filter_https else ()), *(("AAAA",) if names.filter_aaaa else ())),
+        tls=names.tls,
+    )
 
 
 def _server(topology: Topology) -> Device:

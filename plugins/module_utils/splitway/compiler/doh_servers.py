@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Well known public resolvers that answer over TLS (DoT) or HTTPS (DoH): their names and addresses.
 
-A name stands for itself and what is below it. Only addresses that serve nothing but a resolver are here: those in front of
-which a content network stands, and those that move, would take other sites along; such resolvers have a name only.
+A name stands for itself and what is below it. Only addresses that serve nothing but a resolver are here: those that
+a content network shares, and those that move, would take other sites along; such resolvers have a name only.
 From what their operators publish, 2026-11.
 """
 

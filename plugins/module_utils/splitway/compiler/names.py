@@ -41,7 +41,7 @@ def close(domains_of: Sequence[Iterable[str]]) -> Names:
     closed: dict[str, Holders] = {}
     kept: dict[str, Holders] = {}
     for domain in sorted(direct, key=lambda name: (name.count("."), name)):  # parents first
-        inherited = closed.get(_nearest_parent(domain, closed), frozenset())
+        inherited = closed.get(nearest_parent(domain, closed), frozenset())
         holders = inherited | direct[domain]
         holders = interned.setdefault(holders, holders)
         closed[domain] = holders
@@ -50,7 +50,7 @@ def close(domains_of: Sequence[Iterable[str]]) -> Names:
     return Names(kept)
 
 
-def _nearest_parent(domain: str, known: Mapping[str, Holders]) -> str:
+def nearest_parent(domain: str, known: Mapping[str, object]) -> str:
     """Return the longest proper parent domain that is known, "" when none is."""
     while True:
         _label, dot, domain = domain.partition(".")

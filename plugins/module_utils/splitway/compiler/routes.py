@@ -11,6 +11,7 @@ from ..topology import model
 from ..topology.numbering import bound_name, member_name
 from .egress import families_of, interface_of
 from .groups import Switchboard
+from .resolvers import any_resolvers
 
 
 def compile_routes(topology: model.Topology, numbers: Mapping[str, int], switchboard: Switchboard) -> Routes:
@@ -67,9 +68,16 @@ def _rules(topology: model.Topology, tables: tuple[Table, ...], marked: set[str]
             # Source validation asks for the way back with the packet's own mark: strict, it would refuse all that is
             # tunnelled, and loose all whose tunnel is away, without a word to the client.
             yield Rule(direct, "goto", target=anchor, destination=text, family=family)
+    asking = any_resolvers(topology)
+    sources = {_bound(upstream): upstream.addresses for upstream in topology.upstreams if asking}
     for table in tables:
         if table.interface and table.egress in bound:
             yield Rule(interface, "lookup", table=table.number, oif=table.interface)
+            for address in sources.get(table.egress, ()):
+                # An answer that comes when dnsmasq has one already is refused by the kernel, with a copy of it: the
+                # host's own routes would show it, and the name in it, to the network around.
+                text, family = f"{address.ip}/{address.max_prefixlen}", address.version
+                yield Rule(interface, "lookup", table=table.number, iif="lo", source=text, family=family)
     yield Rule(direct, "goto", target=anchor, mark=mark_of(DIRECT, mask), mask=mask)
     if topology.host_policy is not None:
         yield from _refused(tables, marked, direct, anchor, mask)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Optional
 
+from .dns import read_own
 from .errors import Report, shown
 from .model import BLOCK, DIRECT, Group, Member
 from .reading import Claims, Fields, as_list, good, mappings, parse_value
@@ -13,7 +14,7 @@ from .scalars import choice, duration, egress_name, number
 from .words import Words
 
 PATH = "splitway_upstream_groups"
-KEYS = ("name", "mode", "members", "on_down", "hold", "margin")
+KEYS = ("name", "mode", "members", "on_down", "hold", "margin", "resolvers")
 MEMBER_KEYS = ("upstream", "weight")
 FAILOVER, BALANCE, LATENCY = MODES = ("failover", "balance", "latency")
 LONGEST_HOLD = 86400  # seconds
@@ -41,7 +42,8 @@ def _read(fields: Fields, known: Words, names: Claims) -> Optional[Group]:
         fields.report.add(f"{fields.path}.margin", f"means nothing for {mode}, only for {LATENCY}")
     hold = fields.get_or("hold", duration(0, LONGEST_HOLD), Group.hold)
     margin = fields.get_or("margin", number("a number of milliseconds", 0, LARGEST_MARGIN), Group.margin)
-    return None if name is None else Group(name, members, mode, on_down, hold, margin)
+    resolvers = read_own(fields)
+    return None if name is None else Group(name, members, mode, on_down, hold, margin, resolvers)
 
 
 def _members(fields: Fields, known: Words, mode: str) -> tuple[Member, ...]:

@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Protocol, Union
 
+from .dns import read_lists_own
 from .domains import domain
 from .errors import Report, TopologyError, shown
 from .model import List, Network
 from .networks import network
 from .reading import Fields, declared, good, named
 from .scalars import choice, duration, list_name, reference, text
+from .words import Words
 
-LIST_KEYS = ("domains", "networks", "source", "format", "attributes", "checksum", "refresh")
+LIST_KEYS = ("domains", "networks", "resolvers", "source", "format", "attributes", "checksum", "refresh")
 FORMATS = ("v2fly", "dnsmasq", "plain", "hosts", "adblock", "cidr", "csv", "json")
 DAY = 86400  # seconds
 LONGEST_REFRESH = 365 * DAY
@@ -89,7 +91,7 @@ class Lists:
         self.named.add(word)
         return word
 
-    def read(self, report: Report) -> tuple[List, ...]:
+    def read(self, report: Report, known: Words) -> tuple[List, ...]:
         """Return the declared lists, each entry in a list once."""
         lists: dict[str, List] = {}
         sources: dict[str, Source] = {}
@@ -97,7 +99,8 @@ class Lists:
         for path, key, value in named(report, "splitway_lists", self.entries, list_name):
             fields = Fields(report, path, value, LIST_KEYS)
             networks: tuple[Network, ...] = good(fields.entries("networks", network))
-            lists[key] = List(key, good(fields.entries("domains", domain)), networks)
+            domains = good(fields.entries("domains", domain))
+            lists[key] = List(key, domains, networks, read_lists_own(fields, known))
             source = _source(fields)
             if source:
                 sources[key], paths[key] = source, path
@@ -138,7 +141,7 @@ def _source(fields: Fields) -> Optional[Source]:
     checksum = fields.get("checksum", _checksum)
     refresh = fields.get_or("refresh", duration(0, LONGEST_REFRESH), Source.refresh)
     if not fields.given("source"):
-        for key in LIST_KEYS[3:]:
+        for key in LIST_KEYS[4:]:
             if fields.given(key):
                 fields.report.add(f"{fields.path}.{key}", "is about a source, and the list has none")
         return None

@@ -69,6 +69,14 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Resolvers:
+    """Whom the names of a list are asked at."""
+
+    servers: tuple[str, ...]  # "address" or "address#port"
+    egress: Optional[str] = None  # through which, whatever rules say; None: through that of the rules
+
+
+@dataclass(frozen=True)
 class Upstream:
     """One WireGuard tunnel out of the gateway."""
 
@@ -85,6 +93,7 @@ class Upstream:
     nat: bool = True
     health: Health = Health()
     on_down: str = BLOCK  # the egress of what would go there while it is down
+    resolvers: tuple[str, ...] = ()  # who are asked, through the tunnel, for names that lead here
 
 
 @dataclass(frozen=True)
@@ -105,6 +114,7 @@ class Group:
     on_down: str = BLOCK  # the egress while no member is up
     hold: int = 60  # seconds that a better member has been up before new flows go to it
     margin: int = 20  # milliseconds by which another member must be faster (latency)
+    resolvers: tuple[str, ...] = ()  # who are asked, through the members, for names that lead here
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,7 @@ class List:
     name: str
     domains: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
+    resolvers: Optional[Resolvers] = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +192,10 @@ class Names:
     servers: tuple[str, ...] = ()  # "address" or "address#port"; empty: the host's own
     max_ttl: int = 600  # seconds
     cache_size: int = 10000
+    tls: tuple[str, ...] = ()  # "address@port#name": asked over TLS, instead of servers
+    direct: tuple[str, ...] = ()  # for names that rules lead to direct; empty: as the rest
+    proxied: tuple[str, ...] = ()  # for names that lead to an upstream or group without resolvers of its own
+    filter_aaaa: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ from .agent import read_agent
 from .client_folder import read_client_folder
 from .clients import read_clients
 from .countries import read_countries
+from .dns import check_own_addresses, read_dns
 from .dns_guard import read_dns_guard
-from .endpoints import resolver
 from .errors import Report, TopologyError
 from .groups import check_fallbacks, read_groups
 from .hardening import read_hardening
 from .lan_clients import read_lan_clients
 from .lists import Library, Lists, NoLibrary
-from .model import Names, Server, Topology
+from .model import Server, Topology
 from .numbering import counted, number_owners
 from .plain import plain
 from .policies import read_policies
-from .reading import Claims, Fields, Parse, check_slips, good, parse_value
+from .reading import Claims, Parse, check_slips, parse_value
 from .scalars import choice, duration, mark_mask, number, text
 from .schedules import read_schedules, read_time_zone
 from .server import read_server
@@ -53,12 +53,10 @@ VARIABLES = (
     "splitway_lan_clients",
     "splitway_host_policy",
 )
-DNS_KEYS = ("servers", "max_ttl", "cache_size")
 BACKENDS = ("ipset", "nftables")
 
 RESERVED_TABLES = (253, 254, 255)  # default, main, local
 LAST_PRIORITY = 32720  # five priorities, ten apart, stay below the kernel's own 32766
-LONGEST_MAX_TTL = 86400  # seconds
 LONGEST_RETENTION = 2_000_000  # seconds; an ipset entry lives 2,147,483 at most, and max_ttl comes on top
 T = TypeVar("T")
 
@@ -85,12 +83,13 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names)
     groups = read_groups(report, values.get("splitway_upstream_groups"), known, names)
     check_fallbacks(report, values.get("splitway_upstreams"), values.get("splitway_upstream_groups"))
-    lists = bundles.read(report)
+    lists = bundles.read(report, known)
     _read(report, values, "splitway_list_cache", lambda value: text(value, "a folder"), None)
     policies = read_policies(report, values.get("splitway_policies"), known)
     default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
     clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy)
-    dns = _read_dns(report, values.get("splitway_dns"), server)
+    dns = read_dns(report, values.get("splitway_dns"))
+    check_own_addresses(report, values, server)
     topology = Topology(
         server=server or Server("", 0, ()),  # without one, finish() raises
         upstreams=upstreams,
@@ -128,20 +127,6 @@ def _read(report: Report, values: dict[str, Any], key: str, parse_one: Parse[T],
     value = values.get(key)
     parsed = None if value is None else parse_value(report, key, value, parse_one)
     return default if parsed is None else parsed
-
-
-def _read_dns(report: Report, value: Any, server: Optional[Server]) -> Names:
-    fields = Fields(report, "splitway_dns", value, DNS_KEYS)
-    servers = fields.entries("servers", resolver)
-    own = {str(address.ip) for address in server.addresses} if server else set()
-    for index, entry in enumerate(servers):
-        if entry is not None and entry.partition("#")[0] in own:
-            report.add(f"{fields.path}.servers[{index}]", f'"{entry}" is the gateway itself: it would ask itself')
-    return Names(
-        servers=good(servers),
-        max_ttl=fields.get_or("max_ttl", number("a number of seconds", 1, LONGEST_MAX_TTL), Names.max_ttl),
-        cache_size=fields.get_or("cache_size", number("a number of names", 0, 1_000_000), Names.cache_size),
-    )
 
 
 def _check_numbers(report: Report, topology: Topology) -> None:

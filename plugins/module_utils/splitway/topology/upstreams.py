@@ -6,6 +6,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Any, Callable, Optional
 
+from .dns import read_upstreams_own
 from .endpoints import endpoint
 from .errors import Report
 from .health import read_health
@@ -31,6 +32,7 @@ KEYS = (
     "nat",
     "health",
     "on_down",
+    "resolvers",
 )
 EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 AUTO = "auto"  # an MTU that follows the path
@@ -69,6 +71,7 @@ def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims)
     ways = allowed if not nat else tuple(net for net in allowed if any(net.version == own.version for own in addresses))
     health = read_health(fields, ways)
     on_down = fields.get_or("on_down", known.egress, BLOCK)
+    resolvers = read_upstreams_own(fields, ways)
     if name is None or where is None or public is None:
         return None
     return Upstream(
@@ -85,6 +88,7 @@ def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims)
         nat=nat,
         health=health,
         on_down=on_down,
+        resolvers=resolvers,
     )
 
 

@@ -21,7 +21,7 @@ from dns.exception import DNSException
 from dns.name import from_text
 from dns.wire import Parser
 
-from ...reconcile.dns.text import CANARY, UNIT
+from ...reconcile.dns.text import OWN_NAME, UNIT
 from ...system import System, SystemFailure
 
 PORT = 53
@@ -58,7 +58,7 @@ def ask(server: str, timeout: float = 1.0, port: int = PORT) -> Optional[DnsStat
             channel.settimeout(timeout)
             channel.connect((server, port))
             began = time.perf_counter()
-            _ask(channel, CANARY, _A, _IN)
+            _ask(channel, OWN_NAME, _A, _IN)
             latency = time.perf_counter() - began
             cache_size, insertions, evictions, hits, misses = (
                 int(_ask(channel, f"{name}.bind", _TXT, _CHAOS)[0])
@@ -92,10 +92,10 @@ def _texts(message: bytes) -> list[str]:
         parser.get_name()
         kind, _network, _ttl, size = parser.get_struct("!HHIH")
         with parser.restrict_to(size):
+            if kind != _TXT:
+                parser.get_bytes(size)
             while parser.remaining():
-                data = parser.get_counted_bytes()
-                if kind == _TXT:
-                    texts.append(data.decode())
+                texts.append(parser.get_counted_bytes().decode())
     return texts
 
 

@@ -17,6 +17,7 @@ from typing import Optional, Protocol
 
 from ...reconcile import nft
 from ...reconcile.agent.text import AGENT, GUARD
+from ...reconcile.dns import forwarder
 from ...reconcile.dns.text import UNIT, paths
 from ...reconcile.marks.iptables import LOOKUPS
 from ...reconcile.qos.model import DEVICE
@@ -142,10 +143,11 @@ def _rules(system: System, changes: Changes) -> Optional[str]:
 
 
 def _dns(system: System) -> object:
-    where = paths(system)
+    where, over_tls = paths(system), forwarder.paths(system)
     files = (where.options, where.names, where.started_options, where.started_names, FOLDER / UNIT, FOLDER / WIREGUARD)
+    forwarders = (over_tls.configuration, over_tls.started, FOLDER / forwarder.UNIT)
     process = (system.read_file(where.pid) or "").strip()
-    return (*map(_file, files), process, bool(process) and os.path.exists(f"/proc/{process}"))
+    return (*map(_file, (*files, *forwarders)), process, bool(process) and os.path.exists(f"/proc/{process}"))
 
 
 def _file(path: Path) -> Optional[tuple[int, int, int]]:

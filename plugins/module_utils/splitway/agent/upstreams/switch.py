@@ -22,7 +22,7 @@ from ...store import Store
 from ...transaction import FAILURES
 from ..differing import bring
 
-_SECTIONS = ("routes", "marks")
+_SECTIONS = ("routes", "marks", "dns")
 
 PATIENCE = 2.0  # seconds for a step of a run to end: it may be the one that waits until the agent has ended
 

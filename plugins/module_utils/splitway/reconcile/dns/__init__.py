@@ -17,8 +17,9 @@ from typing import Optional
 from ...state import Dns
 from ...system import System, SystemFailure
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
+from . import forwarder
 from .port import Listener, answers, describe, listeners
-from .text import UNIT, Paths, names_text, options_text, paths, single_names, unit_text
+from .text import UNIT, Paths, binds, names_text, options_text, paths, single_names, unit_text
 
 PATIENCE = 5.0  # seconds that a started dnsmasq has until it answers
 SHOWN = 100  # lines of a difference that a Change shows
@@ -38,6 +39,7 @@ class Current:
     started_names: Optional[str] = None
     version: Optional[tuple[int, int]] = None  # of the program; None: not installed
     taken: tuple[Listener, ...] = ()  # sockets of others where ours is to listen
+    forwarder: Optional[forwarder.Current] = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def read(system: System, desired: Optional[Dns]) -> Current:
         started_names=system.read_file(where.started_names) if running else None,
         version=installed_version(system),
         taken=taken,
+        forwarder=forwarder.read(system),
     )
 
 
@@ -111,7 +114,7 @@ def plan(desired: Optional[Dns], current: Current) -> tuple[Change, ...]:
     changes = [
         *_plan_file(str(where.options), where.options, current.options, options),
         *_plan_file(str(where.names), where.names, current.names, names),
-        *_plan_file(f"unit {UNIT}", None, current.unit, unit_text(where)),
+        *_plan_file(f"unit {UNIT}", None, current.unit, unit_text(where, bound=binds(desired))),
     ]
     fresh = current.running and (current.started_options, current.started_names) == (options, names)
     if changes or not fresh:
@@ -123,7 +126,14 @@ def plan(desired: Optional[Dns], current: Current) -> tuple[Change, ...]:
         before = "running" if current.running else "stopped"
         after = "restarted" if current.running else "running"
         changes.append(Change(CHANGE, f"service {UNIT}", before, after, Restart(desired.interface)))
-    return tuple(changes)
+    if current.forwarder is None:
+        return tuple(changes)
+    # Whom dnsmasq asks is there before it asks, and goes when it asks no more.
+    first, last = (
+        forwarder.plan_additions(desired, current.forwarder),
+        forwarder.plan_removals(desired, current.forwarder),
+    )
+    return (*first, *changes, *last)
 
 
 def _plan_file(what: str, path: Optional[Path], before: Optional[str], after: str) -> list[Change]:
@@ -144,9 +154,11 @@ def _shown(lines: list[str]) -> str:
 
 
 def _plan_removal(current: Current) -> tuple[Change, ...]:
+    over_tls = forwarder.plan_removals(None, current.forwarder) if current.forwarder else ()
     if not current.running and (current.options, current.names, current.unit) == (None, None, None):
-        return ()
-    return (Change(REMOVE, f"service {UNIT} and its files", "running" if current.running else "stopped", "", Remove()),)
+        return over_tls
+    state = "running" if current.running else "stopped"
+    return (Change(REMOVE, f"service {UNIT} and its files", state, "", Remove()), *over_tls)
 
 
 def apply(system: System, changes: tuple[Change, ...]) -> None:
@@ -156,6 +168,16 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
     it, the old one is put back. Raises ReconcileError, and SystemFailure when a file cannot be written.
     """
     parts = [change.payload for change in changes]
+    for part in parts:
+        if isinstance(part, forwarder.Bring):
+            forwarder.apply(system, part)
+    _apply_own(system, parts)
+    if any(isinstance(part, forwarder.Remove) for part in parts):
+        forwarder.remove(system)
+
+
+def _apply_own(system: System, parts: list[object]) -> None:
+    """Carry out the changes of dnsmasq itself."""
     if any(isinstance(part, Remove) for part in parts):
         _remove(system)
         return

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from ...system import System
 from ..sockets import holder_of
-from .text import CANARY
+from .text import OWN_ADDRESS, OWN_NAME
 
 PORT = 53
 
 _LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # the kernel's socket states
-_NXDOMAIN = 3
+_NO_ERROR = 0
 
 
 @dataclass(frozen=True)
@@ -58,24 +58,24 @@ def describe(listener: Listener) -> str:
     return f"{holder.program if holder else 'another program'} listens on {listener.address} ({listener.protocol})"
 
 
-def answers(address: str, timeout: float = 1.0) -> bool:
-    """Return whether our dnsmasq answers at an address of this host, by UDP and by TCP.
+def answers(address: str, timeout: float = 1.0, port: int = PORT) -> bool:
+    """Return whether a resolver of ours answers at an address of this host, by UDP and by TCP.
 
-    It is asked for the one name that it answers by itself; the host's other resolvers do not.
+    It is asked for the one name that ours answer; the host's other resolvers do not.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return all(_asked(family, kind, address, timeout) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
+    return all(_asked(family, kind, (address, port), timeout) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM))
 
 
-def _asked(family: int, kind: int, address: str, timeout: float) -> bool:
+def _asked(family: int, kind: int, where: tuple[str, int], timeout: float) -> bool:
     number = int.from_bytes(os.urandom(2), "big")
-    name = b"".join(bytes([len(label)]) + label.encode() for label in CANARY.split("."))
+    name = b"".join(bytes([len(label)]) + label.encode() for label in OWN_NAME.split("."))
     question = struct.pack(">HHHHHH", number, 0x0100, 1, 0, 0, 0) + name + b"\0" + struct.pack(">HH", 1, 1)
     prefix = struct.pack(">H", len(question)) if kind == socket.SOCK_STREAM else b""
     try:
         with socket.socket(family, kind) as connection:
             connection.settimeout(timeout)
-            connection.connect((address, PORT))
+            connection.connect(where)
             connection.sendall(prefix + question)
             answer = connection.recv(1024)[len(prefix) :]
     except OSError:
@@ -83,4 +83,5 @@ def _asked(family: int, kind: int, address: str, timeout: float) -> bool:
     if len(answer) < 4:
         return False
     answered, flags = struct.unpack(">HH", answer[:4])
-    return bool(answered == number and flags & 0xF == _NXDOMAIN)
+    ours = socket.inet_aton(OWN_ADDRESS)
+    return bool(answered == number and flags & 0xF == _NO_ERROR and ours in answer)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -16,14 +16,18 @@ UNIT = "splitway-dnsmasq.service"
 
 GROUP = "nogroup"  # that of Debian's user dnsmasq
 
-CANARY = "use-application-dns.net"
-"""Firefox asks for it; NXDOMAIN keeps its names away from DNS over HTTPS, which no set would see."""
+OWN_NAME, OWN_ADDRESS = "splitway.invalid", "192.0.2.53"
+"""What only ours answer, by themselves, and so are told from other resolvers: no name ends in invalid (RFC 6761)."""
+
+FORWARDER, FORWARDER_PORT = "127.0.0.83", 5383
+"""Where our forwarder listens; not where other resolvers and systemd's do."""
 
 LONGEST_LINE = 1024  # bytes; dnsmasq 2.90 takes 1024 and cuts at 1025 (measured)
 
 _SETS = ("ipset=", "nftset=")
+_MANY_NAMES = (*_SETS, "server=/")  # lines that may have several names
 
-FILTER_SINCE = (2, 90)  # the first version that knows filter-rr; it knows max-tcp-connections, too
+FILTER_SINCE = (2, 90)  # the first version that knows filter-rr and max-tcp-connections
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,16 @@ def paths(system: System) -> Paths:
 
 
 def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
-    """Return dnsmasq.conf. `version` is the installed one; None (not installed yet) is a current one."""
+    """Return dnsmasq.conf. `version` is the installed one; None (not installed yet) is a current one.
+
+    Raises ReconcileError when it cannot leave records out of answers and is to.
+    """
+    if desired.filtered and version is not None and version < FILTER_SINCE:
+        raise ReconcileError(
+            f"dnsmasq {version[0]}.{version[1]} cannot leave {', '.join(desired.filtered)} out of answers, which "
+            f"{FILTER_SINCE[0]}.{FILTER_SINCE[1]} can: install that, or give filter_https: false in splitway_dns_guard "
+            "(addresses in such answers never reach a set) and filter_aaaa: false in splitway_dns"
+        )
     lines = [
         "# Made by splitway",
         f"interface={desired.interface}",
@@ -67,7 +80,8 @@ def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
         "bogus-priv",
         # The host's resolver may ask us: then do not ask it.
         "dns-loop-detect",
-        f"local=/{CANARY}/",
+        f"address=/{OWN_NAME}/{OWN_ADDRESS}",
+        *(f"local=/{name}/" for name in desired.absent),
         # max-cache-ttl alone still tells the client the answer's own ttl.
         f"max-ttl={desired.max_ttl}",
         f"max-cache-ttl={desired.max_ttl}",
@@ -75,13 +89,14 @@ def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
         # 150 by default: hundreds of clients that start at once would be refused.
         "dns-forward-max=2000",
     ]
+    if desired.filtered:
+        lines.append(f"filter-rr={','.join(desired.filtered)}")
     if version is None or version >= FILTER_SINCE:
-        # Their address hints reach the client and never a set.
-        lines.append("filter-rr=HTTPS,SVCB")
         # 20 by default: as many idle ones of one client keep everybody else's waiting for 150 s (measured).
         lines.append("max-tcp-connections=200")
-    if desired.servers:
-        lines += ["no-resolv", *(f"server={server}" for server in desired.servers)]
+    servers = (f"{FORWARDER}#{FORWARDER_PORT}",) if desired.tls else desired.servers
+    if servers:
+        lines += ["no-resolv", *(f"server={server}" for server in servers)]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -111,10 +126,14 @@ def names_text(desired: Dns) -> str:
             lines.append(line)
     for (option, sets), domains in groups.items():
         lines += _joined(f"{option}/", domains, f"/{sets}")
+    for forward in desired.forwards:
+        # Without a server the names are asked nowhere: they do not exist.
+        for server in forward.servers or ("",):
+            lines += _joined("server=/", forward.domains, f"/{server}")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _joined(start: str, domains: list[str], end: str) -> Iterator[str]:
+def _joined(start: str, domains: Sequence[str], end: str) -> Iterator[str]:
     """Yield lines of as many domains as fit."""
     room = LONGEST_LINE - len(start) - len(end)
     taken: list[str] = []
@@ -131,15 +150,20 @@ def _joined(start: str, domains: list[str], end: str) -> Iterator[str]:
 def single_names(text: str) -> Iterator[str]:
     """Yield the lines of a file with one name each, as people compare them."""
     for line in text.splitlines():
-        if line.startswith(_SETS):
+        if line.startswith(_MANY_NAMES):
             option, *domains, sets = line.split("/")
             yield from (f"{option}/{domain}/{sets}" for domain in domains)
         else:
             yield line
 
 
-def unit_text(where: Paths) -> str:
-    """Return the unit.
+def binds(desired: Dns) -> bool:
+    """Return whether dnsmasq asks through tunnels."""
+    return any("@" in server for forward in desired.forwards for server in forward.servers)
+
+
+def unit_text(where: Paths, *, bound: bool = False) -> str:
+    """Return the unit. `bound`: whether dnsmasq asks through tunnels.
 
     dnsmasq is started from a copy of its files in its own folder below /run, made at each start by
     whoever starts it. What a running dnsmasq was started with is therefore known, always; and its user
@@ -148,11 +172,13 @@ def unit_text(where: Paths) -> str:
 
     Type=forking: the first process ends when the sockets are bound and the files are read, so
     ``systemctl restart`` returns when it answers, and fails when it cannot. It starts as its own user,
-    so that it needs neither SETUID nor DAC_OVERRIDE; NET_ADMIN fills the sets.
+    so that it needs neither SETUID nor DAC_OVERRIDE; NET_ADMIN fills the sets. Without NET_RAW it does not start when
+    it is to ask through an interface (measured: "process is missing required capability NET_RAW").
 
     LimitNOFILE: dnsmasq keeps room for a third as many sockets to its own resolvers and looks at each twice for every
     question; with 1,000 of them an answer from the cache takes an eighth longer (measured). Questions share sockets.
     """
+    capabilities = f"CAP_NET_ADMIN CAP_NET_BIND_SERVICE{' CAP_NET_RAW' if bound else ''}"
     return f"""\
 # Made by splitway
 [Unit]
@@ -174,8 +200,8 @@ RestartSec=1
 LimitNOFILE=256
 User=dnsmasq
 Group={GROUP}
-AmbientCapabilities=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
-CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_BIND_SERVICE
+AmbientCapabilities={capabilities}
+CapabilityBoundingSet={capabilities}
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes

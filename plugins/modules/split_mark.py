@@ -401,6 +401,7 @@ GUARD = {
     "protect_clients": {"type": "bool", "default": False},
     "refuse_others": {"type": "list", "elements": "int", "default": []},
     "others_as_before": {"type": "bool", "default": False},
+    "foreign_drop": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "ignore"},
 }
 
 OPTIONS = {

@@ -102,6 +102,7 @@ import uuid
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import result
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.hindrances import check
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import forget, keep, kept
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store, Transaction
@@ -159,7 +160,10 @@ def _begin(module: AnsibleModule, store: Store) -> dict:
 
 def _rehearse(module: AnsibleModule, store: Store) -> dict:
     # In check mode, too: the steps that follow take what they plan from there. The run's end removes it.
-    rehearse(store, keep(store, module.params["transaction"], module.params["desired"]))
+    state = keep(store, module.params["transaction"], module.params["desired"])
+    for warning in check(store.system, state):
+        module.warn(warning)
+    rehearse(store, state)
     return {"changed": False}
 
 

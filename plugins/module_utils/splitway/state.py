@@ -206,6 +206,7 @@ class ClientGuard:
     protect_clients: bool = False  # only clients begin connections to clients
     refuse_others: tuple[int, ...] = ()  # families in which nothing is forwarded that is neither from nor to clients
     others_as_before: bool = False  # such a family is also one in which this host forwarded nothing before us
+    foreign_drop: str = "ignore"  # fail | warn | ignore: what a run does where rules of others stop clients' packets
 
     def doh(self, version: int) -> str:
         return self.doh_v4 if version == 4 else self.doh_v6

@@ -28,6 +28,7 @@ def test_what_is_on_where_nothing_is_said() -> None:
         resolvers=("10.8.0.1", "fdcc:ad94:bacf:61a4::1"),
         protect_clients=True,
         others_as_before=True,
+        foreign_drop="fail",
     )
 
 

@@ -27,6 +27,7 @@ def compile_guard(topology: Topology) -> ClientGuard:
         protect_clients=not hardening.reach_clients,
         refuse_others=FAMILIES if hardening.forward_others == "refuse" else (),
         others_as_before=hardening.forward_others == "auto",
+        foreign_drop=hardening.foreign_drop,
     )
 
 

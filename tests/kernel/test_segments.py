@@ -8,11 +8,13 @@ import socket
 
 import pytest
 from namespaces import NamespaceSystem, run_here
+from test_lan_clients import FAR as FAR_OF_LAN
+from test_lan_clients import KIDS, OFFICE, STATIC, Lans, bring_all, lans, the_section
 from traffic import BACKENDS, CLIENTS, Lab, bring, captured, lab, the_marks, the_sets
 
 from splitway.state import TunnelMtu
 
-__all__ = ["lab"]
+__all__ = ["lab", "lans"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 ONE, TWO, _ = CLIENTS[4]  # by their policies: ONE leaves directly, TWO by wg-up-1
 ONE6, TWO6, _ = CLIENTS[6]
@@ -91,3 +93,15 @@ def test_a_connection_of_the_gateways_own(system: NamespaceSystem, lab: Lab, bac
         connection.connect((FAR, 80))
         timestamps = 12  # bytes of the options that each segment has
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) == 1290 - 40 - timestamps
+
+
+def test_clients_of_a_lan_that_is_wider_than_everything(system: NamespaceSystem, lans: Lans, backend: str) -> None:
+    bring_all(system, backend)
+    section = dataclasses.replace(the_section(backend), tunnel_mtus=(TunnelMtu("wg-up-1", 1412),))
+    bring(system, backend, the_sets(networks=STATIC), section)
+    for interface, mtu in (("wg-up-1", "1412"), ("uplink", "1492")):
+        run_here("ip", "link", "set", interface, "mtu", mtu)
+    for exit_, sources, mtu in (("wg-up-1", OFFICE, 1412), ("uplink", KIDS, 1492)):
+        with captured(lans.lab.exits[exit_], exit_) as out, captured(lans.office, "lan0") as back:
+            assert [lans.way(lans.office, source, far) for source, far in zip(sources, FAR_OF_LAN)] == [exit_] * 2
+        assert (maximum_segments(out), maximum_segments(back)) == (of_mtu(mtu), of_mtu(mtu))

@@ -69,6 +69,8 @@ def test_the_numbers_of_a_busy_gateway() -> None:
         ("splitway_upstream_silent_targets", ("eu",)): 1,
         ("splitway_upstream_received_bytes_total", ("us",)): 5_000_000_000,
         ("splitway_upstream_restarts_total", ("us",)): 1,
+        ("splitway_upstream_mtu_bytes", ("us",)): 1412,
+        ("splitway_upstream_full_size", ("us",)): 0,
         ("splitway_failovers_total", ("video",)): 3,
         ("splitway_group_way_weight", ("us", "video")): 1,
         ("splitway_group_way_weight", ("direct", "eu")): 1,

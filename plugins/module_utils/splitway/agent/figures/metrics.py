@@ -124,6 +124,10 @@ def _upstreams(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("upstream_sent_bytes", "Bytes to the exit, as WireGuard counts them.", label, sent)
     restarts = (((u.name,), u.restarts) for u in every)
     yield _counter("upstream_restarts", "Repairs of an upstream that was down.", label, restarts)
+    mtus = (((u.name,), u.mtu) for u in every)
+    yield _gauge("upstream_mtu_bytes", "How large a packet in the tunnel may be.", label, mtus)
+    full = (((u.name,), u.full_size) for u in every)
+    yield _gauge("upstream_full_size", "1: packets as large as the MTU come back; 0: only small ones do.", label, full)
 
 
 def _groups(snapshot: Snapshot) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from typing import NamedTuple, Optional
 
@@ -39,7 +40,7 @@ async def look(endpoint: str) -> Optional[Path]:
         connection.setsockopt(*_MTU_DISCOVER[family], _PROBE)
         known = connection.getsockopt(*_MTU[family])
         with contextlib.suppress(OSError):  # the link has become narrower at this moment
-            connection.send(bytes(max(0, known - _UDP_HEADERS[family])))
+            connection.send(os.urandom(max(0, known - _UDP_HEADERS[family])))
         await asyncio.sleep(ANSWER)  # with the socket there: else the kernel would not listen to the router
         ends = f"{connection.getsockname()[0]} → {connection.getpeername()[0]}"
         with _connected(endpoint) as again:

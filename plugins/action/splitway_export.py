@@ -22,7 +22,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system i
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
 
 OPTIONS = {
-    "directory": {"type": "str", "required": True},
+    "directory": {"type": "path", "required": True},
     "format": {"type": "str", "choices": list(FORMATS), "default": "csv"},
     "secrets": {"type": "bool", "default": False},
 }

@@ -36,8 +36,8 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system i
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
 
 OPTIONS = {
-    "directory": {"type": "str", "required": True},
-    "destination": {"type": "str", "required": True},
+    "directory": {"type": "path", "required": True},
+    "destination": {"type": "path", "required": True},
     "format": {"type": "str", "choices": [*FORMATS, WG_EASY_FORMAT]},
     "partial": {"type": "bool", "default": False},
 }

@@ -163,13 +163,14 @@ def test_a_template_is_refused_for_ansible_would_run_it() -> None:
 def test_in_part_a_refused_entry_leaves_what_is_there_and_takes_nothing_from_the_others() -> None:
     table = (
         "name,addresses,policy,private_key\n"
+        "fred,10.8.0.3,family,\n"  # wants bob's address
         "carol,10.8.0.2,family,no key\n"  # wrong, so that 10.8.0.2 is free for dave
         "dave,10.8.0.2,family,\n"
         "bob,10.8.0.3,familly,\n"  # wrong, so that bob is as he was
         "erin,10.8.0.3,family,\n"  # wants bob's address
     )
     found = outcome({"clients.csv": table}, partial=True)
-    assert [refusal.line for refusal in found.refused] == [2, 4, 5]
+    assert [refusal.line for refusal in found.refused] == [2, 3, 5, 6]
     assert [client["name"] for client in found.values["splitway_clients"]] == ["dave", "bob"]
     assert found.values["splitway_clients"][1] == BEFORE["splitway_clients"][1]
     assert (found.changes["clients"].added, found.changes["clients"].removed) == (("dave",), ("alice",))

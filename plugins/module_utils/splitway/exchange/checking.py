@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..topology import TopologyError, parse
+from ..topology.errors import shown
 from ..topology.plain import key_path
 from .entries import Refusal, Steps, steps_of, written
 from .keeping import INVENTORY, Settled
@@ -28,12 +29,19 @@ class Problem:
     blamed: Optional[Settled]  # None: something that no file of the import says
     steps: Steps
     text: str
-    about_another: bool = False  # it says that another entry has the same, which may not stay itself
+    other: Optional[Settled] = None  # the entry that has the same already, and may not stay itself
 
     def refusal(self) -> Refusal:
         if self.blamed is None:
             return Refusal(INVENTORY, 0, written(self.steps), self.text)
         return self.blamed.entry.refuse(self.steps, self.text)
+
+    def turned(self) -> Problem:
+        """Return the problem as the other entry's, if that comes from a file and the blamed one is there already."""
+        if not self.blamed or self.blamed.entry.line or not self.other or not self.other.entry.line:
+            return self
+        stays = f"{shown(self.blamed.entry.name)}, which stays as it is"
+        return Problem(self.other, (), f"is in the way of {stays}: {written(self.steps)}: {self.text}", self.blamed)
 
 
 def problems(variables: Mapping[str, Any], taken: Taken) -> list[Problem]:
@@ -67,7 +75,9 @@ def _problem(message: str, entries: Mapping[str, Settled]) -> Problem:
     rest = _REST.fullmatch(message, found.end())
     steps, text = (steps_of(rest[1]), rest[2]) if rest else ((), message[found.end() :])
     others = [entries[path] for path in _PATH.findall(text) if path in entries]
-    return Problem(blamed, steps, _placed(text, entries), any(other is not blamed for other in others))
+    return Problem(
+        blamed, steps, _placed(text, entries), next((other for other in others if other is not blamed), None)
+    )
 
 
 def _placed(text: str, entries: Mapping[str, Settled]) -> str:

@@ -45,9 +45,9 @@ def taken_in_part(
         found = problems(variables, taken)
         if not found:
             return taken
-        blamed = [problem for problem in found if problem.blamed]
+        blamed = [problem.turned() for problem in found if problem.blamed]
         # First what an entry says wrongly itself: what is refused takes no name and no address from another.
-        blamed = [problem for problem in blamed if not problem.about_another] or blamed
+        blamed = [problem for problem in blamed if not problem.other] or blamed
         if not blamed:
             raise ExchangeError("\n".join(str(problem.refusal()) for problem in found))
         refused.lines += [problem.refusal() for problem in blamed]

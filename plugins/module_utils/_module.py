@@ -35,6 +35,7 @@ DEVICE = {
     "peers": {"type": "list", "elements": "dict", "default": [], "options": PEER},
     "listen_port": {"type": "int"},
     "mtu": {"type": "int"},
+    "mark": {"type": "int"},
 }
 
 

@@ -281,6 +281,9 @@ options:
         type: list
         elements: str
         default: []
+      account:
+        description: The number of our dnsmasq's user. Left out, as it should be, the host knows it.
+        type: int
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -442,6 +445,7 @@ OPTIONS = {
         "options": {
             "policy": {"type": "int", "required": True},
             "resolvers": {"type": "list", "elements": "str", "default": []},
+            "account": {"type": "int"},
         },
     },
     "tunnel_mtus": {"type": "list", "elements": "dict", "default": [], "options": TUNNEL_MTU},

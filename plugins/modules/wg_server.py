@@ -33,6 +33,9 @@ options:
   mtu:
     description: The MTU. Left out, WireGuard's default.
     type: int
+  mark:
+    description: The mark of its own encrypted packets. Left out, whatever it has stays.
+    type: int
   peers:
     description: All clients.
     type: list

@@ -45,6 +45,9 @@ options:
         description: Whether the MTU that the agent finds for the path to the exit comes before O(upstreams[].mtu).
         type: bool
         default: false
+      mark:
+        description: The mark of its own encrypted packets. Left out, whatever it has stays.
+        type: int
       peers:
         description: The exit, or more than one.
         type: list

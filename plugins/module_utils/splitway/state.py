@@ -49,6 +49,7 @@ class Device:
     peers: tuple[Peer, ...]
     listen_port: Optional[int] = None
     mtu: Optional[int] = None
+    mark: Optional[int] = None  # of its own encrypted packets; None: whatever it has
     mtu_from_path: bool = False  # an upstream's: what the agent finds comes before `mtu`
 
 
@@ -181,6 +182,7 @@ class Host:
 
     policy: int  # its number
     resolvers: tuple[str, ...]  # where our dnsmasq answers: at most one address a family
+    account: Optional[int] = None  # our dnsmasq's own user, whose questions go out as they are; the host knows it
 
 
 @dataclass(frozen=True)
@@ -412,6 +414,11 @@ def classified_bit(mask: int) -> int:
     """Return the bit that says "classified", in place."""
     shift, classified = number_field(mask)
     return classified << shift
+
+
+def exempt_mark(mask: int) -> int:
+    """Return the mark of the gateway's own packets that no policy concerns: no egress's, and not classified."""
+    return mask & ~classified_bit(mask)
 
 
 T = TypeVar("T")

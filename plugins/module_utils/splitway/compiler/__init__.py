@@ -11,7 +11,7 @@ from ..topology.model import Topology
 from ..topology.numbering import number_owners
 from . import doh_servers
 from .agent import compile_agent, compile_countries
-from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses, tunnel_mtu
+from .egress import BASE, TUNNELS, compile_egresses, compile_tunnels, number_egresses, own_mark, tunnel_mtu
 from .folding import fold, unfold
 from .groups import compile_groups
 from .guard import compile_doh_sets, compile_guard
@@ -119,6 +119,7 @@ def _server(topology: Topology) -> Device:
         addresses=tuple(map(str, server.addresses)),
         listen_port=server.listen_port,
         mtu=server.mtu,
+        mark=own_mark(topology),
         peers=tuple(
             Peer(
                 name=client.name,

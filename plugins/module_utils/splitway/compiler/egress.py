@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Optional
 
 from ..mtus import START, endpoint_of
-from ..state import DIRECT, FAMILIES, Device, Egress, Peer, TunnelMtu, number_field
+from ..state import DIRECT, FAMILIES, Device, Egress, Peer, TunnelMtu, exempt_mark, number_field
 from ..topology import model
 from ..topology.numbering import counted, member_name, number_owners
 from .groups import Switchboard, default_ways, reach
@@ -145,6 +146,7 @@ def compile_tunnels(topology: model.Topology, numbers: Mapping[str, int]) -> tup
             ),
             mtu=START if upstream.mtu is None else upstream.mtu,
             mtu_from_path=upstream.mtu is None,
+            mark=own_mark(topology),
         )
         for upstream in topology.upstreams
         if upstream.enabled
@@ -154,6 +156,11 @@ def compile_tunnels(topology: model.Topology, numbers: Mapping[str, int]) -> tup
 def tunnel_mtu(tunnel: Device) -> TunnelMtu:
     """Return how large a packet in a tunnel may be."""
     return TunnelMtu(tunnel.interface, tunnel.mtu or START, endpoint_of(tunnel) if tunnel.mtu_from_path else "")
+
+
+def own_mark(topology: model.Topology) -> Optional[int]:
+    """Return the mark of tunnels' encrypted packets: without it the host's policy would send them into a tunnel."""
+    return None if topology.host_policy is None else exempt_mark(topology.mark_mask)
 
 
 def families_of(upstream: model.Upstream) -> tuple[int, ...]:

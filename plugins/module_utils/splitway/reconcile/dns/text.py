@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pwd
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..base import ReconcileError
 
 UNIT = "splitway-dnsmasq.service"
 
+USER = "dnsmasq"
 GROUP = "nogroup"  # that of Debian's user dnsmasq
 
 OWN_NAME, OWN_ADDRESS = "splitway.invalid", "192.0.2.53"
@@ -49,6 +51,14 @@ class Paths:
     @property
     def pid(self) -> Path:
         return self.runtime / "pid"
+
+
+def account() -> Optional[int]:
+    """Return the number of the user that our dnsmasq runs as, None while its package is not installed."""
+    try:
+        return pwd.getpwnam(USER).pw_uid
+    except KeyError:
+        return None
 
 
 def paths(system: System) -> Paths:
@@ -198,7 +208,7 @@ ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
 LimitNOFILE=256
-User=dnsmasq
+User={USER}
 Group={GROUP}
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}

@@ -18,6 +18,7 @@ from typing import Optional
 from ...state import Marks
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change, additions, removals
+from ..dns.text import account
 from ..routes.sysctl import forwarded_nothing
 from ..sets.model import IPSET, NFTABLES
 from . import iptables, nftables, nftables_live
@@ -31,13 +32,15 @@ class Current:
     backend: str
     rulesets: Mapping[str, Ruleset]
     forwarded_nothing: tuple[int, ...] = ()  # families in which the host did not forward before us
+    account: Optional[int] = None  # that our dnsmasq runs as; None: not there yet, or not asked for
 
 
 def read(system: System, desired: Optional[Marks], backend: str) -> Current:
     """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
     rulesets = {IPSET: iptables.read(system), NFTABLES: nftables_live.read(system)}  # what is ours is known by its name
     asked = desired is not None and desired.guard.others_as_before
-    return Current(backend, rulesets, forwarded_nothing(system) if asked else ())
+    own = None if desired is None or desired.host is None else account()
+    return Current(backend, rulesets, forwarded_nothing(system) if asked else (), own)
 
 
 def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
@@ -56,7 +59,9 @@ def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
 def _here(desired: Marks, current: Current) -> Marks:
     """Return what is desired on this host: packets of others are refused where it forwarded none before us."""
     families = tuple(sorted({*desired.guard.refuse_others, *current.forwarded_nothing}))
-    return dataclasses.replace(desired, guard=dataclasses.replace(desired.guard, refuse_others=families))
+    guard = dataclasses.replace(desired.guard, refuse_others=families)
+    host = desired.host and dataclasses.replace(desired.host, account=current.account)
+    return dataclasses.replace(desired, guard=guard, host=host)
 
 
 def _lookups(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:

@@ -22,7 +22,7 @@ from ...state import (
 )
 from ...system import System
 from ..sets import ipset
-from . import iptables_clients, iptables_forward, iptables_io, lan
+from . import iptables_clients, iptables_forward, iptables_host, iptables_io, lan
 from .iptables_rules import lines
 from .model import (
     ChainStep,
@@ -53,8 +53,12 @@ def render(marks: Marks) -> Ruleset:
     for version in FAMILIES:
         tables = {
             "mangle": _mangle(marks, version),
-            "filter": iptables_clients.filtering(marks, version),
-            "nat": {**iptables_clients.nat(marks), **iptables_forward.nat(marks, version)},
+            "filter": {**iptables_clients.filtering(marks, version), **iptables_host.filtering(marks, version)},
+            "nat": {
+                **iptables_clients.nat(marks),
+                **iptables_forward.nat(marks, version),
+                **iptables_host.nat(marks, version),
+            },
         }
         for table, rules in tables.items():
             for name, content in rules.items():
@@ -105,6 +109,7 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
         chains[_egress_chain(number)] = _egress(declared.get(number) or (Way(number),), mask)
     chains.update(iptables_chains(marks, version))
     chains.update(iptables_forward.mangle(marks, version))
+    chains.update(iptables_host.mangle(marks, version, iptables_forward.GUARD))
     return chains
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from ...state import Marks, classified_bit, mark_of
+from . import iptables_host
 from .iptables_io import PREFIX
 from .model import direct_numbers, unmasqueraded
 from .segments import IPTABLES_CLAMP, iptables_jumps
@@ -63,7 +64,12 @@ def nat(marks: Marks, version: int) -> dict[str, list[str]]:
     rest = [*kept, "-j MASQUERADE"]
     chains = {
         "POSTROUTING": [f"1 -m connmark --mark {bit:#x}/{bit:#x} -j {NAT}"],
-        NAT: [f"-o {marks.interface} -j RETURN", *(f"-d {entry.network} -g {LAN_NAT}" for entry in lan), *rest],
+        NAT: [
+            *iptables_host.masquerading(marks),
+            f"-o {marks.interface} -j RETURN",
+            *(f"-d {entry.network} -g {LAN_NAT}" for entry in lan),
+            *rest,
+        ],
     }
     if lan:
         # The gateway is their router: from LAN to LAN nothing changes.

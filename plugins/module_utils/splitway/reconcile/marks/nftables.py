@@ -13,7 +13,7 @@ from ...state import DIRECT, FAMILIES, MarkPolicy, Marks, Way, classified_bit, m
 from ...system import System
 from .. import nft
 from ..base import ReconcileError
-from . import lan, nftables_forward
+from . import lan, nftables_forward, nftables_host
 from .model import (
     ChainStep,
     ClientsStep,
@@ -84,6 +84,7 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
         ],
         "classify": [*recognize, *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES)],
         **lan.nftables_chains(marks, recognize),
+        **nftables_host.chains(marks, restore, nftables_forward.leave_pairs(marks)),
     }
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from ...state import Marks, classified_bit, mark_of
-from . import nftables_clients
+from . import nftables_clients, nftables_host
 from .model import direct_numbers, unmasqueraded
 from .nftables_clients import BASE
 from .segments import NFTABLES_CLAMP, nftables_chains, nftables_jumps
@@ -30,7 +30,7 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
     }
     rules.update((number, [f"oifname {tunnels} drop", NFTABLES_CLAMP]) for number in direct_numbers(marks))
     chains = {f"leave_{number}": lines for number, lines in rules.items()}
-    pairs = ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in sorted(rules))
+    pairs = leave_pairs(marks)
     chains["forward"] = [
         BASE.format("filter", "forward", -150),
         *(f"{match} goto from_clients" for match in nftables_from(marks)),
@@ -55,6 +55,12 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
     return chains
 
 
+def leave_pairs(marks: Marks) -> str:
+    """Return the entries of a map: mark of an egress that leads somewhere → chain that checks its interface."""
+    numbers = sorted({*(egress.number for egress in marks.egresses if egress.interface), *direct_numbers(marks)})
+    return ", ".join(f"{mark_of(number, marks.mask):#x} : goto leave_{number}" for number in numbers)
+
+
 def _nat(marks: Marks) -> dict[str, list[str]]:
     bit = classified_bit(marks.mask)
     kept = [f"meta mark & {marks.mask:#x} == {mark:#x} return" for mark in unmasqueraded(marks)]
@@ -63,7 +69,12 @@ def _nat(marks: Marks) -> dict[str, list[str]]:
     chains = {
         # Before Docker's and others' NAT, which is at 100.
         "postrouting": [BASE.format("nat", "postrouting", 90), f"ct mark & {bit:#x} == {bit:#x} goto masquerading"],
-        "masquerading": [f'oifname "{marks.interface}" return', *to_lan, *rest],
+        "masquerading": [
+            *nftables_host.masquerading(marks),
+            f'oifname "{marks.interface}" return',
+            *to_lan,
+            *rest,
+        ],
     }
     if marks.lan:
         # The gateway is their router: from LAN to LAN nothing changes.

@@ -160,6 +160,9 @@ def _settings(target: Target, step: Step) -> Iterator[Change]:
     if device.listen_port and (live is None or live.listen_port != device.listen_port):
         before = str(live.listen_port) if live else ""
         yield Change(action, f"{device.interface}: listen port", before, str(device.listen_port), payload=step)
+    mark = "" if device.mark is None else f"{device.mark:#x}"
+    if mark and (live is None or live.fwmark != mark):
+        yield Change(action, f"{device.interface}: mark", live.fwmark if live else "", mark, payload=step)
 
 
 def _peer(target: Target, peer: Peer, step: Step) -> Optional[Change]:

@@ -84,6 +84,8 @@ def configuration(target: Target, private: str, keys: Mapping[str, str], endpoin
     device, live = target.device, target.live
     port = device.listen_port or (live.listen_port if live else 0)
     fwmark = live.fwmark if live else "off"
+    if device.mark is not None:
+        fwmark = f"{device.mark:#x}"
     lines = ["[Interface]", f"PrivateKey = {private}", f"ListenPort = {port}", f"FwMark = {fwmark}"]
     claimed = {address for peer in device.peers for address in peer.allowed_ips}
     wanted = set(keys.values())

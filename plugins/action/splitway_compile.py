@@ -20,6 +20,9 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_f
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries import CountryError
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.dns.forwarder import (
+    PACKAGES as OVER_TLS,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import packed
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sources.library import ListLibrary
@@ -100,6 +103,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         "left_out": counted(library.loaded),
         **countries.said(),
     }
+    said["packages"] += OVER_TLS if topology.dns.tls else ()
     returns = list(options["returns"] or [])
     if "lists" in returns:
         returns.remove("lists")

@@ -18,6 +18,7 @@ from .port import answers
 from .text import FORWARDER, FORWARDER_PORT, OWN_ADDRESS, OWN_NAME
 
 UNIT = "splitway-unbound.service"
+PACKAGES = ("ca-certificates", "unbound")
 PATIENCE = 5.0  # seconds that a started unbound has until it answers
 
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")  # of the package ca-certificates

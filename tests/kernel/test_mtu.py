@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
@@ -69,9 +69,9 @@ class World:
                 host.run("nft", "add rule inet silent out icmp type destination-unreachable drop")
                 host.run("nft", "add rule inet silent out icmpv6 type packet-too-big drop")
 
-    def run_site(self, backend: str, family: int, **upstream: Any) -> None:
+    def run_site(self, backend: str, family: int, more: Optional[dict[str, Any]] = None, **upstream: Any) -> None:
         """Set the gateway up, its upstream's exit reached by a family, and the two ends of its tunnels."""
-        run_site(self.store, self._variables(backend, family, upstream))
+        run_site(self.store, {**self._variables(backend, family, upstream), **(more or {})})
         at = self.system.configuration.parent
         tunnels = (
             (self.exit, "exit", "wg-exit", ("10.64.0.1/24", "fd64::1/64"), self.public("gateway"), None),
@@ -220,9 +220,11 @@ def test_a_narrow_path_that_does_not_say_so(world: World, backend: str, outer: i
 
 
 @pytest.mark.parametrize("outer", [4, 6])
-def test_a_path_that_says_so(world: World, outer: int) -> None:
+@pytest.mark.parametrize("more", [{}, {"splitway_policies": {"all": {"default": "us"}}, "splitway_host_policy": "all"}])
+def test_a_path_that_says_so(world: World, outer: int, more: dict[str, Any]) -> None:
+    """With a policy of the gateway's own, too: what looks at the path does not go into the tunnel."""
     world.narrow(1400, silent=False)
-    world.run_site("nftables", outer)
+    world.run_site("nftables", outer, more)
     with agent(world.system):
         wait_for(lambda: world.mtu() == 1400 - (60 if outer == 4 else 80), "what the router said", 10)
 

@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from ...mtus import Found, endpoint_of
 from ...state import Device, State, Watch
-from ...store import Store
+from ...store import Held, Store
 from ...transaction import FAILURES
 from ..healing.loop import Healer, Worker
 from . import fit, path, sizes
@@ -87,8 +87,11 @@ class Fitting:
     async def _check(self, device: Device, watch: Watch, endpoint: str) -> None:
         try:
             passes = await self._look(device, watch, endpoint)
+        except Held:
+            passes = None  # somebody changes the gateway
         except FAILURES as error:
             log.warning("upstream %s: its mtu: %s", device.name, error)
+            self._healer.ask(("upstreams", "marks"))
             passes = None
         last = self._checked.get(device.name)
         if passes is False and (last is None or last.passes is not False):
@@ -102,7 +105,7 @@ class Fitting:
         """Return whether a full-size packet passes, once the tunnel has the MTU with which it does."""
         mtu, found = device.mtu, None
         if device.mtu_from_path:
-            way = await path.look(endpoint)
+            way = await path.look(endpoint, device.mark)
             if way is None:
                 return None
             found = fit.begin(self._store.mtus().get(device.interface), endpoint_of(device), way, time.time())

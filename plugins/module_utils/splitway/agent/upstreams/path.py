@@ -33,9 +33,12 @@ class Path(NamedTuple):
     mtu: int  # bytes, as far as the kernel knows
 
 
-async def look(endpoint: str) -> Optional[Path]:
-    """Return the path to "address:port", as `wg` spells it; None when there is none now."""
-    with contextlib.suppress(OSError), _connected(endpoint) as connection:
+async def look(endpoint: str, mark: Optional[int]) -> Optional[Path]:
+    """Return the path to "address:port", as `wg` spells it; None when there is none now.
+
+    `mark`: what the tunnel's own packets have; None: nothing.
+    """
+    with contextlib.suppress(OSError), _connected(endpoint, mark) as connection:
         family = connection.family
         connection.setsockopt(*_MTU_DISCOVER[family], _PROBE)
         known = connection.getsockopt(*_MTU[family])
@@ -43,15 +46,17 @@ async def look(endpoint: str) -> Optional[Path]:
             connection.send(os.urandom(max(0, known - _UDP_HEADERS[family])))
         await asyncio.sleep(ANSWER)  # with the socket there: else the kernel would not listen to the router
         ends = f"{connection.getsockname()[0]} → {connection.getpeername()[0]}"
-        with _connected(endpoint) as again:
+        with _connected(endpoint, mark) as again:
             return Path(ends, 6 if family == socket.AF_INET6 else 4, again.getsockopt(*_MTU[family]))
     return None
 
 
-def _connected(endpoint: str) -> socket.socket:
+def _connected(endpoint: str, mark: Optional[int]) -> socket.socket:
     host, port = split_endpoint(endpoint)
     connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     try:
+        if mark is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
         connection.connect((host, int(port)))
     except OSError:
         connection.close()

@@ -261,19 +261,22 @@ def test_what_is_fetched_is_fetched_once_a_version(host: Host, server: Server) -
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"status": 503}, "the server says 503"),
-        ({"told": 7}, "it broke off at"),
+        ({"status": 503}, "the server answers 503"),
+        ({"told": 7}, "the answer breaks off after"),
         ({"body": b"<html>Login</html>"}, "is a web page"),
         ({"body": b"2.0.0.0/16,hk\n"}, "does not know the country cn"),
     ],
 )
 def test_a_server_that_fails_takes_nothing_away(host: Host, server: Server, fault: dict[str, Any], said: str) -> None:
-    data = CountryData((CountrySource(server.url, "csv"),))
+    data = CountryData((CountrySource(f"{server.url}?license_key=SECRET", "csv"),))
     refresh(host, data, ["cn"], NOW)
     server.tag = '"2"'
     for name, value in fault.items():
         setattr(server, name, value)
-    assert said in refresh(host, data, ["cn"], NOW).problem
+    problem = refresh(host, data, ["cn"], NOW).problem
+    assert said in problem
+    assert f"{server.url}?…" in problem
+    assert "SECRET" not in problem + kept.country_data(host, "cn").origin
     assert networks(host, "cn", 4) == ("1.0.0.0/16",)
     server.status, server.told, server.body = 200, 0, GOOD.encode()
     assert refresh(host, data, ["cn"], NOW).problem == ""
@@ -287,7 +290,7 @@ def test_one_of_several_sources_fails_alone(host: Host, tmp_path: Path, server: 
     server.status = 500
     source(tmp_path, "3.0.0.0/15,cn\n".replace("3.0", "4.0"))
     done = refresh(host, data, ["cn"], NOW)
-    assert "the server says 500" in done.problem
+    assert "the server answers 500" in done.problem
     assert networks(host, "cn", 4) == ("1.0.0.0/16", "4.0.0.0/15")
 
 

@@ -18,7 +18,7 @@ from .errors import CountryError
 from .formats import Found, read
 from .kept import Country, Note
 from .ranges import Range, addresses, merged, networks_of
-from .sources import Obtained, Sources
+from .sources import Obtained, Sources, named
 
 _LEAST = 0.5  # of the addresses that a country had
 
@@ -81,7 +81,7 @@ def lacking(system: System, data: CountryData, wanted: Collection[str]) -> tuple
 
 
 def _origin(data: CountryData) -> str:
-    return ", ".join(f"{source.location} ({source.format})" for source in data.sources)
+    return ", ".join(f"{named(source.location)} ({source.format})" for source in data.sources)
 
 
 def _read_all(sources: Sources, data: CountryData, wanted: frozenset[str], before: Note) -> _Read:
@@ -117,7 +117,7 @@ def _read_one(sources: Sources, source: CountrySource, obtained: Obtained, wante
 
 def _name(source: CountrySource, file: Path) -> str:
     """Return what a file is called in messages: an operator knows where it comes from, not where it is kept."""
-    return source.location if "://" in source.location else str(file)
+    return named(source.location) if "://" in source.location else str(file)
 
 
 def _country(found: _Read, code: str, origin: str, now: float) -> Country:

@@ -8,19 +8,24 @@ file. It changes places with that only when it has been read (`settle`).
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from ..sources.errors import SourceError
+from ..sources.kept import Copy
+from ..sources.web import Limits, ask, shown_url
 from ..state import CountrySource
 from ..system import System, SystemFailure
-from .download import download
 from .errors import CountryError
 
 DEBIAN = "tor-geoipdb"
 """Debian's package. It depends on tor, a service that nobody asked for: so it is unpacked, not installed."""
+
+LIMITS = Limits(silence=30, seconds=300, size=256 << 20)  # databases of cities have 60 MB and more
 
 _INSTALLED = Path("usr/share/tor")
 _FILES = ("geoip", "geoip6")
@@ -113,12 +118,16 @@ class Sources:
 
     def _fetched(self, url: str, stamp: str) -> Obtained:
         place = self._place(url)
-        fresh = _new(place)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        version = download(url, fresh, stamp if place.exists() else "")
-        if not fresh.exists():
+        try:
+            answer = ask(url, _version(stamp) if place.exists() else None, LIMITS, time.time())
+        except SourceError as error:
+            raise CountryError(f"{shown_url(url)}: {error}") from error
+        if answer is None:
             return Obtained((place,), stamp)
-        return Obtained((fresh,), version, fresh=True)
+        fresh = _new(place)
+        fresh.write_bytes(answer.content)
+        return Obtained((fresh,), answer.etag or answer.modified, fresh=True)
 
     def _place(self, location: str) -> Path:
         return self._kept / hashlib.sha256(location.encode()).hexdigest()[:16]
@@ -127,6 +136,17 @@ class Sources:
 def _apt(*words: str) -> tuple[str, ...]:
     # It fetches as another user, whom a confined unit cannot become.
     return ("apt-get", "-qq", "-o", "APT::Sandbox::User=root", *words)
+
+
+def _version(stamp: str) -> Optional[Copy]:
+    """Return how the server knows again what is kept, None when it does not."""
+    etag = '"' in stamp
+    return Copy(b"", etag=stamp if etag else "", modified="" if etag else stamp) if stamp else None
+
+
+def named(location: str) -> str:
+    """Return a source as messages show it: what may be a secret in a URL is not told."""
+    return shown_url(location) if "://" in location else location
 
 
 def _new(place: Path) -> Path:

@@ -177,7 +177,10 @@ def test_in_part_a_refused_entry_leaves_what_is_there_and_takes_nothing_from_the
 
 
 def test_in_part_a_list_loses_a_line_and_a_policy_is_all_or_nothing() -> None:
-    lists = "name,domain\ngoogle,google.com\ngoogle,goo gle.com\ngoogle,gstatic.com\n"
+    lists = (
+        "name,domain,resolvers\ngoogle,google.com,\ngoogle,goo gle.com,\ngoogle,gstatic.com,\n"
+        "news,a.com,9.9.9.9 nobody\n"
+    )
     policies = "name,domain,egress\nfamily,a.com,us\nfamily,b b,us\nwork,a.com,us\n"
     found = outcome({"lists.csv": lists, "policies.csv": policies}, partial=True)
     assert found.values["splitway_lists"] == {"google": {"domains": ["google.com", "gstatic.com"]}}

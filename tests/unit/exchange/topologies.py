@@ -18,6 +18,8 @@ SHARED = st.integers(0, 9).map(lambda number: key(f"shared {number}"))
 KEYS = st.integers(0, 400).map(lambda number: key(f"key {number}")) | st.sampled_from(
     ["+" + key("plus")[1:], "/" + key("slash")[1:]]
 )
+RESOLVERS = st.sampled_from([["9.9.9.9"], ["9.9.9.9#53", "2620:fe::fe"]])
+RATES = st.sampled_from([{"down": "20mbit"}, {"down": "20mbit", "up": "5mbit"}])
 DOMAINS = st.sampled_from(
     ["example.com", "*.example.org", "bücher.example", "xn--bcher-kva.example", "163.com", "_dns.lan", "no", "1e3.com"]
 )
@@ -80,6 +82,8 @@ def topologies(draw: st.DrawFn) -> dict[str, Any]:
                 optional={
                     "domains": st.lists(DOMAINS, max_size=4),
                     "networks": st.lists(NETWORKS, max_size=4),
+                    "resolvers": RESOLVERS
+                    | st.fixed_dictionaries({"servers": RESOLVERS}, optional={"egress": st.just("direct")}),
                     "source": st.sampled_from(["lists/site.txt", ["a.txt", "https://lists.example/b, c"], "-a.txt"]),
                 },
             ),
@@ -92,7 +96,8 @@ def topologies(draw: st.DrawFn) -> dict[str, Any]:
         st.dictionaries(
             st.sampled_from(LIST_NAMES),
             st.fixed_dictionaries(
-                {"rules": st.lists(rule, min_size=1, max_size=4)}, optional={"default": st.sampled_from(egresses)}
+                {"rules": st.lists(rule, min_size=1, max_size=4)},
+                optional={"default": st.sampled_from(egresses), "rate": RATES},
             ),
             max_size=3,
         )
@@ -109,11 +114,17 @@ def topologies(draw: st.DrawFn) -> dict[str, Any]:
             "preshared_key": SHARED,
             "enabled": st.booleans() | st.sampled_from(["on", "false"]),
             "persistent_keepalive": st.sampled_from([0, 25, "25"]),
+            "rate": RATES,
         }
         said = draw(st.fixed_dictionaries({}, optional=optional))
         clients.append({"name": name, "addresses": addresses, **said, **draw(shared | own)})
+    lan = {"name": "hall", "interface": "eth1", "networks": ["192.168.7.0/24", "fd00:7::/64"], **draw(shared | own)}
+    members = [{"upstream": tunnels[0], "weight": 2}, *tunnels[1:]] if tunnels else []
+    group = {"name": "all", "mode": "balance", "members": members, "resolvers": ["9.9.9.9"], "hold": "1m"}
     return {
         "splitway_server": SERVER,
+        "splitway_upstream_groups": [group] if members and draw(st.booleans()) else [],
+        "splitway_lan_clients": [lan] if draw(st.booleans()) else [],
         "splitway_upstreams": [draw(upstream(name)) for name in tunnels],
         "splitway_lists": lists,
         "splitway_schedules": named,
@@ -133,7 +144,7 @@ def upstream(name: str) -> st.SearchStrategy[dict[str, Any]]:
             "preshared_key": SHARED,
             "addresses": st.sampled_from([["10.64.0.2/32"], ["10.64.0.2/32", "fd64::2/128"], []]),
             "allowed_ips": st.sampled_from([["0.0.0.0/0", "::/0"], ["0.0.0.0/0"]]),
-            "mtu": st.sampled_from([1420, "1380"]),
+            "mtu": st.sampled_from([1420, "1380", "auto"]),
             "enabled": st.booleans(),
             "on_down": st.sampled_from(["direct", "block"]),
             "health": st.just({"interval": 0.5, "timeout": 0.4, "restart": True}),

@@ -65,7 +65,7 @@ def _list(column: str, text: str) -> Any:
     """Return the entries of a cell that is JSON or written by people; one alone is a list in columns of lists only."""
     found = _from_json(text)
     if found is not None:
-        return [found] if column in LISTS and not isinstance(found, list) else found
+        return [found] if column in LISTS and not isinstance(found, (list, dict)) else found
     between = _SPACES if column in WITH_SPACES else _BETWEEN
     entries = [_scalar(entry) for entry in between.split(text) if entry]
     return entries if column in LISTS or len(entries) > 1 else _scalar(text)

@@ -9,7 +9,7 @@ from typing import Any
 from .checking import Problem, problems
 from .entries import Entry, ExchangeError, Refused
 from .keeping import INVENTORY, Settled, There, from_there, is_there, settle, templates
-from .kinds import LISTS, Kind
+from .kinds import Kind
 
 Entries = Mapping[Kind, Sequence[Entry]]
 Taken = dict[Kind, list[Settled]]
@@ -67,10 +67,10 @@ def _without(kind: Kind, taken: Sequence[Settled], blamed: Sequence[Problem], be
     left: list[Settled] = []
     for each in taken:
         steps = [problem.steps for problem in blamed if problem.blamed is each]
-        items = {(str(step[0]), step[1]) for step in steps if len(step) > 1 and isinstance(step[1], int)}
+        items = {(str(step[0]), step[1]) for step in steps if len(step) > 1 and step[0] in kind.items}
         if not steps:
             left.append(each)
-        elif kind is LISTS and all(step[:2] in items for step in steps):
+        elif all(step[:2] in items for step in steps):
             left.append(settle(kind, each.entry.without(items), before))
         else:
             left += _instead(each, before)

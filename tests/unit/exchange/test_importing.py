@@ -18,8 +18,8 @@ SERVER = {"addresses": ["10.8.0.1/24", "fd00:8::1/64"]}
 BEFORE: dict[str, Any] = {
     "splitway_server": SERVER,
     "splitway_upstreams": [{"name": "us", "endpoint": "us.example.com:1", "public_key": key("us exit")}],
-    "splitway_lists": {"google": {"domains": ["google.com"]}},
-    "splitway_policies": {"family": {"rules": [{"list": "google", "egress": "us"}]}},
+    "splitway_lists": {"sites": {"domains": ["google.com"]}},
+    "splitway_policies": {"family": {"rules": [{"list": "sites", "egress": "us"}]}},
     "splitway_clients": [
         {"name": "alice", "addresses": ["10.8.0.2"], "private_key": key("alice"), "policy": "family"},
         {"name": "bob", "addresses": ["10.8.0.3"]},
@@ -99,8 +99,8 @@ def test_every_wrong_line_is_named_whatever_is_wrong_before_it() -> None:
 
 
 def test_rows_of_lists_and_policies_are_named_by_their_own_line_and_column() -> None:
-    lists = ["name,domain,network", "google,google.com,", "google,goo gle.com,", "news,,8.8.8.8/24", ",a.com,"]
-    policies = ["name,default,domain,list,port,egress", "family,direct,,google,,us", "family,,a.com,,99999,us"]
+    lists = ["name,domain,network", "sites,google.com,", "sites,goo gle.com,", "news,,8.8.8.8/24", ",a.com,"]
+    policies = ["name,default,domain,list,port,egress", "family,direct,,sites,,us", "family,,a.com,,99999,us"]
     found = refused({"lists.csv": "\n".join(lists), "policies.csv": "\n".join([*policies, "family,us,,gogle,,us"])})
     assert places(found) == [
         "lists.csv:3: domain",
@@ -178,12 +178,11 @@ def test_in_part_a_refused_entry_leaves_what_is_there_and_takes_nothing_from_the
 
 def test_in_part_a_list_loses_a_line_and_a_policy_is_all_or_nothing() -> None:
     lists = (
-        "name,domain,resolvers\ngoogle,google.com,\ngoogle,goo gle.com,\ngoogle,gstatic.com,\n"
-        "news,a.com,9.9.9.9 nobody\n"
+        "name,domain,resolvers\nsites,google.com,\nsites,goo gle.com,\nsites,gstatic.com,\nnews,a.com,9.9.9.9 nobody\n"
     )
     policies = "name,domain,egress\nfamily,a.com,us\nfamily,b b,us\nwork,a.com,us\n"
     found = outcome({"lists.csv": lists, "policies.csv": policies}, partial=True)
-    assert found.values["splitway_lists"] == {"google": {"domains": ["google.com", "gstatic.com"]}}
+    assert found.values["splitway_lists"] == {"sites": {"domains": ["google.com", "gstatic.com"]}}
     assert found.values["splitway_policies"] == {
         **BEFORE["splitway_policies"],
         "work": {"rules": [{"domain": "a.com", "egress": "us"}]},
@@ -192,7 +191,7 @@ def test_in_part_a_list_loses_a_line_and_a_policy_is_all_or_nothing() -> None:
 
 def test_what_the_inventory_needs_cannot_go() -> None:
     table = {"lists.csv": "name,domain\nother,a.com\n"}
-    assert refused(table) == ['the inventory: splitway_policies.family.rules[0].list: "google" is not a list']
+    assert refused(table) == ['the inventory: splitway_policies.family.rules[0].list: "sites" is not a list']
     with pytest.raises(ExchangeError, match="the inventory: splitway_policies"):
         outcome(table, partial=True)
 
@@ -250,11 +249,11 @@ def test_the_seeds_rows_are_rules_of_clients_and_nobody_else_changes() -> None:
 
 
 def test_the_seeds_templates_of_lists_are_lists() -> None:
-    template = [{"name": "google", "domains": ["google.com", "*.google.com", "gstatic.com"]}]
+    template = [{"name": "sites", "domains": ["google.com", "*.google.com", "gstatic.com"]}]
     found = outcome({"lists.json": json.dumps(template)})
-    assert found.values["splitway_lists"] == {"google": {"domains": ["google.com", "*.google.com", "gstatic.com"]}}
-    wide = outcome({"lists.csv": 'name,domains,networks\ngoogle,"google.com, gstatic.com",8.8.8.0/24 ::/0\n'})
-    assert wide.values["splitway_lists"]["google"]["domains"] == ["google.com", "gstatic.com"]
+    assert found.values["splitway_lists"] == {"sites": {"domains": ["google.com", "*.google.com", "gstatic.com"]}}
+    wide = outcome({"lists.csv": 'name,domains,networks\nsites,"google.com, gstatic.com",8.8.8.0/24 ::/0\n'})
+    assert wide.values["splitway_lists"]["sites"]["domains"] == ["google.com", "gstatic.com"]
 
 
 def test_two_formats_of_one_kind_are_one_too_many() -> None:

@@ -163,6 +163,7 @@ DOMAIN-KEYWORD,word
 IP-CIDR,198.51.100.0/24,no-resolve
 PROCESS-NAME,curl
 one.example,two.example
+192.0.2.7:8080
 """
 
 
@@ -187,6 +188,7 @@ def test_plain() -> None:
         ("line 24", "keyword"),
         ("line 26", "condition other than the destination"),
         ("line 27", "mistake"),
+        ("line 28", "port"),
     ]
     assert "did you mean 8.8.8.0/24?" in str(found.mistakes[0])
 
@@ -237,6 +239,7 @@ plain.example
 /banner[0-9]+/
 /ads/banner.
 -ad-banner.
+banner.min.js
 example.com##.ad
 example.com#@#.ad
 ##.advert
@@ -266,12 +269,13 @@ def test_adblock() -> None:
         ("line 16", "regexp"),
         ("line 17", "path or URL"),
         ("line 18", "pattern"),
-        ("line 19", "element of a page"),
+        ("line 19", "pattern"),
         ("line 20", "element of a page"),
         ("line 21", "element of a page"),
-        ("line 22", "exception"),
+        ("line 22", "element of a page"),
         ("line 23", "exception"),
-        ("line 27", "mistake"),
+        ("line 24", "exception"),
+        ("line 28", "mistake"),
     ]
 
 
@@ -397,6 +401,7 @@ def test_a_format_is_recognised(format_: str) -> None:
         ("payload:\n  - '+.a.example'\n", "plain"),
         ("IP-CIDR,192.0.2.0/24\n", "cidr"),
         ("! Title: x\n||a.example^\nb.example\n", "adblock"),
+        ("[uBlock Origin]\n# Title\na.example\n", "adblock"),
         ("# hosts\n127.0.0.1 localhost\n0.0.0.0 a.example\n", "hosts"),
         ("domain\na.example\n", "csv"),
     ],

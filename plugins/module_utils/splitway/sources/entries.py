@@ -34,6 +34,7 @@ Place = Union[int, str]
 
 _ADDRESS = re.compile(r"[0-9.]+(/[0-9.]+)?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(/[0-9]+)?")
 _RANGE = re.compile(r"([0-9A-Fa-f.:]+)\s*-\s*([0-9A-Fa-f.:]+)")
+_WITH_PORT = re.compile(r"[0-9.]+:[0-9]+")
 _MASK = re.compile(r"([0-9.]+)/([0-9]+\.[0-9.]+)")
 _ANY_BELOW = ("+.", ".")  # other programs' spellings of "*."
 
@@ -110,6 +111,9 @@ class Collector:
 
     def either(self, place: Place, written: str, *, widened: bool = False) -> None:
         """Take what may be a name or a network."""
+        if _WITH_PORT.fullmatch(written):
+            self.skip(place, written, PORT)
+            return
         if is_network(written):
             self.network(place, written)
             return

@@ -22,9 +22,11 @@ from . import hosts
 from .lines import numbered
 
 HIDES = re.compile(r"#[@?$%]*#|\$@?\$")
-HEADER = re.compile(r"\[ad\s?(block|guard)", re.IGNORECASE)
+HEADER = re.compile(r"\[[A-Za-z][\w .;:-]*\]\s*$", re.MULTILINE)  # [Adblock Plus 2.0]
 _ANCHOR = re.compile(r"(\|\||\|?(?:https?|wss?)://|\|?://|)(.*)")
-_NAME = re.compile(r"[\w-]+(\.[\w-]+)+\.?")
+_NAME = re.compile(
+    r"\w[\w-]*(\.\w[\w-]*)*\.(?!(?:js|php|html?|css|gif|png|jpe?g|swf|aspx?|cgi)$)\w[\w-]+\.?"
+)  # no file's
 _COMMENT = re.compile(r"\s+#.*")
 _WHOLE = frozenset(("important", "all", "document", "doc"))  # options that leave a rule about all of a host
 _THIRD = frozenset(("third-party", "3p"))

@@ -14,7 +14,7 @@ from .lines import numbered
 ENOUGH = 2000  # lines; what has not shown itself by then does not matter
 ALMOST_ALL = 0.9  # of the telling lines; a few strangers become mistakes, with their lines
 _V2FLY = re.compile(r"(domain|full|keyword|regexp|include):\S+(\s|$)|\S+\s+[@&]-?[a-z0-9!]", re.IGNORECASE)
-_ADBLOCK = re.compile(r"\|\||@@|\|https?:|\[ad\s?(block|guard)", re.IGNORECASE)
+_ADBLOCK = re.compile(r"\|\||@@|\|https?:", re.IGNORECASE)
 _HIDING = re.compile(r"[^\s#/]+(#[@?$%]*#|\$@?\$)\S")  # of one site; without a site it looks like a comment
 _WORD = re.compile(r"[^\s/,=]+")
 
@@ -56,7 +56,7 @@ def _decided(told: dict[str, list[int]], others: list[str]) -> str:
 
 def _told_by(line: str, *, first: bool) -> str:
     """Return the format that a line shows; `plain` or `cidr` when it may stand in others, too; empty for a comment."""
-    if _ADBLOCK.match(line):
+    if _ADBLOCK.match(line) or adblock.HEADER.match(line):
         return "adblock"
     if line.startswith(plain.COMMENTS):
         return ""

@@ -185,6 +185,24 @@ def test_a_source_that_is_described_wrongly(controller: Controller, entry: dict[
     assert any(error.startswith(f"splitway_lists.media{said}") for error in controller.errors(media=entry))
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a.example\nb.example\nc.example\n", "x: line 3: here are more than 2 names"),
+        ("192.0.2.1\n192.0.2.3\n192.0.2.5\n", "x: line 3: here are more than 2 networks"),
+        ("include:y\nc.example\n", "x line 2: here are more than 2 entries"),
+    ],
+)
+def test_a_list_over_the_limit_is_named_with_its_line(
+    controller: Controller, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    monkeypatch.setattr("splitway.sources.entries.MOST_ENTRIES", 2)
+    monkeypatch.setattr("splitway.sources.formats.v2fly.MOST_ENTRIES", 2)
+    controller.write(x=text, y="a.example\nb.example\n")
+    (error,) = controller.errors(media={"source": "x"})
+    assert error == f"splitway_lists.media.source: {said}"
+
+
 def test_a_checksum_that_fits(controller: Controller) -> None:
     controller.write(x="a.example\n")
     checksum = hashlib.sha256(b"a.example\n").hexdigest().upper()

@@ -17,7 +17,8 @@ from .reading import Fields, declared, good, named
 from .scalars import choice, duration, list_name, reference, text
 from .words import Words
 
-LIST_KEYS = ("domains", "networks", "resolvers", "source", "format", "attributes", "checksum", "refresh")
+SOURCE_KEYS = ("format", "attributes", "checksum", "refresh")
+LIST_KEYS = ("domains", "networks", "resolvers", "source", *SOURCE_KEYS)
 FORMATS = ("v2fly", "dnsmasq", "plain", "hosts", "adblock", "cidr", "csv", "json")
 DAY = 86400  # seconds
 LONGEST_REFRESH = 365 * DAY
@@ -141,7 +142,7 @@ def _source(fields: Fields) -> Optional[Source]:
     checksum = fields.get("checksum", _checksum)
     refresh = fields.get_or("refresh", duration(0, LONGEST_REFRESH), Source.refresh)
     if not fields.given("source"):
-        for key in LIST_KEYS[4:]:
+        for key in SOURCE_KEYS:
             if fields.given(key):
                 fields.report.add(f"{fields.path}.{key}", "is about a source, and the list has none")
         return None

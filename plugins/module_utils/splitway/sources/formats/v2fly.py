@@ -83,10 +83,11 @@ class Shelf:
                 included = self._included(name, value, here)
                 chosen = filter_of(words[1:])
                 items.update(dict.fromkeys(item for item in included if chosen.takes(item)))
-                if len(items) > MOST_ENTRIES:
-                    raise SourceError(f"{' → '.join(here)}: here are more than {MOST_ENTRIES:,} entries")
             else:
                 items[_item(opened.origin, number, line, words)] = None
+            if len(items) > MOST_ENTRIES:
+                where = " → ".join((*chain, f"{opened.origin} line {number}"))
+                raise SourceError(f"{where}: here are more than {MOST_ENTRIES:,} entries")
         return tuple(items)
 
     def _included(self, name: str, wanted: str, here: tuple[str, ...]) -> tuple[Item, ...]:

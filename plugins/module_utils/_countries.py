@@ -11,6 +11,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler
     country_data,
     named_countries,
 )
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries import CountryError
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries.on_controller import on_controller
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.naming import static_name
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.present import with_countries
@@ -34,7 +35,10 @@ class NamedCountries:
         self._networks: Optional[Callable[[str, int], tuple[str, ...]]] = None
         self._problem = ""
         if self._codes and topology.countries.where == "controller":
-            self._networks, self._problem = on_controller(self._data, self._codes, CACHE.expanduser())
+            try:
+                self._networks, self._problem = on_controller(self._data, self._codes, CACHE.expanduser())
+            except CountryError as error:
+                raise CountryError(f"splitway_countries: {error}") from error
 
     def digests(self) -> dict[str, str]:
         """Return what is another when the networks that go with the topology are."""

@@ -42,15 +42,19 @@ class Moments:
 
     async def run(self, worker: Worker, changed: Callable[[], None]) -> None:
         """Look for ever; `changed` is called after the rules went over to another moment."""
+        failure = ""
         while True:
             try:
                 if self.differs():
                     await worker(self.go_over)
                     changed()
+                failure = ""
             except Held:
                 pass  # at the next look
             except FAILURES as error:
-                log.error("going over to this hour's rules: %s", error)
+                if str(error) != failure:  # it is tried again every second
+                    failure = str(error)
+                    log.error("going over to this hour's rules: %s", error)
             await asyncio.sleep(EVERY)
 
     def differs(self) -> bool:

@@ -14,8 +14,9 @@ from ..state import CountryData, to_data
 from ..system import System
 from . import kept
 from .refresh import lacking, refresh
+from .sources import is_as_it_was
 
-FRESH = 600.0  # seconds for which what one host's topology had read will do for the next host's
+FRESH = 600.0  # seconds for which what was fetched for one host's topology will do for the next host's
 
 
 def on_controller(
@@ -29,7 +30,8 @@ def on_controller(
     identity = hashlib.sha256(json.dumps(to_data(data.sources)).encode()).hexdigest()[:16]
     system = System(data=cache / identity)
     with kept.alone(system):
-        now = time.time()
-        if lacking(system, data, wanted) or not 0 <= now - kept.note(system).good < FRESH:
+        now, note = time.time(), kept.note(system)
+        same = all(is_as_it_was(source, note.stamps.get(source.location, "")) for source in data.sources)
+        if lacking(system, data, wanted) or not (same and 0 <= now - note.good < FRESH):
             refresh(system, data, wanted, now)
     return partial(kept.networks, system), kept.note(system).problem

@@ -144,6 +144,16 @@ def _version(stamp: str) -> Optional[Copy]:
     return Copy(b"", etag=stamp if etag else "", modified="" if etag else stamp) if stamp else None
 
 
+def is_as_it_was(source: CountrySource, stamp: str) -> bool:
+    """Return whether a file on this host is the one that was read; what is fetched is not asked for."""
+    if not source.location.startswith("/"):
+        return True
+    try:
+        return _on_host((Path(source.location),)).stamp == stamp
+    except CountryError:
+        return False
+
+
 def named(location: str) -> str:
     """Return a source as messages show it: what may be a secret in a URL is not told."""
     return shown_url(location) if "://" in location else location

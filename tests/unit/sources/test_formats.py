@@ -401,6 +401,7 @@ def test_a_format_is_recognised(format_: str) -> None:
         ("payload:\n  - '+.a.example'\n", "plain"),
         ("IP-CIDR,192.0.2.0/24\n", "cidr"),
         ("! Title: x\n||a.example^\nb.example\n", "adblock"),
+        ("||a.example^\n0.0.0.0 b.example\n0.0.0.0 c.example\n", "adblock"),
         ("[uBlock Origin]\n# Title\na.example\n", "adblock"),
         ("# hosts\n127.0.0.1 localhost\n0.0.0.0 a.example\n", "hosts"),
         ("domain\na.example\n", "csv"),

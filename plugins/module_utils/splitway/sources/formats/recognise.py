@@ -47,6 +47,8 @@ def _decided(told: dict[str, list[int]], others: list[str]) -> str:
         if not others:
             raise SourceError("nothing in it looks like a list of names or networks")
         return "plain" if "plain" in others else "cidr"
+    if told.keys() == {"adblock", "hosts"}:  # lists for resolvers mix them; the one reader takes the other's lines
+        return "adblock"
     ranked = sorted(told, key=lambda format_: -len(told[format_]))
     if len(told[ranked[0]]) < ALMOST_ALL * sum(map(len, told.values())):
         signs = ", ".join(f"line {told[format_][0]} like {format_}" for format_ in ranked)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import socket
 import struct
@@ -15,7 +16,7 @@ from namespaces import NamespaceSystem, run_here
 from traffic import BACKENDS, CLIENTS, Lab, bring, captured, lab, the_sets
 
 from splitway.reconcile.sections import move_flows
-from splitway.state import FAMILIES, OpenPort, State
+from splitway.state import FAMILIES, LanNetwork, OpenPort, State
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -262,6 +263,27 @@ def test_what_began_before_the_guard_ends(system: NamespaceSystem, lab: Lab, bac
         for kept in (page, session):
             kept.send(b"still here")
             assert kept.recv(100) == b"still here"
+
+
+def test_lan_clients_are_clients_and_strangers_are_not(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    office = lab.network.host("office")
+    lab.network.connect(office, "eth1", ("10.99.0.1/24", "fd99::1/64"), ("10.99.0.2/24", "fd99::2/64"))
+    for host in (None, office, *lab.exits.values()):
+        for port in (53, 853):
+            serve(host, port, host.name if host else "gateway")
+    section = guarded(backend, redirect_dns=True, refuse_dot=True, isolate=True)
+    lan = (LanNetwork("eth1", "10.99.0.0/24", 1), LanNetwork("eth1", "fd99::/64", 1))
+    bring(system, backend, (*the_sets(), *DOH_SETS), dataclasses.replace(section, lan=lan))
+    for where in (DIRECT, DIRECT6, "10.99.0.1"):
+        assert answer(office, "udp", where, 53) == answer(office, "tcp", where, 53) == "gateway"
+    for where in (VIDEO, VIDEO6):
+        assert answer(office, "udp", where, 853) == answer(office, "tcp", where, 853) == "refused"
+    assert answer(lab.client, "tcp", "10.99.0.2", 22, ONE) == "refused", "they are kept apart from the others"
+    # What the operator publishes for the Internet is none of the clients' guard.
+    for port in ("53", "853"):
+        run_here("iptables", "-t", "nat", "-A", "PREROUTING", "-i", "uplink", "-p", "tcp", "--dport", port,
+                 "-j", "DNAT", "--to-destination", "10.99.0.2")  # fmt: skip
+        assert answer(lab.exits["uplink"], "tcp", lab.address("uplink", 4), int(port)) == "office"
 
 
 def test_everything_at_once_comes_and_goes_whole(system: NamespaceSystem, lab: Lab, backend: str) -> None:

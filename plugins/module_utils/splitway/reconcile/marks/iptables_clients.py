@@ -36,7 +36,10 @@ def nat(marks: Marks) -> dict[str, list[str]]:
 
 
 def _from_clients(marks: Marks) -> str:
-    """Return the match of connections that were classified; one that begins is a client's."""
+    """Return the match of a connection that was classified: of one that begins, only a client's is.
+
+    What others begin with LAN clients has the packet's mark, too.
+    """
     bit = classified_bit(marks.mask)
     return f"-m connmark --mark {bit:#x}/{bit:#x}"
 

@@ -10,7 +10,7 @@ module: dnsmasq_split
 short_description: A dnsmasq instance of our own that puts addresses of listed names into sets
 version_added: 0.1.0
 description:
-  - Writes the configuration of the unit C(splitway-dnsmasq.service), which answers on the clients' interface only.
+  - Writes the configuration of the unit C(splitway-dnsmasq.service), which answers on the clients' interfaces only.
   - A new configuration is tested with C(dnsmasq --test) before it replaces the old one, and dnsmasq is
     restarted only when lines changed.
 options:
@@ -84,6 +84,15 @@ options:
     type: list
     elements: str
     default: []
+  lan:
+    description: Further interfaces of clients.
+    type: list
+    elements: str
+    default: []
+  for_host:
+    description: Whether the host's own questions come here, so that no resolver on this host can be asked.
+    type: bool
+    default: false
   max_ttl:
     description: The longest time in seconds that a client may keep an answer.
     type: int
@@ -150,6 +159,8 @@ OPTIONS = {
     "absent": {"type": "list", "elements": "str", "default": ["use-application-dns.net"]},
     "filtered": {"type": "list", "elements": "str", "default": ["HTTPS", "SVCB"]},
     "tls": {"type": "list", "elements": "str", "default": []},
+    "lan": {"type": "list", "elements": "str", "default": []},
+    "for_host": {"type": "bool", "default": False},
     "max_ttl": {"type": "int", "default": 600},
     "cache_size": {"type": "int", "default": 10000},
 }

@@ -281,9 +281,16 @@ options:
         type: list
         elements: str
         default: []
-      account:
-        description: The number of our dnsmasq's user. Left out, as it should be, the host knows it.
-        type: int
+      users:
+        description: The users of our own resolvers, whose questions go out as they are.
+        type: list
+        elements: str
+        default: []
+      accounts:
+        description: The numbers of O(host.users). What is given here counts for nothing; the host knows them.
+        type: list
+        elements: int
+        default: []
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -445,7 +452,8 @@ OPTIONS = {
         "options": {
             "policy": {"type": "int", "required": True},
             "resolvers": {"type": "list", "elements": "str", "default": []},
-            "account": {"type": "int"},
+            "users": {"type": "list", "elements": "str", "default": []},
+            "accounts": {"type": "list", "elements": "int", "default": []},
         },
     },
     "tunnel_mtus": {"type": "list", "elements": "dict", "default": [], "options": TUNNEL_MTU},

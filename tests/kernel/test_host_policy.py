@@ -23,7 +23,7 @@ __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 FAR = {4: "203.0.113.8", 6: "2001:db8:5::1"}
-SECOND = Host(2, ("10.8.0.1", "fdcc::1"))
+SECOND = Host(2, ("10.8.0.1", "fdcc::1"), ("dnsmasq", "nobody-has-this"))
 """The policy whose default is us; what is on its list goes to eu."""
 LOAD = bytes(range(256)) * 8192  # 2 MiB
 
@@ -243,7 +243,7 @@ def test_own_questions_are_answered_by_our_dnsmasq_wherever_they_are_sent(
 def test_questions_by_a_family_in_which_our_dnsmasq_has_no_address_are_refused(
     gateway: NamespaceSystem, lab: Lab, backend: str
 ) -> None:
-    section = dataclasses.replace(the_section(backend), host=Host(2, ("10.8.0.1",)))
+    section = dataclasses.replace(the_section(backend), host=dataclasses.replace(SECOND, resolvers=("10.8.0.1",)))
     bring(gateway, backend, the_sets(), section)
     with captured(lab.exits["uplink"], "uplink") as packets:
         assert way("2001:db8:53::53", 53, timeout=10) == "ConnectionRefusedError"

@@ -204,6 +204,24 @@ def test_a_forwarded_port_of_a_lan_client_answers_where_it_was_asked(
         assert lans.way(lans.lab.exits["uplink"], FAR[0], "10.90.0.1", 8080) == "here"
 
 
+def test_our_dnsmasq_answers_nobody_on_a_lan_but_clients(system: NamespaceSystem, lans: Lans, backend: str) -> None:
+    bring_all(system, backend)
+    with socket.create_server(("::", 53), family=socket.AF_INET6, dualstack_ipv6=True):
+        reached = {}
+        for source, gateway in (
+            (OFFICE[0], "192.168.50.1"),
+            (OFFICE[1], "fd50::1"),
+            (STRANGER[0], "192.168.60.1"),
+            (STRANGER[1], "fd60::1"),
+        ):
+            family = socket.AF_INET6 if ":" in source else socket.AF_INET
+            with lans.office.entered(), socket.socket(family, socket.SOCK_STREAM) as connection:
+                connection.settimeout(0.5)
+                connection.bind((source, 0))
+                reached[source] = connection.connect_ex((gateway, 53)) == 0
+    assert reached == {OFFICE[0]: True, OFFICE[1]: True, STRANGER[0]: False, STRANGER[1]: False}
+
+
 @contextlib.contextmanager
 def served(host: Namespace) -> Iterator[list[str]]:
     """Answer "here" at port 8080 of a host while the body runs; collect who asked."""

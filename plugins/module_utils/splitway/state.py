@@ -182,7 +182,8 @@ class Host:
 
     policy: int  # its number
     resolvers: tuple[str, ...]  # where our dnsmasq answers: at most one address a family
-    account: Optional[int] = None  # our dnsmasq's own user, whose questions go out as they are; the host knows it
+    users: tuple[str, ...] = ()  # of our own resolvers, whose questions go out as they are
+    accounts: tuple[int, ...] = ()  # the numbers of these users, which the host knows
 
 
 @dataclass(frozen=True)
@@ -277,6 +278,8 @@ class Dns:
     absent: tuple[str, ...] = ("use-application-dns.net",)  # names that do not exist for clients
     filtered: tuple[str, ...] = ("HTTPS", "SVCB")  # kinds of records that are left out of answers
     tls: tuple[str, ...] = ()  # "address@port#name": the servers are asked over TLS, by our forwarder
+    lan: tuple[str, ...] = ()  # further interfaces of clients
+    for_host: bool = False  # whether the host's own questions come here
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ def _dns(topology: Topology, lines: tuple[str, ...], forwards: tuple[Forward, ..
         absent=(*(CANARIES if guard.canary else ()), *(sorted(doh_servers.SERVERS) if guard.refuse_doh else ())),
         filtered=(*(("HTTPS", "SVCB") if guard.filter_https else ()), *(("AAAA",) if names.filter_aaaa else ())),
         tls=names.tls,
+        lan=tuple(sorted({entry.interface for entry in topology.lan_clients})),
+        for_host=topology.host_policy is not None,
     )
 
 

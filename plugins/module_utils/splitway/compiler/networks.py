@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..state import FAMILIES, STATIC_SIZE, AddressSet
-from ..topology.model import Network, Server
+from ..topology.model import Network, Topology
 from .numbers import CompileError
 
 # In all lists together. Another retention has nft list the rules, which takes it 14 s at 400,000 and at a million more
@@ -38,11 +38,13 @@ class SplitNetworks:
     special: tuple[str, ...]  # inside a special range
 
 
-def special_ranges(server: Server) -> dict[int, tuple[Network, ...]]:
+def special_ranges(topology: Topology) -> dict[int, tuple[Network, ...]]:
     """Return the special ranges and the clients' own networks, by family, collapsed."""
     ranges: dict[int, tuple[Network, ...]] = {}
+    clients = [address.network for address in topology.server.addresses]
+    clients += [network for entry in topology.lan_clients for network in entry.networks]
     for family in FAMILIES:
-        own = (address.network for address in server.addresses if address.version == family)
+        own = (network for network in clients if network.version == family)
         ranges[family] = collapse([*SPECIAL[family], *own])
     return ranges
 

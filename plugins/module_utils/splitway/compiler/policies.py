@@ -53,7 +53,7 @@ def compile_matching(topology: Topology, flattened: Flattened, numbers: Mapping[
     for keys, entry in zip(groups, numbered):
         matching.numbers.update((key, entry.number) for key in keys)
     timeout = learned_timeout(topology)
-    special = special_ranges(topology.server)
+    special = special_ranges(topology)
     for index, bundle in enumerate(bundles):
         if bundle.domains:
             _learned(matching, [index], numbered[index], timeout, bundle.comment)

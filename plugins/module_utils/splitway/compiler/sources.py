@@ -44,6 +44,7 @@ def compile_host(topology: Topology, flattened: Flattened, policies: Mapping[str
     first = {family: [a for a in topology.server.addresses if a.version == family][:1] for family in FAMILIES}
     return Host(
         policy=_policy_number(flattened, policies, _HOST),
+        users=("dnsmasq", *(("unbound",) if topology.dns.tls else ())),
         resolvers=tuple(str(address.ip) for family in FAMILIES for address in first[family]),
     )
 

@@ -127,3 +127,14 @@ def _written(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for path, entries in places:
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             yield f"{path}[{index}]", entry
+
+
+def check_no_loop(report: Report, value: Any) -> None:
+    """Report resolvers on this host: where the host's own questions come to our dnsmasq, theirs would, too."""
+    for index, entry in enumerate(Fields(Report(), "", value, KEYS).entries("servers", _server)):
+        where, _, at = (entry or "").partition("#")
+        if where and not where.startswith(TLS) and at in ("", "53") and address(where).is_loopback:
+            report.add(
+                f"splitway_dns.servers[{index}]",
+                f"{shown(entry)} is on this host: with splitway_host_policy its own questions would come back to it",
+            )

@@ -10,7 +10,7 @@ from .agent import read_agent
 from .client_folder import read_client_folder
 from .clients import read_clients
 from .countries import read_countries
-from .dns import check_own_addresses, read_dns
+from .dns import check_no_loop, check_own_addresses, read_dns
 from .dns_guard import read_dns_guard
 from .errors import Report, TopologyError
 from .groups import check_fallbacks, read_groups
@@ -118,6 +118,8 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:
         report.add("splitway_dns.max_ttl", f"{dns.max_ttl} is longer than splitway_retention ({topology.retention} s)")
+    if topology.host_policy is not None:
+        check_no_loop(report, values.get("splitway_dns"))
     report.finish()
     return topology
 

@@ -17,9 +17,10 @@ from typing import Optional
 from ...state import Dns
 from ...system import System, SystemFailure
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from . import forwarder
+from . import forwarder, upward
 from .port import Listener, answers, describe, listeners
 from .text import UNIT, Paths, binds, names_text, options_text, paths, single_names, unit_text
+from .upward import HostResolvers
 
 PATIENCE = 5.0  # seconds that a started dnsmasq has until it answers
 SHOWN = 100  # lines of a difference that a Change shows
@@ -40,6 +41,7 @@ class Current:
     version: Optional[tuple[int, int]] = None  # of the program; None: not installed
     taken: tuple[Listener, ...] = ()  # sockets of others where ours is to listen
     forwarder: Optional[forwarder.Current] = None
+    resolvers: HostResolvers = HostResolvers()  # read where the host's own questions are to come here
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Write:
 class Restart:
     """Part of a Change: dnsmasq is (re)started."""
 
-    interface: str
+    interfaces: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def read(system: System, desired: Optional[Dns]) -> Current:
     running = system.units.active(UNIT) and system.read_file(where.pid) is not None
     taken: tuple[Listener, ...] = ()
     if desired is not None and not running:
-        addresses = interface_addresses(system, desired.interface)
+        addresses = interface_addresses(system, _interfaces(desired))
         taken = tuple(listener for listener in listeners(system) if listener.conflicts(addresses))
     return Current(
         where=where,
@@ -81,7 +83,18 @@ def read(system: System, desired: Optional[Dns]) -> Current:
         version=installed_version(system),
         taken=taken,
         forwarder=forwarder.read(system),
+        resolvers=_host_resolvers(system, desired),
     )
+
+
+def _interfaces(desired: Dns) -> tuple[str, ...]:
+    return (desired.interface, *desired.lan)
+
+
+def _host_resolvers(system: System, desired: Optional[Dns]) -> HostResolvers:
+    if desired is None or not desired.for_host:
+        return HostResolvers()
+    return upward.read(system, interface_addresses(system, None))
 
 
 def installed_version(system: System) -> Optional[tuple[int, int]]:
@@ -92,14 +105,13 @@ def installed_version(system: System) -> Optional[tuple[int, int]]:
     return (int(match[1]), int(match[2])) if match else None
 
 
-def interface_addresses(system: System, interface: str) -> tuple[str, ...]:
-    """Return the addresses at which an interface that is up can be asked; none when it is not there."""
+def interface_addresses(system: System, interfaces: Optional[tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the addresses at which interfaces (None: all) can be asked; only what is there and up has some."""
     if not system.has("ip"):
         return ()
-    for link in json.loads(system.read("ip", "-j", "address", "show")):
-        if link.get("ifname") == interface and "UP" in link["flags"]:
-            return tuple(entry["local"] for entry in link["addr_info"] if entry["scope"] != "link")
-    return ()
+    links = (link for link in json.loads(system.read("ip", "-j", "address", "show")) if "UP" in link.get("flags", ()))
+    asked = (link for link in links if interfaces is None or link["ifname"] in interfaces)
+    return tuple(entry["local"] for link in asked for entry in link["addr_info"] if entry["scope"] != "link")
 
 
 def plan(desired: Optional[Dns], current: Current) -> tuple[Change, ...]:
@@ -109,7 +121,8 @@ def plan(desired: Optional[Dns], current: Current) -> tuple[Change, ...]:
     """
     if desired is None:
         return _plan_removal(current)
-    options, names = options_text(desired, current.version), names_text(desired)
+    resolvers = upward.resolver_file(desired, current.resolvers)
+    options, names = options_text(desired, current.version, resolvers), names_text(desired)
     where = current.where
     changes = [
         *_plan_file(str(where.options), where.options, current.options, options),
@@ -121,11 +134,11 @@ def plan(desired: Optional[Dns], current: Current) -> tuple[Change, ...]:
         if current.taken:
             raise ReconcileError(
                 f"port 53 is taken: {describe(current.taken[0])}; stop it, or let it listen only on "
-                f"addresses that are not those of {desired.interface}"
+                f"addresses that are not those of {' and '.join(_interfaces(desired))}"
             )
         before = "running" if current.running else "stopped"
         after = "restarted" if current.running else "running"
-        changes.append(Change(CHANGE, f"service {UNIT}", before, after, Restart(desired.interface)))
+        changes.append(Change(CHANGE, f"service {UNIT}", before, after, Restart(_interfaces(desired))))
     if current.forwarder is None:
         return tuple(changes)
     # Whom dnsmasq asks is there before it asks, and goes when it asks no more.
@@ -228,9 +241,9 @@ def _replace(system: System, writes: tuple[Write, ...], restart: Optional[Restar
         return
     try:
         system.units.restart(UNIT)
-        _wait(system, restart.interface)
+        _wait(system, restart.interfaces)
     except (SystemFailure, ReconcileError) as error:
-        reason = _reason(system, restart.interface, error)
+        reason = _reason(system, restart.interfaces, error)
         for path, text in old:
             _put(system, path, text)
         _back(system, was_running)
@@ -262,18 +275,18 @@ def _back(system: System, was_running: bool) -> None:
         system.units.remove(UNIT)
 
 
-def _reason(system: System, interface: str, error: Exception) -> str:
+def _reason(system: System, interfaces: tuple[str, ...], error: Exception) -> str:
     """Return why it did not start: who has the port, else what systemd says."""
     if system.units.active(UNIT) and system.read_file(paths(system).pid) is not None:
         return str(error)  # it runs: the listeners may be its own
-    addresses = interface_addresses(system, interface)
+    addresses = interface_addresses(system, interfaces)
     taken = [listener for listener in listeners(system) if listener.conflicts(addresses)]
     return f"port 53 is taken: {describe(taken[0])}" if taken else str(error)
 
 
-def _wait(system: System, interface: str) -> None:
-    """Wait until dnsmasq answers at each address of the interface. Raises ReconcileError."""
-    silent = list(interface_addresses(system, interface))
+def _wait(system: System, interfaces: tuple[str, ...]) -> None:
+    """Wait until dnsmasq answers at each address of the interfaces. Raises ReconcileError."""
+    silent = list(interface_addresses(system, interfaces))
     end = time.monotonic() + PATIENCE
     while True:
         silent = [address for address in silent if not answers(address)]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import pwd
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from ..base import ReconcileError
 
 UNIT = "splitway-dnsmasq.service"
 
-USER = "dnsmasq"
 GROUP = "nogroup"  # that of Debian's user dnsmasq
 
 OWN_NAME, OWN_ADDRESS = "splitway.invalid", "192.0.2.53"
@@ -53,14 +51,6 @@ class Paths:
         return self.runtime / "pid"
 
 
-def account() -> Optional[int]:
-    """Return the number of the user that our dnsmasq runs as, None while its package is not installed."""
-    try:
-        return pwd.getpwnam(USER).pw_uid
-    except KeyError:
-        return None
-
-
 def paths(system: System) -> Paths:
     """Return the paths on this host."""
     folder = system.configuration / "dnsmasq"
@@ -68,8 +58,10 @@ def paths(system: System) -> Paths:
     return Paths(folder / "dnsmasq.conf", folder / "names.conf", runtime)
 
 
-def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
+def options_text(desired: Dns, version: Optional[tuple[int, int]], resolvers: Optional[Path] = None) -> str:
     """Return dnsmasq.conf. `version` is the installed one; None (not installed yet) is a current one.
+
+    `resolvers`: the file with those to ask where the operator names none; None: /etc/resolv.conf.
 
     Raises ReconcileError when it cannot leave records out of answers and is to.
     """
@@ -81,7 +73,7 @@ def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
         )
     lines = [
         "# Made by splitway",
-        f"interface={desired.interface}",
+        *(f"interface={interface}" for interface in (desired.interface, *desired.lan)),
         # dnsmasq adds lo by itself; the host's own resolver may live there.
         "except-interface=lo",
         # The interface comes last and may go and come back: bind-interfaces would not start, or not follow.
@@ -107,6 +99,8 @@ def options_text(desired: Dns, version: Optional[tuple[int, int]]) -> str:
     servers = (f"{FORWARDER}#{FORWARDER_PORT}",) if desired.tls else desired.servers
     if servers:
         lines += ["no-resolv", *(f"server={server}" for server in servers)]
+    elif resolvers is not None:
+        lines.append(f"resolv-file={resolvers}")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -208,7 +202,7 @@ ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1
 LimitNOFILE=256
-User={USER}
+User=dnsmasq
 Group={GROUP}
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}

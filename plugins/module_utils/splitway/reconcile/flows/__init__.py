@@ -21,6 +21,7 @@ from ...verdict import decide, holder
 from ..base import REMOVE, Change
 from . import conntrack
 from .conntrack import Flow
+from .sources import policy_of_sources
 
 Learned = Mapping[str, Collection[str]]
 Judge = Callable[[Flow], Optional[int]]
@@ -49,7 +50,7 @@ def plan(
     """
     if new is None:
         return ()
-    before, after = judge_by(old, old_sets, learned), judge_by(new, new_sets, learned)
+    before, after = judge_by(old, old_sets, learned, new), judge_by(new, new_sets, learned, old)
     masks = [marks.mask for marks in (old, new) if marks is not None]
     return tuple(_changes(before, after, masks, None if old is None else _reach(old), _reach(new), flows))
 
@@ -117,18 +118,24 @@ def _named(marks: Marks) -> frozenset[int]:
     return frozenset(mark_of(number, marks.mask) for number in rules.union(policy.default for policy in policies))
 
 
-def judge_by(marks: Optional[Marks], sets: Iterable[AddressSet], learned: Learned) -> Judge:
-    """Return how the rules judge flows; what goes to one place by one policy is decided once."""
+def judge_by(
+    marks: Optional[Marks], sets: Iterable[AddressSet], learned: Learned, others: Optional[Marks] = None
+) -> Judge:
+    """Return how the rules judge flows; what goes to one place by one policy is decided once.
+
+    `others`: rules of another generation, whose clients are not the gateway itself.
+    """
     if marks is None:
         return lambda _: None
     static = {item.name: item.members for item in sets if item.timeout is None}
     holds = holder({**static, **marks.networks}, learned)
     policies = {version: {policy.number: policy for policy in marks.family(version).policies} for version in (4, 6)}
+    policy_of = policy_of_sources(marks, others)
     known: dict[tuple[int, int, str, Service], int] = {}
 
     def judge(flow: Flow) -> Optional[int]:
         family = marks.family(flow.family)
-        policy = policies[flow.family].get(family.clients.get(flow.source, 0))
+        policy = policies[flow.family].get(policy_of(flow.family, flow.source) or 0)
         if policy is None:
             return None
         service = Service(flow.protocol, flow.destination_port)

@@ -9,8 +9,10 @@ What holds for every client, whatever its policy, is in …_clients.py: the DNS 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
+import pwd
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Optional
@@ -18,7 +20,6 @@ from typing import Optional
 from ...state import Marks
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change, additions, removals
-from ..dns.text import account
 from ..routes.sysctl import forwarded_nothing
 from ..sets.model import IPSET, NFTABLES
 from . import iptables, nftables, nftables_live
@@ -32,15 +33,22 @@ class Current:
     backend: str
     rulesets: Mapping[str, Ruleset]
     forwarded_nothing: tuple[int, ...] = ()  # families in which the host did not forward before us
-    account: Optional[int] = None  # that our dnsmasq runs as; None: not there yet, or not asked for
+    accounts: tuple[int, ...] = ()  # of the users whose questions no policy concerns
 
 
 def read(system: System, desired: Optional[Marks], backend: str) -> Current:
     """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
     rulesets = {IPSET: iptables.read(system), NFTABLES: nftables_live.read(system)}  # what is ours is known by its name
     asked = desired is not None and desired.guard.others_as_before
-    own = None if desired is None or desired.host is None else account()
-    return Current(backend, rulesets, forwarded_nothing(system) if asked else (), own)
+    users = desired.host.users if desired is not None and desired.host is not None else ()
+    return Current(backend, rulesets, forwarded_nothing(system) if asked else (), tuple(_accounts(users)))
+
+
+def _accounts(users: tuple[str, ...]) -> Iterator[int]:
+    """Yield the numbers of those users that are there: a package that makes one may not be installed yet."""
+    for user in users:
+        with contextlib.suppress(KeyError):
+            yield pwd.getpwnam(user).pw_uid
 
 
 def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
@@ -60,7 +68,7 @@ def _here(desired: Marks, current: Current) -> Marks:
     """Return what is desired on this host: packets of others are refused where it forwarded none before us."""
     families = tuple(sorted({*desired.guard.refuse_others, *current.forwarded_nothing}))
     guard = dataclasses.replace(desired.guard, refuse_others=families)
-    host = desired.host and dataclasses.replace(desired.host, account=current.account)
+    host = desired.host and dataclasses.replace(desired.host, accounts=current.accounts)
     return dataclasses.replace(desired, guard=guard, host=host)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from ...state import Marks, classified_bit, mark_of
 from . import iptables_host
 from .iptables_io import PREFIX
+from .lan import iptables_entrance
 from .model import direct_numbers, unmasqueraded
 from .segments import IPTABLES_CLAMP, iptables_jumps
 from .sources import iptables_from, iptables_to, lan_of
@@ -35,7 +36,10 @@ def mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     for mark in (mark_of(number, mask) for number in direct_numbers(marks)):
         leaves[mark] = leaf(mark, mask, f"-g {DIRECT_GUARD}")
     chains = tree(LEAVE, leaves, mask, "-j DROP")
-    chains["INPUT"] = [f"1 -i {tunnels} -j {INPUT}"]
+    entrance = iptables_entrance(marks, version)
+    jumps = [f"-i {tunnels} -j {INPUT}", *entrance.pop("INPUT", [])]
+    chains["INPUT"] = [f"{position} {jump}" for position, jump in enumerate(jumps, 1)]
+    chains.update(entrance)
     chains["FORWARD"] = [f"1 -j {FORWARD}"]
     chains[GUARD] = [f"-o {tunnels} {IPTABLES_CLAMP}", f"-g {LEAVE}"]
     chains[DIRECT_GUARD] = [f"-o {tunnels} -j DROP", IPTABLES_CLAMP]

@@ -90,6 +90,6 @@ def masquerading(marks: Marks) -> list[str]:
 
 
 def _exempt(marks: Marks, host: Host) -> list[str]:
-    """Return the rules for what goes its own way: to the host itself, bound to a tunnel, marked, our dnsmasq's."""
+    """Return the rules for what goes its own way: to the host itself, bound to a tunnel, marked, our resolvers'."""
     lines = ["-o lo -j RETURN", f"-o {marks.tunnels}+ -j RETURN", "-m mark ! --mark 0x0 -j RETURN"]
-    return lines if host.account is None else [*lines, f"-m owner --uid-owner {host.account} -j RETURN"]
+    return [*lines, *(f"-m owner --uid-owner {account} -j RETURN" for account in host.accounts)]

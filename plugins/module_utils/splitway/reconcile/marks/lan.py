@@ -13,7 +13,9 @@ from .model import direct_mark
 from .sources import ip, iptables_from_lan, lan_of, nftables_from_lan, version_of
 
 IPTABLES_CHAIN, _ANSWERS = f"{PREFIX}-LAN", f"{PREFIX}-ANSWERS"
+_NAMES = f"{PREFIX}-LAN-NAMES"
 NFTABLES_CHAIN = "from_lan"
+_LINK_LOCAL = "fe80::/10"
 
 
 def iptables_jumps(marks: Marks, version: int) -> list[str]:
@@ -59,16 +61,46 @@ def nftables_approach(marks: Marks) -> list[str]:
     return [f"{match} {mark}" for match in matches]
 
 
+def iptables_entrance(marks: Marks, version: int) -> dict[str, list[str]]:
+    """Return the chains of the input hook, that itself without positions: on a LAN our dnsmasq answers only clients."""
+    interfaces = sorted({entry.interface for entry in marks.lan})
+    if not interfaces:
+        return {}
+    clients = [iptables_from_lan(entry) for entry in lan_of(marks, version)]
+    clients += [f"-s {_LINK_LOCAL} -i {interface}" for interface in interfaces if version == 6]
+    return {
+        "INPUT": [f"-p {protocol} -m {protocol} --dport 53 -j {_NAMES}" for protocol in ("udp", "tcp")],
+        _NAMES: [
+            *(f"{match} -j RETURN" for match in clients),
+            *(f"-i {interface} -j DROP" for interface in interfaces),
+        ],
+    }
+
+
+def nftables_entrance(marks: Marks) -> list[str]:
+    """Return the rules of the input hook: on a LAN our dnsmasq answers nobody but clients."""
+    return ["meta l4proto { tcp, udp } th dport 53 jump lan_names"] if marks.lan else []
+
+
 def nftables_jumps(marks: Marks) -> list[str]:
     """Return the rules that lead there, for the chain of all that comes in."""
     return [f"{nftables_from_lan(entry)} goto {NFTABLES_CHAIN}" for entry in marks.lan]
 
 
 def nftables_chains(marks: Marks, recognize: list[str]) -> dict[str, list[str]]:
-    """Return the chain; `recognize`: the rules for flows that were classified before, and for what is invalid."""
+    """Return the chains; `recognize`: the rules for flows that were classified before, and for what is invalid."""
     if not marks.lan:
         return {}
     chosen = (
         f"{nftables_from_lan(entry)} goto policy{version_of(entry.network)}_{entry.policy}" for entry in marks.lan
     )
-    return {NFTABLES_CHAIN: [f"ct direction reply goto mark_{DIRECT}", *recognize, *chosen]}
+    interfaces = sorted({entry.interface for entry in marks.lan})
+    clients = [*map(nftables_from_lan, marks.lan)]
+    clients += [f'iifname "{interface}" ip6 saddr {_LINK_LOCAL}' for interface in interfaces]
+    return {
+        NFTABLES_CHAIN: [f"ct direction reply goto mark_{DIRECT}", *recognize, *chosen],
+        "lan_names": [
+            *(f"{match} return" for match in clients),
+            *(f'iifname "{interface}" drop' for interface in interfaces),
+        ],
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from ...state import Marks, classified_bit, mark_of
 from . import nftables_clients, nftables_host
+from .lan import nftables_entrance
 from .model import direct_numbers, unmasqueraded
 from .nftables_clients import BASE
 from .segments import NFTABLES_CLAMP, nftables_chains, nftables_jumps
@@ -49,6 +50,7 @@ def _guard(marks: Marks) -> dict[str, list[str]]:
     chains["input"] = [
         BASE.format("filter", "input", -150),
         f"iifname {tunnels} {_STRAY}",
+        *nftables_entrance(marks),
         *nftables_clients.entrance(marks),
         *nftables_jumps(marks),
     ]

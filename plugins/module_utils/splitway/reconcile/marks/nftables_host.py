@@ -77,6 +77,6 @@ def _names(host: Host) -> Iterator[str]:
 
 
 def _exempt(marks: Marks, host: Host) -> list[str]:
-    """Return the rules for what goes its own way: to the host itself, bound to a tunnel, marked, our dnsmasq's."""
+    """Return the rules for what goes its own way: to the host itself, bound to a tunnel, marked, our resolvers'."""
     lines = ['oifname "lo" accept', f'oifname "{marks.tunnels}*" accept', "meta mark != 0x0 accept"]
-    return lines if host.account is None else [*lines, f"meta skuid {host.account} accept"]
+    return [*lines, *(f"meta skuid {account} accept" for account in host.accounts)]

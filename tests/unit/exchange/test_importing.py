@@ -221,6 +221,8 @@ def test_an_empty_cell_takes_a_key_away_and_says_so_a_missing_column_does_not() 
     taken = outcome({"clients.csv": "name,addresses,policy,private_key\nalice,10.8.0.7,family,\n"})
     assert "private_key" not in clients(taken)["alice"]
     assert taken.notes == ('clients.csv:2: private_key: "alice" has none any more',)
+    renamed = outcome({"clients.csv": "name,addresses,policy\nalicia,10.8.0.2,family\n"})
+    assert renamed.notes == ("clients: removed with their keys: alice",)
 
 
 def test_a_key_that_only_the_inventory_has_is_not_lost_silently() -> None:

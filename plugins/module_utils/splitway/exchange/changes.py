@@ -54,12 +54,20 @@ def _differing(new: Any, old: Any) -> list[str]:
 
 
 def lost_keys(taken: Mapping[Kind, Sequence[Settled]], before: Mapping[Kind, There]) -> list[str]:
-    """Return a note for each key (of WireGuard) that a file takes away, by an empty cell or null."""
+    """Return notes of the keys (of WireGuard) that a file takes away: by an empty cell or null, or with their entry."""
     notes = []
     for kind, settled in taken.items():
-        for each in settled:
-            old = before[kind].written.get(each.entry.name) if isinstance(each.entry.name, str) else None
-            if isinstance(old, dict) and isinstance(each.written, dict):
-                gone = [key for key in SECRETS if old.get(key) is not None and each.written.get(key) is None]
-                notes += [str(each.entry.refuse((key,), f"{shown(each.entry.name)} has none any more")) for key in gone]
+        new = {each.entry.name: each for each in settled if isinstance(each.entry.name, str)}
+        old = {name: _keys(value) for name, value in before[kind].written.items()}
+        for name, each in new.items():
+            gone = [key for key in old.get(name, ()) if key not in _keys(each.written)]
+            notes += [str(each.entry.refuse((key,), f"{shown(name)} has none any more")) for key in gone]
+        removed = [str(name) for name in old if old[name] and name not in new]
+        if removed:
+            notes.append(f"{kind.name}: removed with their keys: {', '.join(removed)}")
     return notes
+
+
+def _keys(value: Any) -> list[str]:
+    """Return which of WireGuard's secret keys an entry has."""
+    return [key for key in SECRETS if isinstance(value, dict) and value.get(key) is not None]

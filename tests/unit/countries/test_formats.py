@@ -87,6 +87,17 @@ def test_csv_of_networks_and_of_ranges(tmp_path: Path) -> None:
     assert found["cn", 6] == ("2001:250::/35", "2001:db8::/32")
 
 
+def test_ipv4_in_the_clothes_of_ipv6(tmp_path: Path) -> None:
+    """Some files have IPv4 once more, mapped; the kernel's tools would spell it otherwise than we do."""
+    text = (
+        "281470698521088,281470698521343,CN\n::ffff:1.0.2.0,::ffff:1.0.3.255,CN\n::1.0.8.0/120,CN\n2001:250::/35,CN\n"
+    )
+    assert networks(tmp_path, text, "csv", "cn") == {
+        ("cn", 4): ("1.0.2.0/23",),
+        ("cn", 6): ("2001:250::/35",),
+    }
+
+
 def test_packed_by_gzip(tmp_path: Path) -> None:
     path = tmp_path / "data.csv.gz"
     path.write_bytes(gzip.compress(CSV.encode()))

@@ -43,6 +43,10 @@ class Found:
         if not first <= last < 1 << BITS[family]:
             raise ValueError("its end is before its beginning, or behind the last address")
         self.entries += 1
+        if family == 6 and last >> 48 == 0:  # in ::/80 there are only IPv4 addresses: mapped ones, and older forms
+            if first >> 32 != 0xFFFF:
+                return
+            family, first, last = 4, first & 0xFFFFFFFF, last & 0xFFFFFFFF
         if code in self.wanted:
             self.ranges.setdefault((code, family), []).append((first, last))
 

@@ -7,7 +7,8 @@ broken than a country shrinks. An operator who knows better says so (`accept`).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,12 +42,18 @@ class _Read:
 
 
 def refresh(
-    system: System, data: CountryData, wanted: Collection[str], now: float, *, accept: bool = False
+    system: System,
+    data: CountryData,
+    wanted: Collection[str],
+    now: float,
+    *,
+    accept: bool = False,
+    taking: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Refreshed:
     """Read the sources anew for these countries; `now` in seconds since the epoch.
 
-    With `accept` a country may lose as much as it likes, but not all. Raises CountryError when a country has no
-    networks after that, neither new ones nor old ones.
+    With `accept` a country may lose as much as it likes, but not all. `taking` is entered while files are replaced.
+    Raises CountryError when a country has no networks after that, neither new ones nor old ones.
     """
     before = kept.note(system)
     sources = Sources(system, kept.folder(system) / "sources")
@@ -59,7 +66,8 @@ def refresh(
         kept.write_note(system, Note(now, before.good, str(error), before.stamps))
         _require(system, wanted, str(error))
         return Refreshed(problem=str(error))
-    changed = tuple(code for code, country in countries.items() if kept.write(system, code, country))
+    with taking():
+        changed = tuple(code for code, country in countries.items() if kept.write(system, code, country))
     for source, obtained in found.obtained:
         sources.settle(source, obtained)
     problem = "; ".join(found.problems)

@@ -6,7 +6,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ...countries import CountryError, in_use, kept
@@ -16,6 +19,8 @@ from ...store import Store
 from ...system import System
 from ..errors import AgentError
 from .tables import ago, table
+
+PATIENCE = 600.0  # seconds for a run of site.yml to end
 
 HELP = "the countries that rules name, and their data"
 
@@ -49,12 +54,27 @@ def _refresh(system: System, state: State, accept: bool) -> int:
     if data is None:
         raise AgentError("the generation does not say where the data of countries comes from: run site.yml")
     with kept.alone(system):
-        done = refresh(system, data, in_use(state), system.now(), accept=accept)
+        between = partial(_between_runs, Store(system))
+        done = refresh(system, data, in_use(state), system.now(), accept=accept, taking=between)
     if done.problem:
         sys.stderr.write(f"splitway: {done.problem}\n")
         return 1
     sys.stdout.write(f"other networks: {', '.join(done.changed) or 'none'}\n")
     return 0
+
+
+@contextmanager
+def _between_runs(store: Store) -> Iterator[None]:
+    """Hold the gateway while no run of site.yml is at work: its sets and its chains are to be of the same data."""
+    give_up = time.monotonic() + PATIENCE
+    while True:
+        with store.lock():
+            if store.transaction() is None:
+                yield
+                return
+        if time.monotonic() > give_up:
+            raise AgentError("a run of site.yml is changing this gateway: try again when it has ended")
+        time.sleep(1)
 
 
 def _plain(system: System, state: State) -> dict[str, Any]:

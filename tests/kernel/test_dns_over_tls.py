@@ -141,7 +141,7 @@ def test_a_wrong_one_is_taken_back(system: NamespaceSystem, web: Namespace, clie
     reconcile(system, DESIRED)
     unbound = system.units.pids(forwarder.UNIT)
     wrong = dataclasses.replace(DESIRED, tls=("nonsense@x#y",))
-    with pytest.raises(ReconcileError, match="unbound did not start with its new configuration: .*nonsense"):
+    with pytest.raises(ReconcileError, match=r"unbound did not start with its new configuration: .*nonsense"):
         dns.apply(system, dns.plan(wrong, dns.read(system, wrong)))
     assert dns.plan(DESIRED, dns.read(system, DESIRED)) == ()
     assert system.units.pids(forwarder.UNIT) == unbound

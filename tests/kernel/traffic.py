@@ -199,7 +199,7 @@ def _repeat(connection: socket.socket) -> None:
 
 @contextlib.contextmanager
 def captured(host: Namespace, interface: str) -> Iterator[list[bytes]]:
-    """Collect the IP packets (v4 and v6, no neighbour discovery) that reach a host while the body runs."""
+    """Collect the IP packets (v4, v6 with ICMP errors, no neighbour discovery) that reach a host while the body runs."""
     packets: list[bytes] = []
     with host.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
@@ -210,7 +210,8 @@ def captured(host: Namespace, interface: str) -> Iterator[list[bytes]]:
         while True:
             data, origin = tap.recvfrom(2000)
             inbound = origin[2] == socket.PACKET_HOST
-            if inbound and (origin[1] == 0x0800 or (origin[1] == 0x86DD and data[6] in (6, 17))):
+            v6 = origin[1] == 0x86DD and (data[6] in (6, 17) or (data[6] == 58 and data[40] < 128))
+            if inbound and (origin[1] == 0x0800 or v6):
                 packets.append(data)
     tap.close()
 

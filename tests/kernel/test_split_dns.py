@@ -15,14 +15,17 @@ from typing import Any
 
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
-from traffic import EXITS, Lab, captured, lab
+from traffic import BACKENDS, EXITS, Lab, captured, lab
 
+from splitway.agent.upstreams.switch import switch
 from splitway.choices import Choice, with_choices
 from splitway.compiler import compile_state
 from splitway.reconcile.dns.text import UNIT
 from splitway.reconcile.sections import RECONCILERS
 from splitway.state import State, Way
+from splitway.store import Store
 from splitway.topology import parse
+from splitway.transaction import begin, bring, commit
 
 __all__ = ["lab"]
 KEY = "3CWDiHvYvXBr6AdVvELbKUdYUNeWBM3sXrvhiY1zDAk="
@@ -243,3 +246,28 @@ def test_direct_names_have_resolvers_of_their_own(gateway: Gateway) -> None:
             gateway.ask(name)
         asked[name] = {".".join(map(str, packet[16:20])) for packet in packets if name.split(".")[0].encode() in packet}
     assert asked == {"home.video.example": {"192.0.2.77"}, "other.example": {"192.0.2.53"}}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_switch_of_the_agents_takes_the_names_along(gateway: Gateway, backend: str) -> None:
+    store, lab = Store(gateway.system), gateway.lab
+    begin(store, "run")
+    state = compile_state(parse(topology(us="direct", splitway_backend=backend)), {})
+    for section in ("routes", "sets", "dns", "marks"):
+        bring(store, section, getattr(state, section), backend=backend, transaction="run", purge=True)
+    commit(store, "run", state.numbers)
+    number = state.numbers["egress:us"]
+    with unseen(lab, "video.example"):
+        assert gateway.ask("video.example") == US
+    down = {number: Choice((Way(number),), direct=True)}
+    lab.exits["wg-up-1"].run("ip", "link", "set", "wg-up-1", "down")
+    began = time.monotonic()
+    done = switch(store, {}, down, [number])
+    print(f"{backend}: a switch with names {time.monotonic() - began:.2f} s")
+    assert {"routes", "marks", "dns"} <= done.changes.keys()
+    assert gateway.ask("video.example") == DIRECT
+    assert RECONCILERS["dns"].changes(gateway.system, with_choices(state, down)) == ()
+    lab.exits["wg-up-1"].run("ip", "link", "set", "wg-up-1", "up")
+    switch(store, down, {}, [])
+    with unseen(lab, "video.example"):
+        wait_for(lambda: gateway.ask("video.example", "+time=1") == US, "an answer through the tunnel", timeout=15)

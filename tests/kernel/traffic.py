@@ -199,7 +199,7 @@ def _repeat(connection: socket.socket) -> None:
 
 @contextlib.contextmanager
 def captured(host: Namespace, interface: str) -> Iterator[list[bytes]]:
-    """Collect the IP packets (v4, v6 with ICMP errors, no neighbour discovery) that reach a host while the body runs."""
+    """Collect the IP packets (v4, v6 with ICMP errors but no neighbour discovery) that reach a host meanwhile."""
     packets: list[bytes] = []
     with host.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))

@@ -17,7 +17,8 @@ from splitway.sources.fetch import Fetched, fetch
 from splitway.sources.text import decoded
 from splitway.sources.web import Limits
 
-SHORT = Limits(silence=0.3, seconds=1, size=1 << 20)
+PATIENT = Limits(silence=20, seconds=60, size=1 << 20)  # a busy machine fails nothing
+SHORT = Limits(silence=0.5, seconds=1, size=1 << 20)
 
 
 @pytest.fixture
@@ -26,10 +27,17 @@ def web() -> Iterator[Web]:
         yield found
 
 
-def got(url: str, folder: Path, *, fresh_since: float | None = None, checksum: str | None = None) -> Fetched[str]:
+def got(
+    url: str,
+    folder: Path,
+    *,
+    fresh_since: float | None = None,
+    checksum: str | None = None,
+    limits: Limits = PATIENT,
+) -> Fetched[str]:
     """Return what a URL holds, its server asked unless another time is given."""
     since = time.time() + 1 if fresh_since is None else fresh_since
-    return fetch(url, folder, decoded, fresh_since=since, checksum=checksum, limits=SHORT)
+    return fetch(url, folder, decoded, fresh_since=since, checksum=checksum, limits=limits)
 
 
 def digest(text: str) -> str:
@@ -94,19 +102,19 @@ def test_a_server_that_is_silent_or_gone_is_not_waited_for(web: Web, tmp_path: P
     released = threading.Event()
     web.put("list", "late.example\n", while_sending=lambda: released.wait(20))
     started = time.monotonic()
-    assert got(url, tmp_path).value == "a.example\n"
-    assert time.monotonic() - started < 5
+    assert got(url, tmp_path, limits=SHORT).value == "a.example\n"
+    assert time.monotonic() - started < 15
     released.set()
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/: it cannot be fetched: "):
         got("http://127.0.0.1:9/", tmp_path)
 
 
 def test_a_trickle_ends(web: Web, tmp_path: Path) -> None:
-    url = web.put("list", "a.example\n" * 1000, drops=0.2)
+    url = web.put("list", "a.example\n" * 1000, drops=0.1)
     started = time.monotonic()
     with pytest.raises(SourceError, match="it is not complete after 1 s"):
-        got(url, tmp_path)
-    assert time.monotonic() - started < 5
+        got(url, tmp_path, limits=Limits(silence=20, seconds=1))
+    assert time.monotonic() - started < 15
 
 
 def test_a_checksum_that_differs_never_replaces_the_copy(web: Web, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from splitway.sources.web import Limits
 from splitway.topology import TopologyError, parse
 from splitway.topology.model import List
 
-SHORT = Limits(silence=0.3, seconds=1, size=1 << 20)
+SMALL = Limits(silence=20, seconds=60, size=1 << 20)
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ class Controller:
 
     def task(self, memo: Memo) -> ListLibrary:
         folders = (self.folder, self.folder / "files")
-        self.library = ListLibrary(Places(folders, self.folder / "copies", memo.started, SHORT), memo)
+        self.library = ListLibrary(Places(folders, self.folder / "copies", memo.started, SMALL), memo)
         return self.library
 
     def lists(self, rules: list[dict[str, Any]] | None = None, **lists: Any) -> dict[str, List]:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from namespaces import Namespace, NamespaceSystem, run_here
-from traffic import BACKENDS, BLOCK, EU, MASK, US, Lab, bring, captured, lab, the_marks, the_sets
+from namespaces import NamespaceSystem, run_here
+from traffic import BACKENDS, BLOCK, EU, MASK, US, Lab, bring, captured, echoing, lab, the_marks, the_sets
 
 from splitway.reconcile import marks
 from splitway.state import FAMILIES, Host, Marks, TunnelMtu, exempt_mark, mark_of
@@ -118,7 +118,7 @@ def test_a_large_transfer_passes_a_narrow_tunnel_both_ways(
     lab.exits["wg-up-1"].run("ip", "link", "set", "wg-up-1", "mtu", "1320")
     section = dataclasses.replace(the_section(backend), tunnel_mtus=(TunnelMtu("wg-up-1", 1320),))
     bring(gateway, backend, the_sets(), section)
-    with moving(lab.exits["wg-up-1"]) as port, socket.create_connection((FAR[family], port), timeout=10) as connection:
+    with echoing(lab.exits["wg-up-1"]) as port, socket.create_connection((FAR[family], port), timeout=10) as connection:
         start, received = time.monotonic(), 0
         threading.Thread(target=connection.sendall, args=(LOAD,), daemon=True).start()
         while received < len(LOAD):
@@ -272,20 +272,3 @@ def answering(lab: Lab, name: str) -> Iterator[list[str]]:
     threading.Thread(target=answer, daemon=True).start()
     yield peers
     server.close()
-
-
-@contextlib.contextmanager
-def moving(host: Namespace) -> Iterator[int]:
-    """Send back, at the port that is given, whatever comes, while the body runs."""
-    with host.entered():
-        listener = socket.create_server(("::", 5001), family=socket.AF_INET6, dualstack_ipv6=True)
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            connection, _ = listener.accept()
-            while data := connection.recv(1 << 16):
-                connection.sendall(data)
-
-    threading.Thread(target=serve, daemon=True).start()
-    yield 5001
-    listener.close()

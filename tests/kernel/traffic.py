@@ -191,9 +191,9 @@ def _answer(host: Namespace, name: str) -> None:
     threading.Thread(target=serve, daemon=True).start()
 
 
-def _repeat(connection: socket.socket) -> None:
+def _repeat(connection: socket.socket, size: int = 100) -> None:
     with contextlib.suppress(OSError):
-        while data := connection.recv(100):
+        while data := connection.recv(size):
             connection.sendall(data)
 
 
@@ -214,6 +214,22 @@ def captured(host: Namespace, interface: str) -> Iterator[list[bytes]]:
             if inbound and (origin[1] == 0x0800 or v6):
                 packets.append(data)
     tap.close()
+
+
+@contextlib.contextmanager
+def echoing(host: Namespace) -> Iterator[int]:
+    """Send back, at the port that is given, whatever comes, while the body runs."""
+    with host.entered():
+        listener = socket.create_server(("::", 5001), family=socket.AF_INET6, dualstack_ipv6=True)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=_repeat, args=(listener.accept()[0], 1 << 16), daemon=True).start()
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield 5001
+    listener.close()
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
@@ -41,7 +41,7 @@ class Current:
     version: Optional[tuple[int, int]] = None  # of the program; None: not installed
     taken: tuple[Listener, ...] = ()  # sockets of others where ours is to listen
     forwarder: Optional[forwarder.Current] = None
-    resolvers: HostResolvers = HostResolvers()  # read where the host's own questions are to come here
+    resolvers: HostResolvers = field(default_factory=HostResolvers)  # read where the host's own questions are to come here
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,14 @@ WIDEST = 1500
 
 _OVERHEAD = {("udp", 4): 60, ("udp", 6): 80}
 """Bytes around a packet in the tunnel, by transport and IP version: the header of IP (20 or 40), of UDP (8), and of
-WireGuard's data message (32). WireGuard pads to 16 bytes, but never beyond the MTU. A transport that carries
-WireGuard in something else is an entry here."""
+WireGuard's data message (32). A transport that carries WireGuard in something else is an entry here."""
+
+START = 1420
+"""Bytes that WireGuard gives an interface of which nothing is known, exits for one: what Ethernet carries by either
+family."""
+
+PADDING = 16
+"""WireGuard pads a packet to a multiple of this, but not beyond the MTU of its own end."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,13 @@ MtusFound = Mapping[str, Found]
 
 
 def largest(path: int, family: int, transport: str = "udp") -> int:
-    """Return the MTU (bytes) of a tunnel whose own packets may have `path` bytes and are of this IP version."""
-    return max(SMALLEST, min(path, WIDEST) - _OVERHEAD[transport, family])
+    """Return the MTU (bytes) of a tunnel whose own packets may have `path` bytes and are of this IP version.
 
-
-START = largest(WIDEST, 6)
-"""Bytes that a tunnel has before its path is known: what Ethernet carries by either family."""
+    Below what exits have it is a multiple of the padding: an exit pads what it sends up to its own MTU, not to ours.
+    By IPv6 over PPPoE, 1412 bytes from an exit with 1420 are 1500 on the path, which takes 1492 (seen: they vanish).
+    """
+    mtu = min(path, WIDEST) - _OVERHEAD[transport, family]
+    return max(SMALLEST, mtu if mtu >= START else mtu - mtu % PADDING)
 
 
 def with_mtus(state: State, found: MtusFound) -> State:

@@ -12,7 +12,7 @@ import time
 from typing import Optional
 
 from ... import audit
-from ...mtus import SMALLEST, Found, largest
+from ...mtus import PADDING, SMALLEST, Found, largest
 from ...present import present
 from ...reconcile import wireguard
 from ...reconcile.base import CHANGE, Change
@@ -23,7 +23,6 @@ from .path import Path
 from .sizes import Passed
 
 AGAIN = 86400.0  # seconds after which a path that was too narrow may have become wider
-STEP = 16  # bytes: WireGuard pads what is smaller than the MTU to a multiple of this, so that nothing finer shows
 
 _BELOW = (576, 768, 1024, 1152, 1216)
 """Bytes that no tunnel of ours has: where one of these passes, what is larger was refused by the path, not by who is
@@ -44,7 +43,7 @@ def begin(found: Optional[Found], endpoint: str, path: Path, now: float) -> Foun
 
 def candidates(mtu: int) -> tuple[int, ...]:
     """Return the sizes to ask when packets of this one do not come back; itself, too: they may have been lost."""
-    return (*_BELOW, *range(SMALLEST, mtu, STEP), mtu)
+    return (*_BELOW, *range(SMALLEST, mtu, PADDING), mtu)
 
 
 def narrowed(found: Found, passed: Passed, now: float) -> Optional[Found]:

@@ -37,7 +37,7 @@ NONE = "no rates"
 
 def main() -> None:
     """Measure what the command line asks for."""
-    bench = Bench("rates", __doc__)
+    bench = Bench("rates", __doc__, rounds=3)
     option = bench.parser.add_argument
     option("--clients", type=numbers, default=[1, 2, 200], help="numbers of clients at a time (%(default)s)")
     option("--megabits", type=float, default=1, help="the rate of each, down and up (%(default)s)")
@@ -108,27 +108,22 @@ def kept(bench: Bench, number: int) -> None:
 
 def tcp(bench: Bench) -> None:
     """Measure TCP of a client without a rate, beside clients that have one."""
-    others = max(bench.options.rated)
-    with wires(1) as (host, web):
-        runs = {
-            direction: [Run(host, web, client_address(0), WEB, down=direction == "down")]
-            for direction in ("down", "up")
-        }
-
-        def sample(direction: str, wanted: Qos | None) -> float:
-            bring(wanted)
-            return megabits(runs[direction], max(1, bench.options.seconds // 5))[0] / 1000
-
-        section = rated(others, bench.options.megabits * MBIT, first=1)
-        ways: dict[str, Callable[[], float]] = {
-            f"{direction}: {name}": lambda direction=direction, wanted=wanted: sample(direction, wanted)
-            for direction in runs
-            for name, wanted in (("beside rates", section), (NONE, None))
-        }
+    others, seconds = max(bench.options.rated), max(1, bench.options.seconds // 5)
+    ways: dict[str, Callable[[], float]] = {}
+    with contextlib.ExitStack() as stack:
+        for name, section in (
+            ("beside rates", rated(others, bench.options.megabits * MBIT, first=1)),
+            (NONE, None),
+        ):
+            host, web = stack.enter_context(wires(1))
+            bring(section)
+            for direction in ("down", "up"):
+                run = Run(host, web, client_address(0), WEB, down=direction == "down")
+                ways[f"{direction}: {name}"] = lambda run=run: megabits([run], seconds)[0] / 1000
         found = interleaved(ways, bench.options.rounds)
     for name, samples in found.items():
         bench.row(f"TCP without a rate, {name}", samples, "Gbit/s", rated=others)
-    for direction in runs:
+    for direction in ("down", "up"):
         both = ratio(found[f"{direction}: beside rates"], found[f"{direction}: {NONE}"])
         bench.target(f"TCP without a rate, {direction}, beside {others} with one / {NONE}", both, "×", at_least=0.9)
 
@@ -160,7 +155,7 @@ def packets(bench: Bench, direction: str) -> None:
         bench.row(f"packets {direction} of clients {whose}", samples, "packets/s", rated=int(count))
     fewest, most = min(bench.options.rated), max(bench.options.rated)
     without = ratio(found[f"without a rate, {most}"], found["without a rate, 0"])
-    bench.target(f"packets {direction}, without a rate beside {most} / {NONE}", without, "×", at_least=0.8)
+    bench.target(f"packets {direction}, without a rate beside {most} / {NONE}", without, "×", at_least=0.75)
     bench.target(
         f"packets {direction}, with a rate, one of {most} / of {fewest}",
         ratio(found[f"with one, {most}"], found[f"with one, {fewest}"]),

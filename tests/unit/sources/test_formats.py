@@ -76,6 +76,13 @@ def test_v2fly() -> None:
     assert str(found.mistakes[2]) == 'list line 14: "goo..gle" is not a domain name'
 
 
+def test_v2flys_releases_write_attributes_otherwise() -> None:
+    text = "domain:a.example:@ads\nfull:b.example:@ads,@cn\ndomain:c.example\n"
+    assert recognise(text) == "v2fly"
+    assert read("v2fly", text, ("ads",)).domains == ("a.example", "b.example")
+    assert read("v2fly", text, ("-cn",)).domains == ("a.example", "c.example")
+
+
 @pytest.mark.parametrize(
     ("attributes", "domains", "kinds"),
     [

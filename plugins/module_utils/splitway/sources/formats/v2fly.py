@@ -74,7 +74,7 @@ class Shelf:
         """Return the entries of a text and of all that it includes, each once. Raises SourceError."""
         items: dict[Item, None] = {}
         for number, line in numbered(opened.text):
-            words = line.partition("#")[0].split()
+            words = line.partition("#")[0].replace(":@", " @").replace(",@", " @").split()  # as its releases write them
             if not words:
                 continue
             kind, colon, value = words[0].partition(":")

@@ -15,6 +15,7 @@ import pytest
 from namespaces import NamespaceSystem, Network, run_here, wait_for
 from traffic import BACKENDS, captured, echoing
 
+from splitway.agent.names.answers import Answers, places
 from splitway.compiler import compile_state
 from splitway.reconcile.dns.text import OWN_ADDRESS, OWN_NAME
 from splitway.reconcile.sections import RECONCILERS
@@ -110,6 +111,19 @@ def test_names_are_asked_at_our_dnsmasq_wherever_they_are_asked(world: World, ba
         for protocol in ("+notcp", "+tcp"):
             answer = run_here("dig", "+short", "+tries=1", "+time=3", protocol, f"@{server}", OWN_NAME, "A")
             assert answer.strip() == OWN_ADDRESS
+
+
+def test_the_agent_sees_what_is_answered_to_the_host_itself(world: World, backend: str) -> None:
+    state = world.bring()
+    assert places(state) == {"wg0": None, "lo": None}
+    listening = Answers(places(state)["lo"])
+    assert listening.bind("lo")
+    for server in ("8.8.8.8", "2001:4860:4860::8888"):
+        for protocol in ("+notcp", "+tcp"):
+            run_here("dig", "+short", "+tries=1", "+time=3", protocol, f"@{server}", OWN_NAME, "A")
+            wait_for(listening.waiting, "the answer")
+            assert [(answer.name, answer.addresses) for answer in listening.read()] == [(OWN_NAME, (OWN_ADDRESS,))]
+    listening.close()
 
 
 def test_a_tunnel_whose_packets_lost_their_mark_gets_it_back(world: World, backend: str) -> None:

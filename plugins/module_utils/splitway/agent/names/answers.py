@@ -20,6 +20,7 @@ from typing import Optional
 from dns.exception import DNSException
 from dns.wire import Parser
 
+from ...state import State
 from ..sockets import BUFFER_FORCE, attach
 from .packet_filter import answers_from
 
@@ -43,16 +44,35 @@ class Answer:
     addresses: tuple[str, ...]
 
 
+def places(state: State) -> dict[str, Optional[tuple[str, ...]]]:
+    """Return where our dnsmasq answers: interface → the addresses from which it does; None: from whichever were asked.
+
+    A question that was redirected is answered with the address that it was sent to.
+    """
+    if state.server is None:
+        return {}
+    redirected = state.marks is not None and state.marks.guard.redirect_dns
+    found: dict[str, Optional[tuple[str, ...]]] = {state.server.interface: state.server.addresses}
+    if redirected:
+        found[state.server.interface] = None
+    if state.dns is not None:
+        found.update(dict.fromkeys((*state.dns.lan, *(("lo",) if state.dns.for_host else ()))))
+    return found
+
+
 class Answers:
     """A packet socket that sees what leaves from port 53 of the server's addresses."""
 
-    def __init__(self, addresses: Iterable[str]) -> None:
-        """`addresses`: those of the server, with or without prefix length. Raises OSError without CAP_NET_RAW."""
+    def __init__(self, addresses: Optional[Iterable[str]]) -> None:
+        """`addresses`: those of the server, with or without prefix length; None: any, where nobody else answers.
+
+        Raises OSError without CAP_NET_RAW.
+        """
         self.dropped = 0  # packets that the kernel had no room for
         # Protocol 0: nothing is received before the filter is there and an interface is bound.
         self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, 0)
-        program = answers_from(tuple(ipaddress.ip_interface(address).ip for address in addresses), PORT)
-        attach(self.socket, program)
+        known = None if addresses is None else tuple(ipaddress.ip_interface(address).ip for address in addresses)
+        attach(self.socket, answers_from(known, PORT))
         try:
             self.socket.setsockopt(socket.SOL_SOCKET, BUFFER_FORCE, _BUFFER)
         except PermissionError:

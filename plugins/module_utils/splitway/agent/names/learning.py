@@ -18,7 +18,7 @@ from ...store import Held, Store
 from ...transaction import FAILURES
 from ..healing.loop import Worker
 from . import learned, warm
-from .answers import Answer, Answers
+from .answers import Answer, Answers, places
 from .journal import Journal
 
 EVERY = 5.0  # seconds between writings
@@ -41,7 +41,7 @@ class Learning:
         self._state = State()
         self.names = learned.Names(())
         self._read_names: tuple[Optional[Dns], learned.Names] = (None, self.names)  # of the lines of a section
-        self._answers: Optional[Answers] = None
+        self._answers: dict[str, Answers] = {}  # by interface
         self._reading = threading.Lock()  # the loop reads, and the worker before it refills
         self._unheard: list[Answer] = []  # noted, and `hear` not told yet
         self._lost_answers = 0  # by sockets of before
@@ -51,11 +51,11 @@ class Learning:
 
     def configure(self, state: State) -> None:
         """Go by another generation from now on."""
-        addresses = self._state.server.addresses if self._state.server else ()
+        before = places(self._state)
         asked = frozenset(self.names.domains)
         self._state, self.names = state, self._names_of(state)
-        if state.server and (self._answers is None or state.server.addresses != addresses):
-            self._listen(state.server.addresses, state.server.interface)
+        if places(state) and (not self._answers or places(state) != before):
+            self._listen(places(state))
         if state.agent and state.agent.warm_up and state.server:
             new = tuple(domain for domain in self.names.domains if domain not in asked)
             warming = asyncio.create_task(self._warm_up(state.server.addresses[0].partition("/")[0], new))
@@ -69,13 +69,17 @@ class Learning:
             self._read_names = state.dns, known
         return known
 
-    def _listen(self, addresses: tuple[str, ...], interface: str) -> None:
+    def _listen(self, where: Mapping[str, Optional[tuple[str, ...]]]) -> None:
         with self._reading:
-            if self._answers:
-                self._lost_answers += self._answers.count_dropped()
-                self._answers.close()
-            self._answers = Answers(addresses)
-            self._answers.bind(interface)
+            for answers in self._answers.values():
+                self._lost_answers += answers.count_dropped()
+                answers.close()
+            self._answers = {interface: Answers(addresses) for interface, addresses in where.items()}
+            self._bind()
+
+    def _bind(self) -> None:
+        for interface, answers in self._answers.items():
+            answers.bind(interface)
 
     async def _read_on(self) -> None:
         while True:
@@ -95,9 +99,10 @@ class Learning:
     def _note_waiting(self) -> bool:
         """Note some of the answers that have come; return whether there were any. For any thread."""
         with self._reading:
-            if self._answers is None or not self._answers.waiting():
+            waiting = [answers for answers in self._answers.values() if answers.waiting()]
+            if not waiting:
                 return False
-            heard = self._answers.read()
+            heard = [answer for answers in waiting for answer in answers.read()]
             learned.record(self.journal, self.names, heard, time.time())
             self._unheard += heard
         return True
@@ -128,7 +133,7 @@ class Learning:
 
     def lost(self) -> dict[str, int]:
         """Return what came faster than it could be kept since the start, by kind."""
-        answers = self._lost_answers + (self._answers.dropped if self._answers else 0)
+        answers = self._lost_answers + sum(answers.dropped for answers in self._answers.values())
         return {"answers": answers, "journal": self.journal.lost}
 
     async def run(self, worker: Worker[None]) -> None:
@@ -138,10 +143,11 @@ class Learning:
     async def _write_on(self, worker: Worker[None]) -> None:
         while True:
             await asyncio.sleep(EVERY)
-            if self._state.agent is None or self._state.server is None or self._answers is None:
+            if self._state.agent is None or not self._answers:
                 continue
-            self._answers.bind(self._state.server.interface)
-            self._answers.count_dropped()
+            self._bind()
+            for answers in self._answers.values():
+                answers.count_dropped()
             try:
                 await worker(self._write)
             except FAILURES as error:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from typing import Union
+from typing import Optional, Union
 
 # linux/bpf_common.h
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
@@ -31,8 +31,10 @@ class _Line:
     label: str = ""
 
 
-def answers_from(addresses: Sequence[Union[IPv4Address, IPv6Address]], port: int) -> bytes:
+def answers_from(addresses: Optional[Sequence[Union[IPv4Address, IPv6Address]]], port: int) -> bytes:
     """Return the filter of UDP and TCP packets that leave from this port of these addresses; they pass whole.
+
+    None: of any address.
 
     The first byte is the IP header's: a socket of kind SOCK_DGRAM, on whatever kind of interface.
     """
@@ -47,14 +49,13 @@ def answers_from(addresses: Sequence[Union[IPv4Address, IPv6Address]], port: int
         *_one_of((_UDP, _TCP), "whole"),
         _Line(_LOAD_HALF, 6, label="whole"),
         _Line(_IF_ANY_BIT, _FRAGMENT, then="drop"),
-        _Line(_LOAD_WORD, 12),
-        *_one_of([int(address) for address in addresses if address.version == 4], "port 4"),
+        *([] if addresses is None else _sources_4([int(address) for address in addresses if address.version == 4])),
         _Line(_LOAD_IP_HEADER_INTO_X, 0, label="port 4"),
         _Line(_LOAD_HALF_AT_X, 0),
         _Line(_IF_EQUAL, port, then="take", otherwise="drop"),
         _Line(_LOAD_BYTE, 6, label="6"),
-        *_one_of((_UDP, _TCP), "source 6 0"),
-        *_sources_6([address.packed for address in addresses if address.version == 6]),
+        *_one_of((_UDP, _TCP), "port 6" if addresses is None else "source 6 0"),
+        *([] if addresses is None else _sources_6([address.packed for address in addresses if address.version == 6])),
         _Line(_LOAD_HALF, 40, label="port 6"),
         _Line(_IF_EQUAL, port, then="take", otherwise="drop"),
         _Line(_RETURN, 0, label="drop"),
@@ -67,6 +68,10 @@ def answers_from(addresses: Sequence[Union[IPv4Address, IPv6Address]], port: int
 def _one_of(values: Sequence[int], then: str) -> list[_Line]:
     """Return lines that go on at a label when what was loaded is one of the values, and drop the packet when not."""
     return [*(_Line(_IF_EQUAL, value, then=then) for value in values), _Line(_RETURN, 0)]
+
+
+def _sources_4(addresses: Sequence[int]) -> list[_Line]:
+    return [_Line(_LOAD_WORD, 12), *_one_of(addresses, "port 4")]
 
 
 def _sources_6(addresses: Sequence[bytes]) -> list[_Line]:

@@ -41,7 +41,9 @@ class Current:
     version: Optional[tuple[int, int]] = None  # of the program; None: not installed
     taken: tuple[Listener, ...] = ()  # sockets of others where ours is to listen
     forwarder: Optional[forwarder.Current] = None
-    resolvers: HostResolvers = field(default_factory=HostResolvers)  # read where the host's own questions are to come here
+    resolvers: HostResolvers = field(
+        default_factory=HostResolvers
+    )  # read where the host's own questions are to come here
 
 
 @dataclass(frozen=True)

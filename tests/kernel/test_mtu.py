@@ -97,6 +97,7 @@ class World:
         at = EXIT[family]
         return {
             "splitway_backend": backend,
+            "splitway_dns": {"servers": ["10.92.0.2"]},
             "splitway_server": {
                 "addresses": ["10.8.0.1/24", "fdcc::1/64"],
                 "listen_port": 51999,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shlex
@@ -13,12 +14,17 @@ from typing import Optional
 import pytest
 from namespaces import NamespaceSystem, ReadOnlySystem, run_here
 from speed import Run, megabits
+from test_healing import operator, run_site
 from traffic import BACKENDS, CLIENTS, Lab, bring, lab, the_marks, the_sets
 
+from splitway.compiler import compile_state
 from splitway.compiler.rates import MAXIMUM_RATED
 from splitway.reconcile import qos
 from splitway.reconcile.base import Change, ReconcileError
 from splitway.state import Qos, RatedClient
+from splitway.store import Store
+from splitway.topology import parse
+from splitway.transaction import rehearse, remove_all
 
 __all__ = ["lab"]
 VIDEO = {4: "198.51.100.1", 6: "2001:db8:1::1"}  # by the first client's policy through wg-up-1, the second's wg-up-2
@@ -159,3 +165,23 @@ def test_thousands_of_rates_are_there_in_seconds_and_one_more_at_once(system: Na
     changes = bring_rates(system, *many, BOB)
     assert len(changes) == 3, "a class and an address of each family"
     assert len(bring_rates(system, *many)) == 3
+
+
+def test_runs_bring_rates_and_take_them_away(system: NamespaceSystem, read_only: ReadOnlySystem) -> None:
+    store, before = Store(system), queues()
+    variables = operator("ipset")
+    state = compile_state(parse(variables), {})
+    assert state.qos is not None
+    rehearse(Store(read_only), state)  # on a host that has no wg0 yet
+    run_site(store, variables)
+    assert "5377:" in run_here("tc", "class", "show", "dev", "wg0")
+    del variables["splitway_clients"][0]["rate"]
+    run_site(store, variables)
+    assert "splitway-rates" not in queues()
+    run_here("tc", "qdisc", "replace", "dev", "wg0", "root", "handle", "1:", "htb")
+    with pytest.raises(ReconcileError, match="wg0 has somebody else's queue"):
+        rehearse(Store(read_only), dataclasses.replace(state, numbers=store.generation().numbers))
+    run_here("tc", "qdisc", "del", "dev", "wg0", "root")
+    run_site(store, operator("ipset"))
+    remove_all(store)
+    assert queues() == before

@@ -32,6 +32,7 @@ from splitway.reconcile.qos.model import (
     queue,
 )
 from splitway.state import Qos, RatedClient
+from splitway.system import System, SystemFailure
 
 INDICES = {"wg0": 7, "wg1": 8, DEVICE: 9}
 OURS = Root("htb", HANDLE)
@@ -217,3 +218,43 @@ def test_what_somebody_changed_is_seen(drift: dict[str, object], action: str) ->
     kernel = seen(brought(NOTHING, wanted), wanted)
     changes = qos.plan(wanted, dataclasses.replace(kernel, **drift))  # type: ignore[arg-type]
     assert {change.action for change in changes} == {action}
+
+
+class Host(System):
+    """A host whose kernel has fq_codel, or has not; it refuses what the real one would."""
+
+    def __init__(self, *, fair: bool) -> None:
+        super().__init__()
+        self.fair = fair
+        self.leaves: dict[str, str] = {}  # class → kind of queue
+
+    def run(self, *argv: str, input: Optional[str] = None, timeout: float = 120) -> str:
+        del timeout
+        for line in (input or " ".join(argv[1:])).splitlines() if argv[0] == "tc" else ():
+            words = line.split()
+            if words[:2] == ["qdisc", "replace"] and words[4] == "parent":
+                if words[6] == "fq_codel" and not self.fair:
+                    raise SystemFailure("tc: Error: Specified qdisc kind is unknown.")
+                if words[6] == self.leaves.get(words[5]) == "fq_codel" and "flows" in words:
+                    raise SystemFailure("tc: RTNETLINK answers: Invalid argument")
+                self.leaves[words[5]] = words[6]
+        return ""
+
+    def interface_index(self, interface: str) -> Optional[int]:
+        return INDICES[interface]
+
+
+@pytest.mark.parametrize("fair", [True, False])
+def test_every_class_gets_the_best_queue_that_there_is(fair: bool) -> None:
+    host = Host(fair=fair)
+    first = Qos("wg0", (client(1, MBIT), client(2, MBIT), client(3, MBIT)))
+    made = seen(NOTHING, first)
+    qos.apply(host, qos.plan(first, made))
+    kind = "fq_codel" if fair else "bfifo"
+    assert host.leaves == {f"5377:{number}": kind for number in (1, 2, 3)}
+    other = Qos("wg0", (client(1, 2 * MBIT), client(2, 3 * MBIT), client(3, MBIT)))
+    kernel = seen(perform(made, qos.plan(first, made), fair=fair), other)
+    changes = qos.plan(other, kernel)
+    assert len(changes) == 2
+    qos.apply(host, changes)
+    assert set(host.leaves.values()) == {kind}

@@ -125,7 +125,8 @@ def _classes(wanted: Wanted, current: Current) -> Iterator[Change]:
             if there is None or there.rate != rate or not _fits(there, rate):
                 what = f"{direction} rate of client {client}"
                 before = "" if there is None else f"{what}: {_spelled(there.rate)}"
-                step = ClassStep(interface, number, rate, there is None)
+                leaf = there.leaf.kind if there is not None and there.leaf is not None else ""
+                step = ClassStep(interface, number, rate, there is None, leaf)
                 yield Change(CHANGE if there else ADD, what, before, f"{what}: {_spelled(rate)}", step)
         for number, there in found.items():
             if number not in classes:

@@ -100,6 +100,7 @@ class ClassStep:
     number: int
     rate: int  # bytes per second
     new: bool = False
+    leaf: str = ""  # the kind of its queue now; "": none but HTB's own
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,9 @@ def _write_classes(system: System, steps: list[ClassStep]) -> None:
     if not steps:
         return
     _tc(system, [_class_line(step) for step in steps])
-    fair = _has_fair_queues(system, steps[0])
-    _tc(system, [_leaf_line(step, fair) for step in steps])
+    first, *others = steps
+    fair = _try_fair_queue(system, first)
+    _tc(system, [_leaf_line(step, fair) for step in (others if fair else steps)])
 
 
 def _class_line(step: ClassStep) -> str:
@@ -65,20 +66,20 @@ def _class_line(step: ClassStep) -> str:
 
 
 def _leaf_line(step: ClassStep, fair: bool) -> str:
-    return f"qdisc replace dev {step.interface} parent {_classid(step)} {' '.join(_leaf(step.rate, fair))}"
+    kind = _fair_queue(step) if fair else f"bfifo limit {queue(step.rate)}"
+    return f"qdisc replace dev {step.interface} parent {_classid(step)} {kind}"
 
 
-def _leaf(rate: int, fair: bool) -> list[str]:
-    if not fair:
-        return ["bfifo", "limit", str(queue(rate))]
-    goal = target(rate)
-    # 64 flows instead of 1,024: a queue then takes 5 KB of memory instead of 70, and there are two a client.
-    words = f"fq_codel limit 1000 flows 64 target {goal}ms interval {max(100, 2 * goal)}ms"
-    return words.split()
+def _fair_queue(step: ClassStep) -> str:
+    goal = target(step.rate)
+    words = f"fq_codel limit 1000 target {goal}ms interval {max(100, 2 * goal)}ms"
+    # 64 flows instead of 1,024: a queue then takes 5 KB of memory instead of 70, and there are two a client. The kernel
+    # refuses to be told of flows once a queue is there, be it the same number.
+    return words if step.leaf == "fq_codel" else f"{words} flows 64"
 
 
-def _has_fair_queues(system: System, step: ClassStep) -> bool:
-    """Return whether this kernel has fq_codel, which only trying tells: a module is loaded when it is asked for."""
+def _try_fair_queue(system: System, step: ClassStep) -> bool:
+    """Give a class fq_codel; return whether this kernel has it, which is known by trying: it may load a module."""
     try:
         system.run("tc", *_leaf_line(step, fair=True).split())
     except SystemFailure as error:

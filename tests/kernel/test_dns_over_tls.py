@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -72,8 +73,8 @@ def client(network: Network, web: Namespace) -> Namespace:
     return host
 
 
-def ask(host: Namespace, name: str) -> str:
-    out = host.run("dig", "@10.8.0.1", "+tries=1", "+time=4", name, check=False)
+def ask(host: Namespace, name: str, patience: int = 4) -> str:
+    out = host.run("dig", "@10.8.0.1", "+tries=1", f"+time={patience}", name, check=False)
     found = [line.split()[4] for line in out.splitlines() if line.startswith(name) and "\tA\t" in line]
     return found[0] if found else out.partition("status: ")[2].partition(",")[0] or "TIMEOUT"
 
@@ -172,3 +173,19 @@ def test_check_mode_writes_nothing(read_only: ReadOnlySystem, client: Namespace)
     changes = dns.plan(DESIRED, dns.read(read_only, DESIRED))
     assert changes[0].what == "service splitway-unbound.service"
     assert "10.90.0.9@853#dot.example" in changes[0].after
+
+
+def test_it_is_back_soon_after_an_uplink_that_was_away(
+    system: NamespaceSystem, web: Namespace, client: Namespace
+) -> None:
+    reconcile(system, DESIRED)
+    assert ask(client, "first.example") == ANSWER
+    web.run("ip", "link", "set", "uplink", "down")
+    for number in range(8):
+        assert ask(client, f"n{number}.example", 1) != ANSWER
+    web.run("ip", "link", "set", "uplink", "up")
+    began = time.monotonic()
+    wait_for(
+        lambda: ask(client, f"m{time.monotonic_ns()}.example", 1) == ANSWER, "an answer after an outage", timeout=20
+    )
+    print(f"answers again after {time.monotonic() - began:.1f} s")

@@ -17,6 +17,7 @@ import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
 from traffic import BACKENDS, EXITS, Lab, captured, lab
 
+from splitway.agent.figures import dns_statistics
 from splitway.agent.upstreams.switch import switch
 from splitway.choices import Choice, with_choices
 from splitway.compiler import compile_state
@@ -271,3 +272,16 @@ def test_a_switch_of_the_agents_takes_the_names_along(gateway: Gateway, backend:
     switch(store, down, {}, [])
     with unseen(lab, "video.example"):
         wait_for(lambda: gateway.ask("video.example", "+time=1") == US, "an answer through the tunnel", timeout=15)
+
+
+def test_a_resolver_behind_two_tunnels_is_counted_once(gateway: Gateway) -> None:
+    variables = topology()
+    variables["splitway_upstreams"][1]["resolvers"] = ["1.1.1.1"]
+    variables["splitway_clients"][0]["rules"].append({"domain": "eu.example", "egress": "eu"})
+    gateway.run(variables)
+    assert [gateway.ask("video.example"), gateway.ask("eu.example")] == [US, EU]
+    counted = dns_statistics.ask("10.8.0.1")
+    assert counted is not None
+    addresses = [server.address for server in counted.servers]
+    assert sorted(set(addresses)) == sorted(addresses)
+    assert "1.1.1.1#53" in addresses

@@ -99,3 +99,9 @@ def endless() -> list[Any]:
 )
 def test_only_plain_values_go_untemplated(value: Any, expected: bool) -> None:
     assert holds_template(value) is expected
+
+
+def test_what_is_asked_over_tls_needs_packages(tmp_path: Path) -> None:
+    names = {"servers": ["tls://192.0.2.53#dns.example"]}
+    plain, tls = compiled(tmp_path, VARIABLES, {}, {"server": VARIABLES["splitway_server"], "dns": names})
+    assert (plain["packages"], tls["packages"]) == ([], ["ca-certificates", "unbound"])

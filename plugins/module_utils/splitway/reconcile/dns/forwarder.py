@@ -15,7 +15,7 @@ from ...state import Dns
 from ...system import System, SystemFailure
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from .port import answers
-from .text import FORWARDER, FORWARDER_PORT, OWN_ADDRESS, OWN_NAME
+from .text import FORWARDER, FORWARDER_PORT, GROUP, OWN_ADDRESS, OWN_NAME
 
 UNIT = "splitway-unbound.service"
 PACKAGES = ("ca-certificates", "unbound")
@@ -170,6 +170,9 @@ server:
     module-config: "iterator"
     cache-max-ttl: {desired.max_ttl}
     tls-cert-bundle: "{where.certificates}"
+    # By default it leaves a silent resolver alone for up to 15 minutes.
+    infra-host-ttl: 30
+    infra-keep-probing: yes
     outgoing-num-tcp: 100
     incoming-num-tcp: 200
     local-zone: "{OWN_NAME}." redirect
@@ -183,7 +186,7 @@ forward-zone:
 
 
 def unit_text(where: Paths) -> str:
-    """Return the unit. As dnsmasq's, it is started from a copy, which tells what it was started with.
+    """Return the unit. As dnsmasq's, it is started from a copy, which tells what it was started with, by its group.
 
     Debian's profile for AppArmor lets unbound read its own folder only: it is the package's service that it confines.
     """
@@ -204,7 +207,7 @@ ExecStart=/usr/sbin/unbound -d -p -c {where.started}
 Restart=always
 RestartSec=1
 User=unbound
-Group=unbound
+Group={GROUP}
 AppArmorProfile=-unconfined
 CapabilityBoundingSet=
 NoNewPrivileges=yes

@@ -14,7 +14,7 @@ from ..base import ReconcileError
 
 UNIT = "splitway-dnsmasq.service"
 
-GROUP = "nogroup"  # that of Debian's user dnsmasq
+GROUP = "nogroup"  # that of Debian's user dnsmasq; the agent has it, too
 
 OWN_NAME, OWN_ADDRESS = "splitway.invalid", "192.0.2.53"
 """What only ours answer, by themselves, and so are told from other resolvers: no name ends in invalid (RFC 6761)."""

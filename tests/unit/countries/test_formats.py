@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import gzip
 import ipaddress
 import random
@@ -136,6 +137,64 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(CountryError, match="is damaged"):
         of_file(tmp_path / "data", "csv", "cn")
+
+
+PIECES = (
+    "|",
+    ",",
+    "\n",
+    "CN",
+    "ipv4",
+    "ipv6",
+    "allocated",
+    "1.0.1.0",
+    "2001:250::",
+    "/24",
+    "256",
+    "-9",
+    "9" * 30,
+    "²",
+    '"',
+)
+
+
+@given(
+    st.sampled_from(("tor", "rir", "csv")),
+    st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=25).map("".join),
+)
+def test_nothing_in_a_file_is_more_than_an_error(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, text: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    with contextlib.suppress(CountryError):
+        of_file(path, kind, "cn")
+
+
+@pytest.mark.parametrize("line", ["-5,-4,CN", "apnic|CN|ipv6|2001:250::|-99999999999|20000426|allocated"])
+def test_numbers_without_bounds(tmp_path: Path, line: str) -> None:
+    with pytest.raises(CountryError, match="line 1"):
+        networks(tmp_path, f"{line}\n", "rir" if "|" in line else "tor", "cn")
+
+
+def test_a_damaged_database_is_an_error(tmp_path: Path) -> None:
+    pytest.importorskip("maxminddb")
+    writer, netaddr = pytest.importorskip("mmdb_writer"), pytest.importorskip("netaddr")
+    made = writer.MMDBWriter(ip_version=6, ipv4_compatible=True)
+    made.insert_network(netaddr.IPSet(["1.0.1.0/24", "2001:250::/35"]), {"country": {"iso_code": "CN"}})
+    path = tmp_path / "data.mmdb"
+    made.to_db_file(str(path))
+    whole, chance, errors = path.read_bytes(), random.Random(3), 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(chance.choice((1, 3, 20))):
+            damaged[chance.randrange(len(whole))] = chance.randrange(256)
+        path.write_bytes(bytes(damaged))
+        try:
+            of_file(path, "maxmind", "cn")
+        except CountryError:
+            errors += 1
+    assert errors > 50
 
 
 RANGES = st.lists(st.tuples(st.integers(0, 300), st.integers(0, 60)).map(lambda pair: (pair[0], sum(pair))), max_size=9)

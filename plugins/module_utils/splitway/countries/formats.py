@@ -40,8 +40,8 @@ class Found:
 
     def add(self, code: str, family: int, first: int, last: int) -> None:
         """Take a range, if its country is asked for. Raises ValueError when it is none."""
-        if not first <= last < 1 << BITS[family]:
-            raise ValueError("its end is before its beginning, or behind the last address")
+        if not 0 <= first <= last < 1 << BITS[family]:
+            raise ValueError("its end is before its beginning, or they are no addresses")
         self.entries += 1
         if family == 6 and last >> 48 == 0:  # in ::/80 there are only IPv4 addresses: mapped ones, and older forms
             if first >> 32 != 0xFFFF:
@@ -120,8 +120,10 @@ def _read_rir(name: str, stream: TextIO, found: Found) -> None:
                 first = _v4(start)
                 found.add(code.lower(), 4, first, first + int(value) - 1)
             elif kind == "ipv6":
-                first = _v6(start)
-                found.add(code.lower(), 6, first, first + (1 << (128 - int(value))) - 1)
+                first, length = _v6(start), int(value)
+                if not 0 <= length <= 128:
+                    raise ValueError("not a prefix length")
+                found.add(code.lower(), 6, first, first + (1 << (128 - length)) - 1)
         except (ValueError, OSError, IndexError) as error:
             raise _refused(name, number, line, "rir") from error
     if records < told * _ENOUGH:

@@ -36,6 +36,8 @@ def read(path: Path, add: Add, name: str) -> None:
         import maxminddb
     except ImportError as error:
         raise CountryError(f"{name} needs the package python3-maxminddb") from error
+    # The library notices some damage, and stumbles over other.
+    damage = (maxminddb.InvalidDatabaseError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError)
     try:
         with maxminddb.open_database(str(path)) as database:
             spans = [(4, _V4)]
@@ -46,7 +48,7 @@ def read(path: Path, add: Add, name: str) -> None:
                     code = country_of(record)
                     if code:
                         add(code, family, start, end)
-    except maxminddb.InvalidDatabaseError as error:
+    except damage as error:
         raise CountryError(f"{name} is no database of MaxMind's format: {error}") from error
 
 
@@ -54,7 +56,11 @@ def _networks(database: Any, family: int, first: int, last: int) -> Iterator[tup
     """Yield (record, first address, last address) of the networks in a span."""
     spelling: Callable[[int], Union[ipaddress.IPv4Address, ipaddress.IPv6Address]]
     spelling = ipaddress.IPv4Address if family == 4 else ipaddress.IPv6Address
+    most = database.metadata().node_count + 2  # what a tree of so many forks has; a damaged one may go round and round
     while first <= last:
+        most -= 1
+        if most < 0:
+            raise ValueError("its tree has no end")
         record, length = database.get_with_prefix_len(spelling(first))
         end = first | ((1 << (BITS[family] - length)) - 1)
         if record is not None:

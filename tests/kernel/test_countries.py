@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from namespaces import NamespaceSystem, run_here
+from namespaces import NamespaceSystem, run_here, wait_for
+from test_daemon import agent
 from test_groups import KEY, Gateway, goes_on
 from traffic import BACKENDS, CLIENTS, Lab, lab
 
+from splitway.agent import control
 from splitway.agent.healing.generation import Generation
 from splitway.agent.moments import Moments
 from splitway.compiler import compile_state
@@ -210,6 +212,18 @@ def seen(lab: Lab) -> dict[tuple[str, str], int]:
                 match, _, counter = entry["rule"]["expr"]
                 found[name, match["match"]["right"]] = counter["counter"]["packets"]
     return found
+
+
+def test_the_running_agent_takes_notice(system: NamespaceSystem, lab: Lab, backend: str, tmp_path: Path) -> None:
+    learn(system, tmp_path, BEFORE)
+    Gateway(system, lab, topology(backend))
+    with agent(system), contextlib.closing(lab.open(HOME)) as leaves, contextlib.closing(lab.open(STAYS)) as stays:
+        assert (leaves.recv(100), stays.recv(100)) == (b"uplink", b"uplink")
+        learn(system, tmp_path, AFTER)
+        wait_for(lambda: lab.way(HOME) == "wg-up-1", "the agent to take notice", 10)
+        wait_for(lambda: not goes_on(leaves), "the end of what went directly", 10)
+        assert goes_on(stays)
+        assert control.ask(system, "status")["drift"]["failures"] == {}
 
 
 def test_without_data_the_rehearsal_says_so(system: NamespaceSystem, lab: Lab, backend: str, tmp_path: Path) -> None:

@@ -81,7 +81,8 @@ def inventory(name: str) -> dict[str, Any]:
             if isinstance(value, str) and "{{" in value:
                 known = {"endpoint": f"us{index}.example.com:51820", "public_key": right["public_key"]}
                 entry[key] = known.get(key, RIGHT["splitway_server"]["private_key"][:-4] + f"{index:02}A=")
-    return {**variables, "splitway_server": RIGHT["splitway_server"], "splitway_backend": "ipset", "splitway_dns": {}}
+    plain = {"splitway_server": RIGHT["splitway_server"], "splitway_backend": "ipset"}
+    return {**variables, **plain, "splitway_dns": {}, "splitway_countries": {}}
 
 
 @pytest.mark.parametrize("form", FORMATS)

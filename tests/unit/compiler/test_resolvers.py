@@ -160,6 +160,25 @@ def test_what_is_switched_off_or_has_no_such_family_is_asked_nowhere() -> None:
     assert asked(state)["news.example"] == ("9.9.9.9@wg-up-2",)
 
 
+def test_resolvers_that_no_packet_reaches_are_named() -> None:
+    variables = topology([domain("plain.example", "jp")], splitway_dns={"proxied": ["2620:fe::9"]})
+    variables["splitway_upstreams"][2] |= {"addresses": ["10.64.0.2"]}
+    with pytest.raises(CompileError, match=r"plain\.example is to be asked at 2620:fe::9 through jp, but jp"):
+        compile_state(parse(variables), {})
+    groups = [{"name": "fast", "members": ["us", "jp"], "resolvers": ["10.1.0.53"]}]
+    variables = topology([domain("plain.example", "fast")], splitway_upstream_groups=groups)
+    variables["splitway_upstreams"][2] |= {"allowed_ips": ["198.51.100.0/24"]}
+    with pytest.raises(CompileError, match=r"asked at 10\.1\.0\.53 through fast, but jp reaches none"):
+        compile_state(parse(variables), {})
+
+
+def test_a_list_may_be_asked_through_a_group_that_no_rule_leads_to() -> None:
+    lists = {"video": {"domains": ["video.example"], "resolvers": {"servers": ["8.8.4.4"], "egress": "fast"}}}
+    groups = [{"name": "fast", "members": ["eu", "us"]}]
+    state = compiled([VIDEO], splitway_lists=lists, splitway_upstream_groups=groups)
+    assert asked(state) == {"video.example": ("8.8.4.4@wg-up-2",)}
+
+
 def test_a_groups_names_follow_its_flows() -> None:
     groups = [{"name": "fast", "members": ["us", "eu"], "resolvers": ["8.8.8.8"], "on_down": "direct"}]
     state = compiled([domain("video.example", "fast")], splitway_upstream_groups=groups)

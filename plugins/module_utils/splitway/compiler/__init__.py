@@ -19,7 +19,7 @@ from .lists import flatten, used_egresses
 from .numbers import CompileError
 from .policies import Matching, compile_family, compile_matching, number_policies
 from .rates import compile_rates
-from .resolvers import compile_forwards
+from .resolvers import asked_egresses, compile_forwards
 from .routes import compile_routes
 from .sources import compile_host, compile_lan, with_sources
 
@@ -38,7 +38,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     numbers = unfold(numbers)
     flattened = flatten(with_sources(topology), numbers)
     egresses = number_egresses(topology, numbers)
-    switchboard = compile_groups(topology, egresses, used_egresses(flattened))
+    switchboard = compile_groups(topology, egresses, used_egresses(flattened) | asked_egresses(topology, flattened))
     matching = compile_matching(topology, flattened, numbers)
     policies = number_policies(topology, flattened, numbers)
     tunnels = compile_tunnels(topology, egresses)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Optional, Union
 
 from ..state import Forward, Through
@@ -104,6 +105,12 @@ def any_resolvers(topology: Topology) -> bool:
     return bool(
         topology.dns.direct or topology.dns.proxied or any(own) or any(entry.resolvers for entry in topology.lists)
     )
+
+
+def asked_egresses(topology: Topology, flattened: Flattened) -> set[str]:
+    """Return the egresses that lists in use name for their resolvers: rules may lead to none of them."""
+    named = (entry.resolvers.egress for entry in _list_of(topology, flattened).values() if entry.resolvers)
+    return {egress for egress in named if egress is not None}
 
 
 def _tunnels(topology: Topology) -> tuple[Union[Upstream, Group], ...]:
@@ -232,8 +239,13 @@ def _forward(
         if upstream is None:
             return ()
         interface = interface_of(numbers[upstream.name], topology.table_base)
-        families = families_of(upstream)
-        return tuple(f"{server}@{interface}" for server in asked.servers if _family(server) in families)
+        reached = [server for server in asked.servers if _reaches(upstream, server)]
+        if not reached:
+            raise CompileError(
+                f"{domains[0]} is to be asked at {', '.join(asked.servers)} through {asked.egress}, but {upstream.name} "
+                "reaches none of them: see its addresses and allowed_ips, or give it resolvers"
+            )
+        return tuple(f"{server}@{interface}" for server in reached)
 
     group = board.groups.get(asked.egress)
     if group is None:
@@ -262,5 +274,6 @@ def _upstreams(topology: Topology, numbers: Mapping[str, int]) -> dict[int, Upst
     return found
 
 
-def _family(server: str) -> int:
-    return 6 if ":" in server else 4
+def _reaches(upstream: Upstream, server: str) -> bool:
+    address = ip_address(server.partition("#")[0])
+    return address.version in families_of(upstream) and any(address in network for network in upstream.allowed_ips)

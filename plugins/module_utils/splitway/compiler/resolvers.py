@@ -242,8 +242,8 @@ def _forward(
         reached = [server for server in asked.servers if _reaches(upstream, server)]
         if not reached:
             raise CompileError(
-                f"{domains[0]} is to be asked at {', '.join(asked.servers)} through {asked.egress}, but {upstream.name} "
-                "reaches none of them: see its addresses and allowed_ips, or give it resolvers"
+                f"{domains[0]} is to be asked at {', '.join(asked.servers)} through {asked.egress}, but "
+                f"{upstream.name} reaches none of them: see its addresses and allowed_ips, or give it resolvers"
             )
         return tuple(f"{server}@{interface}" for server in reached)
 

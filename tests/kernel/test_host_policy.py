@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from namespaces import NamespaceSystem, run_here
-from traffic import BACKENDS, BLOCK, EU, MASK, US, Lab, bring, captured, echoing, lab, the_marks, the_sets
+from traffic import BACKENDS, BLOCK, EU, MASK, US, Lab, bring, captured, echoing, lab, policies, the_marks, the_sets
 
-from splitway.reconcile import marks
+from splitway.reconcile import flows, marks, sets
 from splitway.state import FAMILIES, Host, Marks, TunnelMtu, exempt_mark, mark_of
 
 __all__ = ["lab"]
@@ -133,14 +133,31 @@ def test_answers_stay_with_those_who_asked(gateway: NamespaceSystem, lab: Lab, b
         exit_.run("ip", family, "address", "add", address, "dev", "lo", *(("nodad",) if family == "-6" else ()))
     with socket.create_server(("::", 22), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         for source, target in (("203.0.113.77", "10.90.0.1"), ("2001:db8:77::7", "fd90::1")):
-            with exit_.entered(), socket.create_connection((target, 22), 2, (source, 0)) as operator:
+            with exit_.entered():
+                operator = socket.create_connection((target, 22), 2, (source, 0))
+            with operator:
                 accepted, _ = listener.accept()
                 accepted.sendall(b"hello")
                 assert operator.recv(10) == b"hello"
+                time.sleep(0.2)  # the operator's delayed acknowledgement is not to be the next packet
                 run_here("conntrack", "-F")
                 accepted.sendall(b"still here")
                 assert operator.recv(10) == b"still here"
                 accepted.close()
+
+
+def test_connections_move_with_the_policy_and_end_with_it(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
+    own, section = the_sets(), the_section(backend)
+    with socket.create_connection((FAR[4], 80), 2) as moved, socket.create_connection(("198.51.100.2", 80), 2) as kept:
+        assert [moved.recv(100), kept.recv(100)] == [b"wg-up-1", b"wg-up-2"]
+        default_eu = dataclasses.replace(policies(4)[1], default=EU)
+        other = dataclasses.replace(section, v4=dataclasses.replace(section.v4, policies=(policies(4)[0], default_eu)))
+        found, learned = flows.read(gateway, section), sets.members(gateway, backend)
+        assert {c.payload.destination for c in flows.plan(section, own, other, own, learned, found)} == {FAR[4]}
+        without = dataclasses.replace(section, host=None)
+        ended = {c.payload.destination for c in flows.plan(section, own, without, own, learned, found)}
+        assert ended == {FAR[4], "198.51.100.2"}
+        assert flows.plan(section, own, section, own, learned, found) == ()
 
 
 def test_connections_from_before_the_policy_stay_as_they_are(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:

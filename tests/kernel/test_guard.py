@@ -13,10 +13,11 @@ import time
 import pytest
 from guarded import DOH, DOH_SETS, GATEWAY, GATEWAY6, answer, asking, guard, guarded, planned, serve
 from namespaces import NamespaceSystem, run_here
-from traffic import BACKENDS, CLIENTS, Lab, bring, captured, lab, the_sets
+from traffic import BACKENDS, BLOCK, CLIENTS, Lab, bring, captured, lab, the_sets
 
+from splitway.reconcile import routes
 from splitway.reconcile.sections import move_flows
-from splitway.state import FAMILIES, LanNetwork, OpenPort, State
+from splitway.state import FAMILIES, LanNetwork, OpenPort, Routes, State, Table
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -305,3 +306,17 @@ def test_everything_at_once_comes_and_goes_whole(system: NamespaceSystem, lab: L
     assert planned(system, backend, section) == []
     bring(system, backend, (), None)
     assert "splitway" not in rules().lower()
+
+
+def test_what_a_host_forwarded_is_known_after_a_reboot(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """Docker had forwarding on when splitway came. After a reboot splitway is first, and finds it off."""
+    table = Routes((Table(BLOCK + 1000, "block", None, (), "prohibit"),))
+    section = guarded(backend, others_as_before=True)
+    system.set_sysctl("net/ipv4/ip_forward", "1")
+    routes.apply(system, routes.plan(table, routes.read(system, table)))
+    assert routes.plan(table, routes.read(system, table)) == ()
+    guard(system, backend, others_as_before=True)
+    system.set_sysctl("net/ipv4/ip_forward", "0")
+    assert planned(system, backend, section) == [], "still as before"
+    routes.apply(system, routes.plan(table, routes.read(system, table)))
+    assert planned(system, backend, section) == []

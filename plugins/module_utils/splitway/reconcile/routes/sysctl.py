@@ -16,9 +16,11 @@ from typing import Optional
 from ...system import System
 from ..base import CHANGE, REMOVE, Change
 
+FORWARDED = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+"""Family → the parameter that says whether the host forwards it."""
+
 FORWARDING = {
-    "net/ipv4/ip_forward": "1",
-    "net/ipv6/conf/all/forwarding": "1",
+    **dict.fromkeys(FORWARDED.values(), "1"),
     # Source validation looks at marks: without it the guard's rule makes any rp_filter drop the clients' replies.
     "net/ipv4/conf/all/src_valid_mark": "1",
 }
@@ -60,10 +62,14 @@ def read(system: System, uplinks: Iterable[str]) -> Parameters:
 
 
 def plan(parameters: Parameters) -> Iterator[Change]:
-    """Yield what switches forwarding on. A family that this kernel does not have is left out."""
+    """Yield what switches forwarding on. A family that this kernel does not have is left out.
+
+    That a host forwarded before us is kept, too: after a reboot we may be the first that switch it on.
+    """
     for key, value in parameters.wanted.items():
         now = parameters.now.get(key)
-        if now != value and (now is not None or key in ACCOUNTING):
+        kept = key in parameters.before or key not in FORWARDED.values()
+        if (now != value or not kept) and (now is not None or key in ACCOUNTING):
             yield Change(CHANGE, f"parameter {key}", now or "", value, Setting(key, value))
 
 
@@ -98,8 +104,7 @@ def apply(system: System, setting: Setting) -> None:
 def forwarded_nothing(system: System) -> tuple[int, ...]:
     """Return the families in which this host forwarded nothing before us."""
     before = json.loads(system.read_file(_record(system)) or "{}")
-    keys = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
-    return tuple(family for family, key in keys.items() if before.get(key, system.sysctl(key)) == "0")
+    return tuple(family for family, key in FORWARDED.items() if before.get(key, system.sysctl(key)) == "0")
 
 
 def _record(system: System) -> Path:

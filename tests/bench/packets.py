@@ -52,6 +52,17 @@ WG0 = {"rp_filter": "0", "accept_local": "1"}  # what the section `server` sets:
 CONSTANT = "-A PREROUTING -i wg0 -j MARK --set-xmark {mark:#x}/{mask:#x}"
 TRACKING = "-A FORWARD -m conntrack --ctstate INVALID -j DROP"
 
+GUARDS: dict[str, dict[str, Any]] = {
+    "open": {
+        "splitway_dns_guard": {"redirect": False},
+        "splitway_hardening": {"gateway_ports": "all", "reach_clients": True, "forward_others": "allow"},
+    },
+    "guarded": {
+        "splitway_dns_guard": {"refuse_dot": True, "refuse_doh": True},
+        "splitway_hardening": {"client_isolation": True, "forward_others": "refuse"},
+    },
+}
+
 
 @dataclass(frozen=True)
 class Size:
@@ -92,6 +103,7 @@ def main() -> None:
     replies(bench)
     egresses(bench)
     accounting(bench)
+    guard(bench)
     bench.finish()
 
 
@@ -162,6 +174,17 @@ def accounting(bench: Bench) -> None:
         bench.target(f"{backend}, cost of accounting", 100 * cost, "%", at_most=10)
 
 
+def guard(bench: Bench) -> None:
+    """Measure what the clients' guard costs, with nothing of it and with all of it."""
+    size = Size(min(5000, max(bench.options.clients)))
+    for kind, most in (("established", 5), ("new", 25)):
+        ways = tuple(f"{backend}, {how}" for backend in ("ipset", "nftables") for how in GUARDS)
+        samples = measure(bench, size, kind, ways)
+        for backend in ("ipset", "nftables"):
+            cost = 1 - ratio(samples[f"{backend}, guarded"], samples[f"{backend}, open"])
+            bench.target(f"{backend}, cost of the guard, {kind}", 100 * cost, "%", at_most=most)
+
+
 def measure(bench: Bench, size: Size, kind: str, ways: Sequence[str]) -> dict[str, list[float]]:
     """Return packets/s of each way, in samples that were taken in turn."""
     traffic = draw(size, bench.options.flows, random.Random(bench.options.seed))
@@ -229,7 +252,8 @@ def set_up(way: str, size: Size, folder: Path) -> None:
     system = NamespaceSystem(folder)
     system.set_sysctl("net/netfilter/nf_conntrack_udp_timeout", "600")
     backend = "nftables" if way.startswith("nftables") else "ipset"
-    topology = parse({**size.variables(), "splitway_backend": backend})
+    switches = GUARDS.get(way.partition(", ")[2], {})
+    topology = parse({**size.variables(), **switches, "splitway_backend": backend})
     if way == "seeds":
         seeds(system, topology)
     elif way.startswith("floor"):

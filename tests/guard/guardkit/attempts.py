@@ -27,6 +27,28 @@ except OSError as error:
 print(json.dumps([outcome, time.monotonic() - begun]))
 """
 
+_PING = """
+import socket, struct, sys
+where = sys.argv[1]
+six = ":" in where
+kind, protocol, ask, answer = (socket.AF_INET6, 58, 128, 129) if six else (socket.AF_INET, 1, 8, 0)
+asker = socket.socket(kind, socket.SOCK_RAW, protocol)
+asker.settimeout(2)
+message = struct.pack(">BBHHH", ask, 0, 0, 4711, 1)
+total = sum(struct.unpack(">4H", message))
+message = message[:2] + struct.pack(">H", 0xffff - (total & 0xffff) - (total >> 16)) + message[4:]
+asker.sendto(message, (where, 0))
+try:
+    while True:
+        got, origin = asker.recvfrom(200)
+        got = got if six else got[20:]
+        if origin[0] == where and got[0] == answer and got[4:6] == message[4:6]:
+            print("answered")
+            break
+except TimeoutError:
+    pass
+"""
+
 # UDP from any source. The kernel fills in the IPv4 header's length and checksum; UDP's own is left out or made here.
 _FORGE = """
 import socket, struct, sys
@@ -67,6 +89,11 @@ def connect(client: str, kind: str, where: str, port: int) -> Outcome:
     """Returns what comes of a connection (tcp), or of a datagram as QUIC's first (udp)."""
     answer = host(client).check_output("python3 -c %s %s %s %s", _CONNECT, kind, where, str(port))
     return Outcome(*json.loads(answer))
+
+
+def ping(client: str, where: str) -> bool:
+    """Returns whether a ping is answered."""
+    return "answered" in host(client).check_output("python3 -c %s %s", _PING, where)
 
 
 def forge(client: str, source: str, where: str, port: int) -> None:

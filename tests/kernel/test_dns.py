@@ -139,6 +139,19 @@ def test_what_is_never_answered(system: NamespaceSystem, client: Namespace) -> N
     assert ask(client, "video.example") == ["198.51.100.1"]
 
 
+def test_kinds_of_records_and_names_are_left_out_as_asked(system: NamespaceSystem, client: Namespace) -> None:
+    reconcile(system, dataclasses.replace(section(), filtered=("HTTPS", "SVCB", "AAAA"), absent=("other.example",)))
+    assert ask(client, "video.example") == ["198.51.100.1"]
+    assert ask(client, "video.example", "AAAA") == []
+    assert ask(client, "video.example", "TYPE65") == []
+    for name in ("other.example", "www.other.example"):
+        assert "NXDOMAIN" in client.run("dig", f"@{GATEWAY[0]}", name)
+    reconcile(system, dataclasses.replace(section(), filtered=(), absent=()))
+    assert ask(client, "video.example", "AAAA") == ["2001:db8:1::1"]
+    assert ask(client, "video.example", "TYPE65") != []
+    assert ask(client, "other.example") == ["198.51.100.4"]
+
+
 def test_answers_live_no_longer_than_asked(system: NamespaceSystem, client: Namespace) -> None:
     reconcile(system, dataclasses.replace(section(), max_ttl=7))
     answer = client.run("dig", f"@{GATEWAY[0]}", "+noall", "+answer", "video.example").split()

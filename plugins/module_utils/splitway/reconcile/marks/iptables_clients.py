@@ -49,7 +49,7 @@ def filtering(marks: Marks, version: int) -> dict[str, list[str]]:
     chains = {}
     refused = _refused(marks, version)
     if refused:
-        chains["FORWARD"] = [f"1 {_from_clients(marks)} {_NEW} -j {REFUSE}"]
+        chains["FORWARD"] = [f"1 {_NEW} {_from_clients(marks)} -j {REFUSE}"]
         chains[REFUSE] = refused
     if marks.guard.ports is not None:
         chains["INPUT"] = [f"1 -i {marks.interface} {_NEW} -j {GATEWAY}"]

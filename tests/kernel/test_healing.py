@@ -136,6 +136,14 @@ def kill(store: Store, unit: str) -> None:
     store.system.units.kill(unit, signal.SIGKILL)  # type: ignore[attr-defined]
 
 
+def flush_guard(store: Store) -> None:
+    """Open the gateway's ports to clients, as somebody would who tidies up."""
+    if store.generation().backend == "ipset":
+        run_here("iptables", "-F", "SPLITWAY-GATEWAY")
+    else:
+        run_here("nft", "flush", "chain", "inet", "splitway", "gateway")
+
+
 _RAISED = "class change dev splitway-rates parent 5377: classid 5377:1 htb rate 1gbit"
 FAULTS = {
     "a tunnel deleted": lambda _: run_here("ip", "link", "delete", "wg-up-1"),
@@ -143,6 +151,7 @@ FAULTS = {
     "wireguard-go of the clients' side killed": lambda store: kill(store, unit_of("wg0")),
     "dnsmasq killed": lambda store: kill(store, UNIT),
     "the ruleset flushed": lambda _: run_here("nft", "flush", "ruleset"),
+    "the clients' guard flushed": flush_guard,
     "the rules flushed": lambda _: run_here("ip", "rule", "flush"),
     "the IPv6 rules flushed": lambda _: run_here("ip", "-6", "rule", "flush"),
     "a table emptied": lambda _: run_here("ip", "route", "flush", "table", "101"),

@@ -38,7 +38,7 @@ _TABLE, _SET = 1, 2
 TUNNELS = frozenset(("upstreams", "server", "routes"))
 QUEUES = frozenset(("qos",))
 NOTHING: frozenset[str] = frozenset()
-TABLES = frozenset(("splitway", "mangle", "nat"))  # ours, and those of iptables that have chains of ours
+TABLES = frozenset(("splitway", "mangle", "filter", "nat"))  # ours, and those of iptables that have chains of ours
 
 Heard = frozenset[str]
 

@@ -72,3 +72,14 @@ def test_hours_that_are_others_are_told() -> None:
     evening = dataclasses.replace(inventory, marks=at(inventory.marks, MONDAY + 8 * 3600))  # type: ignore[arg-type]
     assert way(evening, "203.0.113.1", protocol="icmp") == "direct"
     assert "mon 09:00-17:00 UTC → block: not at this hour" in text(evening, "203.0.113.1", protocol="icmp")
+
+
+def test_a_lan_client_and_the_gateway_itself() -> None:
+    variables = copy.deepcopy(FIELD)
+    variables["splitway_host_policy"] = "family"
+    office = {"name": "office", "interface": "eth1", "networks": ["192.168.50.0/24"], "default": "eu"}
+    variables["splitway_lan_clients"] = [office]
+    compiled = compile_state(parse(variables), {})
+    assert explain(compiled, "192.168.50.7", "203.0.113.1").decisions[0].egress == "eu"
+    assert explain(compiled, "192.168.51.7", "203.0.113.1").decisions[0].egress is None
+    assert explain(compiled, "host", GOOGLE).decisions[0].egress == "us"

@@ -28,7 +28,8 @@ def explain(
 ) -> Explanation:
     """Return what happens to a client's new flows to a name or an address, by a state with its choices.
 
-    `client` is a client's name or one of its addresses. A port without a protocol is TCP's.
+    `client` is a client's name or one of its addresses, a LAN client's address, or `host`: the gateway itself. A port
+    without a protocol is TCP's.
     Raises ExplainError.
     """
     marks = require_marks(state)
@@ -70,7 +71,7 @@ def _decide(
     source = who.sources.get(family)
     if source is None:
         return Decision(family, None, address, blocked=f"{who.name} has no IPv{family} address on this gateway")
-    policy = _policy(marks, family, source)
+    policy = _policy(marks, family, who)
     if policy is None:
         why = f"no client has the address {source}: the guard refuses what is not classified"
         return Decision(family, source, address, blocked=why)
@@ -110,13 +111,13 @@ def _decision_notes(verdict: Verdict) -> Iterator[str]:
                 )
 
 
-def _policy(marks: Marks, family: int, source: str) -> Optional[MarkPolicy]:
-    number = marks.family(family).clients.get(source)
+def _policy(marks: Marks, family: int, who: Client) -> Optional[MarkPolicy]:
+    number = who.policy(marks, family)
     return next((policy for policy in marks.family(family).policies if policy.number == number), None)
 
 
 def _policy_name(marks: Marks, who: Client) -> Optional[str]:
-    found = (_policy(marks, family, source) for family, source in sorted(who.sources.items()))
+    found = (_policy(marks, family, who) for family in sorted(who.sources))
     return next((policy.name for policy in found if policy is not None), None)
 
 

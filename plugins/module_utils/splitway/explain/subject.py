@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..services import NUMBERS, WITH_PORTS
-from ..state import Marks, Peer, State
+from ..state import LanNetwork, Marks, Peer, State
 from ..topology.domains import canonical_domain
 from ..topology.errors import TopologyError, shown
 from .model import ExplainError
@@ -19,12 +19,32 @@ PROTOCOLS = tuple(NUMBERS)
 MOST_NAMED = 5  # clients in a message
 
 
+HOST = "host"
+"""Asked for in a client's place: the gateway's own connections."""
+
+
 @dataclass(frozen=True)
 class Client:
-    """A client: one that the state knows, or just an address."""
+    """A client: one that the state knows, or just an address; or the gateway itself."""
 
     name: str
     sources: dict[int, str]  # family → its address
+    is_host: bool = False
+
+    def policy(self, marks: Marks, family: int) -> Optional[int]:
+        """Return the number of its policy."""
+        if self.is_host:
+            return marks.host.policy if marks.host else None
+        source = self.sources[family]
+        found = marks.family(family).clients.get(source)
+        network = lan_network(marks, source) if found is None else None
+        return network.policy if network else found
+
+
+def lan_network(marks: Marks, source: str) -> Optional[LanNetwork]:
+    """Return the network of LAN clients that an address is in."""
+    address = ipaddress.ip_address(source)
+    return next((entry for entry in marks.lan if address in ipaddress.ip_network(entry.network)), None)
 
 
 @dataclass(frozen=True)
@@ -41,6 +61,9 @@ def find_client(state: State, asked: str) -> Client:
     for peer in peers:
         if peer.name == asked:
             return Client(peer.name, _sources(peer))
+    if asked == HOST and state.marks and state.marks.host and state.server:
+        own = {6 if ":" in network else 4: network.partition("/")[0] for network in state.server.addresses}
+        return Client(HOST, own, is_host=True)
     try:
         address = ipaddress.ip_address(asked)
     except ValueError:

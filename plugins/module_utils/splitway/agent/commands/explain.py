@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from ...explain import ExplainError, Explanation, Facts, Hop, Resolved, explain
-from ...explain.subject import PROTOCOLS, find_client, read_destination
+from ...explain.subject import PROTOCOLS, Client, find_client, lan_network, read_destination
 from ...explain.text import explanation_text
 from ...present import present
 from ...reconcile.sets.lookup import lookup
@@ -28,7 +28,7 @@ HOSTS = Path("/etc/hosts")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
-    parser.add_argument("--client", required=True, metavar="NAME", help="a client's name, or one of its addresses")
+    parser.add_argument("--client", required=True, metavar="NAME", help="a client's name or address; or host")
     parser.add_argument("--to", required=True, metavar="DESTINATION", help="a name or an address")
     parser.add_argument("--port", type=int, help="the port, which some rules ask for")
     parser.add_argument("--proto", choices=PROTOCOLS, help="the protocol; that of a port is tcp unless said")
@@ -57,7 +57,7 @@ def explain_here(
     state = present(store, published)
     if state == State():
         raise ExplainError("this host is no gateway yet: run site.yml for it")
-    find_client(state, client)  # what is mistyped is told before dnsmasq is asked
+    who = find_client(state, client)  # what is mistyped is told before dnsmasq is asked
     what = read_destination(destination)
     named = what.family is None
     # First the question, which puts the addresses into their sets as a client's would; then the look at the sets.
@@ -67,7 +67,7 @@ def explain_here(
             resolved=resolved,
             in_hosts_file=named and in_hosts_file(system, what.text),
             holds=holds,
-            route=lambda source, address, mark: route(system, state, source, address, mark),
+            route=lambda source, address, mark: route(system, arrival(state, who, source), address, mark),
         )
         explanation = explain(state, client, destination, facts, port, protocol)
     return explanation if damage is None else dataclasses.replace(explanation, notes=(*explanation.notes, damage))
@@ -106,10 +106,17 @@ def in_hosts_file(system: System, name: str) -> bool:
     return any(name in line.partition("#")[0].split()[1:] for line in lines)
 
 
-def route(system: System, state: State, source: str, address: str, mark: int) -> Hop:
-    """Return where the kernel leads a client's packet with this mark."""
-    interface = state.marks.interface if state.marks else ""
-    question = ("get", address, "from", source, "iif", interface, "mark", f"{mark:#x}")
+def arrival(state: State, who: Client, source: str) -> tuple[str, ...]:
+    """Return, in iproute2's words, where a packet comes from; nothing of the gateway's own."""
+    if state.marks is None or who.is_host:
+        return ()
+    network = lan_network(state.marks, source)
+    return "from", source, "iif", network.interface if network else state.marks.interface
+
+
+def route(system: System, arrival: tuple[str, ...], address: str, mark: int) -> Hop:
+    """Return where the kernel leads a packet with this mark."""
+    question = ("get", address, *arrival, "mark", f"{mark:#x}")
     try:
         found = json.loads(system.read("ip", "-6" if ":" in address else "-4", "-j", "route", *question))[0]
     except SystemFailure as error:

@@ -36,6 +36,7 @@ from splitway.reconcile.dns.text import names_text, options_text
 from splitway.reconcile.marks import iptables, nftables
 from splitway.reconcile.sets.model import LEARNED_SIZE, Current
 from splitway.sealed import parts_of, sealed
+from splitway.services import Ports
 from splitway.state import STATIC_SIZE, AddressSet, Dns, FamilyMarks, MarkPolicy, MarkRule, Marks, State
 from splitway.store import Store
 from splitway.system import System, SystemFailure
@@ -254,6 +255,19 @@ def test_special_rules_of_very_many_policies_have_chains_of_their_own() -> None:
     named = {place.chain for place in iptables.render(marks).chains if "SPECIAL" in place.chain}
     assert len(named) == len(policies)
     assert {len(name) for name in named} == {LONGEST_CHAIN}
+
+
+def test_a_rule_costs_as_many_lines_as_it_has_values() -> None:
+    """Not as many as there are combinations of them: 100 lists in 200 countries at 300 ports are six million."""
+    groups = (tuple(f"sw4d{n}" for n in range(100)), tuple(f"sw4g{n}" for n in range(200)))
+    ports = tuple(Ports(port, port) for port in range(1, 600, 2))
+    rule = MarkRule(groups[0], 101, groups[1:], ("tcp", "udp"), ports)
+    policies = tuple(MarkPolicy(number, "p", (rule,), 0) for number in (1, 2))
+    marks = Marks("wg0", "wg-up-", 0x3FFF, (), FamilyMarks({}, policies, "sw4s"), FamilyMarks())
+    bare = dataclasses.replace(marks, v4=FamilyMarks({}, tuple(MarkPolicy(n, "p", (), 0) for n in (1, 2)), "sw4s"))
+    for render in (iptables.render, nftables.render):
+        lines, others = (sum(map(len, render(entry).chains.values())) for entry in (marks, bare))
+        assert lines - others < 100 + 200 + 2 * 45  # the lists and countries once, the ports in both policies
 
 
 def test_dnsmasqs_own_limits_are_set() -> None:

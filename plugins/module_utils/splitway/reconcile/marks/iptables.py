@@ -23,7 +23,7 @@ from ...state import (
 from ...system import System
 from ..sets import ipset
 from . import iptables_clients, iptables_forward, iptables_host, iptables_io, lan
-from .iptables_rules import lines
+from .iptables_rules import Ends, lines
 from .model import (
     ChainStep,
     ClientsStep,
@@ -103,7 +103,7 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
     policies = {mark: leaf(mark, mask, f"-g {_policy_chain(number)}") for mark, number in marked.items()}
     chains.update(tree(DISPATCH, policies, mask, clear))
     for policy in family.policies:
-        chains.update(_policy(family, version, policy))
+        chains.update(_policy(family, version, policy, mask))
     declared = {egress.number: egress.ways for egress in marks.egresses}
     for number in egress_numbers(marks):
         chains[_egress_chain(number)] = _egress(declared.get(number) or (Way(number),), mask)
@@ -131,17 +131,20 @@ def _chance(weight: int, total: int) -> str:
     return f"-m statistic --mode random --probability {probability:.11f}"
 
 
-def _policy(family: FamilyMarks, version: int, policy: MarkPolicy) -> dict[str, list[str]]:
-    target = f"{CLASSIFY}-EGRESS-{{}}"
-    chain = [*lines(policy.rules, version, target), f"-g {_egress_chain(policy.default)}"]
-    if not family.special:
-        return {_policy_chain(policy.number): chain}
-    special = [*lines(policy.special, version, target), f"-g {_egress_chain(DIRECT)}"]
-    # Named by its content: policies with the same special rules share the chain. With as many digits as a name has room
-    # for: of 8,191 different contents two would have the same eight digits in one of 128 gateways.
-    name = f"{CLASSIFY}-SPECIAL-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:11]}"
-    match = f"-m set --match-set {family.special} dst -g {name}"
-    return {_policy_chain(policy.number): [match, *chain], name: special}
+def _policy(family: FamilyMarks, version: int, policy: MarkPolicy, mask: int) -> dict[str, list[str]]:
+    bit = classified_bit(mask)
+    ends = Ends(f"-g {CLASSIFY}-EGRESS-{{}}", f"-m mark --mark {bit:#x}/{bit:#x} -j RETURN")
+    chains: dict[str, list[str]] = {}
+    chain = [*lines(policy.rules, version, ends, chains), f"-g {_egress_chain(policy.default)}"]
+    if family.special:
+        special = [*lines(policy.special, version, ends, chains), f"-g {_egress_chain(DIRECT)}"]
+        # Named by its content: policies with the same special rules share the chain. With as many digits as a name has
+        # room for: of 8,191 different contents two would have the same eight digits in one of 128 gateways.
+        name = f"{CLASSIFY}-SPECIAL-{hashlib.sha256(chr(10).join(special).encode()).hexdigest()[:11]}"
+        chains[name] = special
+        chain.insert(0, f"-m set --match-set {family.special} dst -g {name}")
+    chains[_policy_chain(policy.number)] = chain
+    return chains
 
 
 def _policy_chain(number: int) -> str:

@@ -17,6 +17,8 @@ from traffic import BACKENDS, CLIENTS, Lab, captured, lab
 from splitway.agent.healing.generation import Generation
 from splitway.agent.moments import Moments
 from splitway.countries import kept
+from splitway.present import present
+from splitway.reconcile.sections import RECONCILERS
 from splitway.store import Store
 from splitway.transaction import drift
 
@@ -102,6 +104,27 @@ def test_a_run_that_begins_in_another_hour_leaves_no_flow_behind(
         assert lab.way(WEB) == "wg-up-2"
         assert look(moments)
         assert not goes_on(mine)
+
+
+def test_an_agent_that_was_away_when_an_hour_began_ends_what_began_before(
+    system: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    """Its rules are brought at its start, by the clock; the flows are those of the last moment that it looked at."""
+    clock = Clock(system, MONDAY + 8 * HOUR)
+    office = {"schedule": {"hours": "09:00-17:00"}, "egress": "eu"}
+    gateway = Gateway(system, lab, topology(backend, office))
+    assert not look(Moments(gateway.store, Generation(gateway.store)))
+    with connected(lab, (WEB, ONE, "wg-up-1"), (WEB, TWO, "wg-up-1")) as (mine, bobs):
+        clock.at = MONDAY + 9 * HOUR + 600
+        for section in ("sets", "marks"):
+            reconciler = RECONCILERS[section]
+            reconciler.apply(system, reconciler.changes(system, present(gateway.store, gateway.state)))
+        with connected(lab, (WEB, ONE, "wg-up-2")) as (young,):
+            moments = Moments(gateway.store, Generation(gateway.store))
+            assert look(moments)
+            assert [goes_on(entry) for entry in (mine, bobs, young)] == [False, True, True]
+            assert not look(moments)
+            assert not look(Moments(gateway.store, Generation(gateway.store)))
 
 
 def test_a_country_has_other_networks(system: NamespaceSystem, lab: Lab, backend: str) -> None:

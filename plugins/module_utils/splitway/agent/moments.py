@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Optional
 
 from .. import audit
 from ..present import Networks, as_of, known_to, resting_at, schedules_of
@@ -19,6 +21,7 @@ from ..reconcile.sections import RECONCILERS, move_flows
 from ..schedules import Schedule
 from ..state import FAMILIES, State
 from ..store import Held, Store
+from ..system import System
 from ..transaction import FAILURES
 from .healing.generation import Generation
 
@@ -35,7 +38,9 @@ class Moments:
 
     def __init__(self, store: Store, generation: Generation) -> None:
         self._store, self._generation = store, generation
-        self._at = store.system.now()
+        # What began before an hour that nobody looked at, as the agent was away, is to end as well.
+        self._at = _moment(store.system) or store.system.now()
+        self._kept = False
         self._known: dict[tuple[str, int], tuple[str, ...]] = {}
         self._looked_at = State()
         self._schedules: frozenset[Schedule] = frozenset()
@@ -62,10 +67,13 @@ class Moments:
         state, now = self._generation.state, self._store.system.now()
         if state is not self._looked_at:
             self._looked_at, self._schedules = state, schedules_of(state.marks) if state.marks else frozenset()
+            self._kept = False
         same = resting_at(self._schedules, self._at) == resting_at(self._schedules, now)
         known = self._networks(state)
         if same and all(self._known.get(key, found) == found for key, found in known.items()):
             self._at, self._known = now, known
+            if not self._kept:
+                self._keep(now)
             return False
         return True
 
@@ -88,11 +96,16 @@ class Moments:
                 for section in reversed(_SECTIONS):
                     RECONCILERS[section].apply(self._store.system, removals(done[section]))
             self._at, self._known = now, known
+            self._keep(now)
         for section, changes in done.items():
             if changes:
                 reason = audit.Reason("agent", "the hour, or a country's networks, changed")
                 audit.record(self._store.system, audit.Entry(reason, section, changes, states=(state,)), now)
         log.info("the rules of this hour are in force: %d changes", sum(map(len, done.values())))
+
+    def _keep(self, now: float) -> None:
+        self._store.system.write_file(_file(self._store.system), f"{int(now)}\n")
+        self._kept = True
 
     def _bring(self, state: State) -> dict[str, tuple[Change, ...]]:
         """Make the additions of each section; return all of its changes."""
@@ -101,6 +114,18 @@ class Moments:
             done[section] = RECONCILERS[section].changes(self._store.system, state)
             RECONCILERS[section].apply(self._store.system, additions(done[section]))
         return done
+
+
+def _file(system: System) -> Path:
+    return system.runtime / "moment"  # gone after a reboot, as the flows are
+
+
+def _moment(system: System) -> Optional[float]:
+    """Return the time (seconds since the epoch) whose rules an agent brought last, None when that is not known."""
+    try:
+        return float(int(system.read_file(_file(system)) or ""))
+    except ValueError:
+        return None
 
 
 def _recalled(known: dict[tuple[str, int], tuple[str, ...]]) -> Networks:

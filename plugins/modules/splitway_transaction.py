@@ -13,8 +13,9 @@ description:
   - C(begin) takes the gateway's one lock; the other modules of this collection then work as steps of the transaction.
   - C(rehearse) takes all that the run is to bring, plans every section of it, and fails with everything on the host
     that is in the way, before anything is changed; rules of others that stop what the gateway is for, and a port to be
-    closed that the run itself comes by, are among that. The steps may then take their sections from it, see C(rehearsed)
-    of M(splitway.gateway.wg_upstream). In check mode it is kept under C(/run/splitway) until C(commit) or C(rollback).
+    closed that the run itself comes by, are among that. The steps may then take their sections from it, see
+    C(rehearsed) of M(splitway.gateway.wg_upstream). In check mode it is kept under C(/run/splitway) until C(commit) or
+    C(rollback).
   - C(commit) removes what is no longer wanted, in reverse order, and publishes the new generation in
     C(/etc/splitway/state.json).
   - C(rollback) applies the last published generation again. On a host that has none, what was made is removed.

@@ -224,7 +224,7 @@ def test_a_plan_writes_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
 def test_the_archive_is_the_same_for_the_same_engine_and_holds_all_of_it() -> None:
     assert engine.archive() == engine.archive()
     files = engine.contents(engine.archive())
-    assert files["splitway/state.py"] == (engine.HERE / "state.py").read_bytes()
+    assert files["splitway/store.py"] == (engine.HERE / "store.py").read_bytes()
     assert len(files) == len(list(engine.HERE.rglob("*.py")))
 
 

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of one gateway: plain data, one section a reconciler; to and from plain dicts and lists.
+
+The compiler makes a State, the modules carry its sections to the host, the reconcilers bring them
+into the kernel. Addresses and networks are canonical strings here (``ipaddress``'s spelling).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from .agent import Agent, CountryData, CountrySource, Group, Member, Target, Watch
+from .constants import DIRECT, FAMILIES, STATIC_SIZE
+from .devices import Device, Peer
+from .dns import Dns, Forward, Through
+from .marks import (
+    ClientGuard,
+    Egress,
+    FamilyMarks,
+    Host,
+    LanNetwork,
+    MarkPolicy,
+    MarkRule,
+    Marks,
+    OpenPort,
+    TunnelMtu,
+    Way,
+)
+from .mask import classified_bit, exempt_mark, mark_of, number_field
+from .plain import from_data, to_data, value_from_data
+from .qos import Qos, RatedClient
+from .routes import Routes, Rule, Table
+from .sets import AddressSet
+
+__all__ = [
+    "DIRECT",
+    "FAMILIES",
+    "SCHEMA",
+    "SECTIONS",
+    "STATIC_SIZE",
+    "AddressSet",
+    "Agent",
+    "ClientGuard",
+    "CountryData",
+    "CountrySource",
+    "Device",
+    "Dns",
+    "Egress",
+    "FamilyMarks",
+    "Forward",
+    "Group",
+    "Host",
+    "LanNetwork",
+    "MarkPolicy",
+    "MarkRule",
+    "Marks",
+    "Member",
+    "OpenPort",
+    "Peer",
+    "Qos",
+    "RatedClient",
+    "Routes",
+    "Rule",
+    "State",
+    "Table",
+    "Target",
+    "Through",
+    "TunnelMtu",
+    "Watch",
+    "Way",
+    "classified_bit",
+    "exempt_mark",
+    "from_data",
+    "mark_of",
+    "number_field",
+    "section_from_data",
+    "to_data",
+    "without_keys",
+]
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything one gateway must be. The default is a host on which nothing is ours."""
+
+    backend: str = "ipset"  # ipset | nftables
+    numbers: dict[str, int] = field(default_factory=dict)  # the allocation: egresses, sets, policies by key
+    server: Optional[Device] = None
+    upstreams: tuple[Device, ...] = ()
+    routes: Routes = field(default_factory=Routes)
+    sets: tuple[AddressSet, ...] = ()
+    dns: Optional[Dns] = None
+    marks: Optional[Marks] = None
+    agent: Optional[Agent] = None
+    qos: Optional[Qos] = None
+    source: str = ""  # a fingerprint of what it was compiled from: variables and engine; "": not known
+    schema: int = SCHEMA
+
+
+SECTIONS = ("upstreams", "routes", "sets", "dns", "marks", "server", "qos", "agent")
+"""The sections in the order in which they are applied; removals go in reverse."""
+
+
+def section_from_data(section: str, data: Any) -> Any:
+    """Return one section of a State read from plain data. Raises ValueError that names the field."""
+    return value_from_data(State, section, data)
+
+
+def without_keys(state: State) -> State:
+    """Return the state as it may be shown: without private and preshared keys."""
+
+    def bare(device: Device) -> Device:
+        peers = tuple(dataclasses.replace(peer, preshared_key=None) for peer in device.peers)
+        return dataclasses.replace(device, private_key=None, peers=peers)
+
+    server = None if state.server is None else bare(state.server)
+    return dataclasses.replace(state, server=server, upstreams=tuple(map(bare, state.upstreams)))

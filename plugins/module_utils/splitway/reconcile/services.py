@@ -36,6 +36,24 @@ RestartSec=1
 """
 
 
+SANDBOX = """\
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+"""
+"""What none of our own programs may do; a unit adds what it needs, and what else it may not."""
+
+
 class Units:
     """systemd's units on this host. All methods but read, active, enabled and available change it."""
 

@@ -10,6 +10,7 @@ from typing import Optional
 from ...state import CountryData
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change
+from ..services import SANDBOX
 from .text import Places
 
 SERVICE = "splitway-countries.service"
@@ -84,27 +85,14 @@ TimeoutStartSec=1800
 StateDirectory=splitway
 StateDirectoryMode=0700
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
-NoNewPrivileges=yes
 UMask=0077
-ProtectSystem=strict
 ReadWritePaths=-/var/lib/apt -/var/cache/apt
 ProtectHome=read-only
 PrivateTmp=yes
 PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
 ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-"""
+{SANDBOX}"""
 
 
 def timer_text(refresh: int) -> str:

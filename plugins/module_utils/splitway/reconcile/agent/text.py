@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...system import System
 from ..dns.text import GROUP
-from ..services import FOLDER
+from ..services import FOLDER, SANDBOX
 
 GUARD = "splitway-guard.service"
 AGENT = "splitway.service"
@@ -76,33 +76,20 @@ def rotation_text(system: System) -> str:
 
 # What both units may do. /proc/sys/net, /run and our folders are written by the reconcilers, unit files by them, too;
 # that is why ProtectKernelTunables is refined and not left out. Units that are started do not inherit any of it.
-_SANDBOX = """\
+_SANDBOX = f"""\
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW
-NoNewPrivileges=yes
 UMask=0077
-ProtectSystem=strict
 ReadWritePaths=/run /proc/sys/net -/etc/splitway -/etc/systemd/system -/etc/logrotate.d
 ReadWritePaths=-/usr/lib/splitway -/usr/local/sbin -/var/lib/splitway -/var/log/splitway
 ProtectHome=yes
-ProtectClock=yes
-ProtectControlGroups=yes
 ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
 ProtectProc=invisible
 RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_PACKET AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
 RemoveIPC=yes
-SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
-"""
+{SANDBOX}"""
 
 
 def guard_text(where: Places) -> str:

@@ -14,6 +14,7 @@ from typing import Optional
 from ...state import Dns
 from ...system import System, SystemFailure
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
+from ..services import SANDBOX
 from .port import answers
 from .text import FORWARDER, FORWARDER_PORT, GROUP, OWN_ADDRESS, OWN_NAME
 
@@ -210,22 +211,9 @@ User=unbound
 Group={GROUP}
 AppArmorProfile=-unconfined
 CapabilityBoundingSet=
-NoNewPrivileges=yes
-ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
 SystemCallFilter=@system-service
-"""
+{SANDBOX}"""

@@ -11,6 +11,7 @@ from typing import Optional
 from ...state import Dns
 from ...system import System
 from ..base import ReconcileError
+from ..services import SANDBOX
 
 UNIT = "splitway-dnsmasq.service"
 
@@ -206,22 +207,9 @@ User=dnsmasq
 Group={GROUP}
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}
-NoNewPrivileges=yes
-ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
 SystemCallFilter=@system-service
-"""
+{SANDBOX}"""

@@ -40,9 +40,15 @@ class Service:
     port: Optional[int] = None  # the destination's; None: not known
 
 
+def asked(protocols: tuple[str, ...], ports: tuple[Ports, ...]) -> tuple[str, ...]:
+    """Return the protocols that a rule's conditions are for (none: all of them): TCP and UDP when only ports are."""
+    return protocols or (("tcp", "udp") if ports else ())
+
+
 def meets(protocols: tuple[str, ...], ports: tuple[Ports, ...], service: Service, family: int) -> Optional[bool]:
     """Return whether a service meets a rule's conditions (none: every service does); None: its port has to be known."""
-    if protocols and all(NUMBERS[name][family] != service.protocol for name in protocols):
+    wanted = asked(protocols, ports)
+    if wanted and all(NUMBERS[name][family] != service.protocol for name in wanted):
         return False
     if not ports:
         return True

@@ -136,4 +136,4 @@ def holds_all(rule: MarkRule, destination: str, holds: Holds) -> bool:
 
 def groups(rule: MarkRule) -> tuple[tuple[str, ...], ...]:
     """Return the groups of a rule's sets; none when any destination does."""
-    return (rule.sets, *rule.also) if rule.sets else ()
+    return tuple(group for group in (rule.sets, *rule.also) if group)

@@ -20,9 +20,10 @@ from splitway.reconcile.marks import nftables as marks_nftables
 from splitway.reconcile.marks.model import ChainStep, ClientsStep, LookupStep, Place, Ruleset
 from splitway.reconcile.marks.networks import destination_matches
 from splitway.reconcile.marks.tree import leaf, tree
+from splitway.services import Ports, Service
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, TunnelMtu, Way, mark_of
 from splitway.system import System, SystemFailure
-from splitway.verdict import holder, network_index, verdict
+from splitway.verdict import decide, holder, network_index, verdict
 
 BACKENDS = ("ipset", "nftables")
 RENDER = {"ipset": marks_iptables.render, "nftables": marks_nftables.render}
@@ -293,6 +294,21 @@ def test_of_an_iptables_save_only_what_is_ours_is_read() -> None:
         "PREROUTING": ["2 -i wg0 -j SPLITWAY"],
         "SPLITWAY": ["-m mark --mark 0x1/0x3fff -g SPLITWAY-X"],
     }
+
+
+def test_a_rule_that_names_ports_alone_is_for_tcp_and_udp() -> None:
+    """As the module `split_mark` takes it; the compiler names the protocols."""
+    policy = MarkPolicy(1, "p", (MarkRule(("sw4d1",), 101, ports=(Ports(443, 443),)),), 0)
+    section = Marks("wg0", "wg-up-", 0x3FFF, (), FamilyMarks({}, (policy,)), FamilyMarks())
+    for backend, render in RENDER.items():
+        asking = [line.text for lines in render(section).chains.values() for line in lines if "443" in line.text]
+        assert [text.split("dport")[0].split()[0:2] for text in asking] == {
+            "ipset": [["-p", "tcp"], ["-p", "udp"]],
+            "nftables": [["tcp"], ["udp"]],
+        }[backend]
+    found = {6: 101, 17: 101, 1: 0, 132: 0}
+    for protocol, number in found.items():
+        assert decide(section.v4, policy, "192.0.2.1", lambda *_: True, Service(protocol, 443)) == number
 
 
 def test_an_empty_stale_chain_is_removed() -> None:

@@ -81,6 +81,8 @@ def test_a_schedule_by_its_name_in_the_time_zone_of_all() -> None:
             f"{FIRST}.port: icmp has no ports: leave it out, or give it a rule of its own",
         ),
         ({"schedule": {}}, f"{FIRST}.schedule: has neither days nor hours"),
+        ({"schedule": {"days": []}}, f"{FIRST}.schedule.days: is empty"),
+        ({"schedule": {"hours": 540}}, f"{FIRST}.schedule.hours: 540 is not hours, like 09:00-17:30: YAML reads it as"),
         ({"schedule": {"hours": "25:00-26:00"}}, f'{FIRST}.schedule.hours: "25:00-26:00": "25:00" is no time of a day'),
         ({"schedule": {"hours": ["09:00-09:00"]}}, f'{FIRST}.schedule.hours[0]: "09:00-09:00" is no time at all'),
         ({"schedule": {"hours": "9-17"}}, f'{FIRST}.schedule.hours: "9-17": "9" is no time of a day (00:00-24:00)'),
@@ -102,6 +104,12 @@ def test_what_is_wrong_is_named(rule: dict[str, Any], error: str) -> None:
         read({**rule, "egress": "us"})
     (found,) = caught.value.errors
     assert found.startswith(error)
+
+
+def test_a_named_schedule_without_anything_in_it_is_not_the_whole_week() -> None:
+    with pytest.raises(TopologyError) as caught:
+        read({"schedule": "nights", "egress": "us"}, schedules={"nights": None})
+    assert caught.value.errors == ("splitway_schedules.nights: has neither days nor hours",)
 
 
 def test_what_is_wrong_with_a_named_schedule_is_said_once() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Optional, TypeVar
 
-from ..services import WITH_PORTS
+from ..services import WITH_PORTS, asked
 from .countries import country
 from .domains import domain
 from .model import BLOCK, DIRECT, Network, Rule
@@ -44,8 +44,7 @@ def _read_rule(fields: Fields, known: Words) -> Optional[Rule]:
     domains, networks = _values(fields, "domain", domain), _values(fields, "network", network)
     lists, countries = _values(fields, "list", known.list), _values(fields, "country", country)
     protocols, ranges = _values(fields, "protocol", protocol), merged(_values(fields, "port", ports))
-    if ranges and not protocols:
-        protocols = ("tcp", "udp")
+    protocols = asked(protocols, ranges)
     without = [name for name in protocols if name not in WITH_PORTS]
     if ranges and without:
         fields.report.add(

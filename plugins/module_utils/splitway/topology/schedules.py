@@ -56,7 +56,7 @@ def read_schedule(report: Report, path: str, value: Any, zone: str) -> Optional[
     """Return a schedule; None after its problems have been reported."""
     fields = Fields(report, path, value, KEYS)
     before = len(report.errors)
-    if isinstance(value, dict) and not (fields.given("days") or fields.given("hours")):
+    if (value is None or isinstance(value, dict)) and not (fields.given("days") or fields.given("hours")):
         report.add(path, "has neither days nor hours")
     groups = _several(fields, "days", _days)
     hours = _several(fields, "hours", _hours)
@@ -69,12 +69,14 @@ def read_schedule(report: Report, path: str, value: Any, zone: str) -> Optional[
 
 
 def _several(fields: Fields, key: str, parse: Parse[Any]) -> tuple[Any, ...]:
-    """Return the parsed parts of a list, or of a text in which commas divide them."""
+    """Return the parsed parts of a list, of a text in which commas divide them, or of another value the one."""
     value = fields.values.get(key)
     if isinstance(value, str):
         parts = (part.strip() for part in value.split(","))
         return good([parse_value(fields.report, f"{fields.path}.{key}", part, parse) for part in parts])
-    return good(fields.entries(key, parse))
+    if isinstance(value, list):
+        return good(fields.require_entries(key, parse))
+    return good([fields.get(key, parse)])
 
 
 def _days(value: Any) -> tuple[int, ...]:

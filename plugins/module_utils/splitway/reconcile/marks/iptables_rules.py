@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ...services import Ports
+from ...services import Ports, asked
 from ...state import MarkRule
 from ...verdict import groups
 from .iptables_io import PREFIX
@@ -36,8 +36,8 @@ def lines(rules: Iterable[MarkRule], version: int, ends: Ends, chains: Chains) -
 
 
 def _lines(rule: MarkRule, version: int, ends: Ends, chains: Chains) -> list[str]:
-    asked = [[f"-m set --match-set {name} dst" for name in group] for group in groups(rule)]
-    first, *others = [list(_services(rule.protocols, rule.ports, version)), *asked]
+    looked_up = [[f"-m set --match-set {name} dst" for name in group] for group in groups(rule)]
+    first, *others = [list(_services(rule.protocols, rule.ports, version)), *looked_up]
     verdict = ends.egress.format(rule.egress)
     if sum(len(part) > 1 for part in (first, *others)) < 2:
         return [_joined(*matches, verdict) for matches in itertools.product(first, *others)]
@@ -59,11 +59,12 @@ def _joined(*parts: str) -> str:
     return " ".join(filter(None, parts))
 
 
-def _services(protocols: Sequence[str], ports: Sequence[Ports], version: int) -> Iterator[str]:
+def _services(protocols: tuple[str, ...], ports: tuple[Ports, ...], version: int) -> Iterator[str]:
     """Yield the matches of which one has to be met; one that is always met where nothing is asked."""
-    if not protocols:
+    wanted = asked(protocols, ports)
+    if not wanted:
         yield ""
-    for name in protocols:
+    for name in wanted:
         word = "ipv6-icmp" if name == "icmp" and version == 6 else name
         if not ports:
             yield f"-p {word}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from ...services import NUMBERS, Ports
+from ...services import NUMBERS, Ports, asked
 from ...state import MarkRule, Marks
 from ...verdict import groups
 from .networks import destination_matches
@@ -28,16 +28,16 @@ def lines(marks: Marks, version: int, rules: Iterable[MarkRule], chains: Chains)
 
 def _lines(marks: Marks, version: int, rule: MarkRule, chains: Chains) -> list[str]:
     target = f"egress_{rule.egress}"
-    asked = groups(rule)
-    if any(all(marks.networks.get(name) == () for name in group) for group in asked):
+    parts = groups(rule)
+    if any(all(marks.networks.get(name) == () for name in group) for group in parts):
         return []  # a country without networks of this family
     services = _services(rule.protocols, rule.ports, version)
-    if not asked:
+    if not parts:
         return [f"{service} goto {target}".lstrip() for service in services]
     verdict = f"goto {target}"
-    for group in reversed(asked[1:]):
+    for group in reversed(parts[1:]):
         verdict = f"jump {_chain(marks, version, group, verdict, chains)}"
-    found = [line for name in asked[0] for line in match(marks, version, name, verdict, chains)]
+    found = [line for name in parts[0] for line in match(marks, version, name, verdict, chains)]
     if services == [""]:
         return found
     name = _named("when", version, found, chains)
@@ -80,15 +80,16 @@ def clear(mask: int) -> str:
     return f"meta mark set meta mark & {0xFFFFFFFF & ~mask:#x}"
 
 
-def _services(protocols: Sequence[str], ports: Sequence[Ports], version: int) -> list[str]:
+def _services(protocols: tuple[str, ...], ports: tuple[Ports, ...], version: int) -> list[str]:
     """Return the matches of which one has to be met; one that is always met where nothing is asked."""
-    if not protocols:
+    wanted = asked(protocols, ports)
+    if not wanted:
         return [""]
     if not ports:
-        numbers = sorted(NUMBERS[name][version] for name in protocols)
+        numbers = sorted(NUMBERS[name][version] for name in wanted)
         return [f"meta l4proto {{ {', '.join(map(str, numbers))} }}"]
     # A range would make the set of ports one of intervals, which dnsmasq's libnftables reads whole (networks.py).
     single = ", ".join(str(part.first) for part in ports if part.first == part.last)
-    wanted = [f"{{ {single} }}"] if single else []
-    wanted += [str(part) for part in ports if part.first != part.last]
-    return [f"{name} dport {part}" for name in protocols for part in wanted]
+    matches = [f"{{ {single} }}"] if single else []
+    matches += [str(part) for part in ports if part.first != part.last]
+    return [f"{name} dport {part}" for name in wanted for part in matches]

@@ -83,3 +83,21 @@ def test_a_lan_client_and_the_gateway_itself() -> None:
     assert explain(compiled, "192.168.50.7", "203.0.113.1").decisions[0].egress == "eu"
     assert explain(compiled, "192.168.51.7", "203.0.113.1").decisions[0].egress is None
     assert explain(compiled, "host", GOOGLE).decisions[0].egress == "us"
+
+
+def test_what_is_refused_to_every_client() -> None:
+    variables = copy.deepcopy(FIELD)
+    variables["splitway_dns_guard"] = {"refuse_dot": True, "refuse_doh": True}
+    variables["splitway_hardening"] = {"client_isolation": True}
+    for backend in ("ipset", "nftables"):
+        guarded = compile_state(parse({**variables, "splitway_backend": backend}), {})
+
+        def blocked(to: str, state: State = guarded, **service: Any) -> str:
+            (decision,) = explain(state, "alice", to, **service).decisions
+            return decision.blocked or ""
+
+        assert "refuse_dot" in blocked("203.0.113.1", port=853)
+        assert "refuse_doh" in blocked("8.8.8.8", port=443)
+        assert "client_isolation" in blocked("10.8.0.3", port=443)
+        assert blocked("203.0.113.1", port=443) == ""
+        assert "answers what is sent to port 53" in text(guarded, "9.9.9.9", port=53)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Optional
 
 from ..state import FAMILIES, MarkPolicy, Marks, State
@@ -11,6 +12,7 @@ from .judge import Judge, Verdict
 from .model import DECIDES, HIDDEN, Decision, ExplainError, Explanation, Facts, Hop, Resolved
 from .names import METADATA, fill_of
 from .paths import Egresses, first_refusal
+from .refusals import notes, refusal
 from .subject import Client, Destination, check_service, find_client, read_destination, require_marks
 
 __all__ = ["NOTHING_KNOWN", "Decision", "ExplainError", "Explanation", "Facts", "Hop", "Resolved", "explain"]
@@ -51,7 +53,7 @@ def explain(
         mask=f"{marks.mask:#x}",
         line=fill.line or None,
         decisions=decisions,
-        notes=tuple(_notes(what, fill.line, facts)),
+        notes=(*_notes(what, fill.line, facts), *notes(marks, who, port)),
     )
 
 
@@ -77,7 +79,8 @@ def _decide(
         return Decision(family, source, address, blocked=why)
     verdict = judge.verdict(family, marks.family(family), policy, address, egresses.name)
     paths = egresses.paths(verdict.number, family, None if address is None else (source, address), judge.facts)
-    blocked = first_refusal(paths)
+    held = partial(judge.in_networks, address=address or "")
+    blocked = refusal(marks, who, address, judge.port, held) or first_refusal(paths)
     deciding = next((step for step in verdict.steps if step.part == DECIDES), None)
     if blocked and deciding and deciding.words == METADATA:
         blocked = "cloud metadata is the gateway's own: only a network rule inside it lets a client there"

@@ -123,6 +123,10 @@ class Judge:
         holds = self.facts.holds(name, address)
         return Held(name, learned=True, holds=holds is True, by=domain, missing=holds is None)
 
+    def in_networks(self, name: str, address: str) -> bool:
+        """Return whether a static set holds an address."""
+        return self._in_networks(name, address)
+
     def _networks(self, name: str, address: Optional[str]) -> Held:
         members = self.static[name]
         if address is None:

@@ -53,6 +53,19 @@ def test_the_gateway_answers_dns_wherever_it_is_asked(system: NamespaceSystem, l
     assert answer(None, "udp", DIRECT, 53) == "uplink", "the gateway's own questions go where they are sent"
 
 
+def test_what_was_not_redirected_is_refused(system: NamespaceSystem, lab: Lab, backend: str) -> None:
+    for host in (None, *lab.exits.values()):
+        serve(host, 53, host.name if host else "gateway")
+    guard(system, backend, redirect_dns=True)
+    if backend == "ipset":
+        for tool in ("iptables", "ip6tables"):
+            run_here(tool, "-t", "nat", "-F", "SPLITWAY-DNS")
+    else:
+        run_here("nft", "flush", "chain", "inet", "splitway", "dns")
+    assert answers(lab, 53) == {"refused"}
+    assert answers(lab, 53, GATEWAY, GATEWAY6) == {"gateway"}
+
+
 def test_dot_is_refused_at_once(system: NamespaceSystem, lab: Lab, backend: str) -> None:
     for name, host in lab.exits.items():
         serve(host, 853, name)

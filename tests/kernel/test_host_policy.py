@@ -257,6 +257,23 @@ def test_own_questions_are_answered_by_our_dnsmasq_wherever_they_are_sent(
     assert packets == []
 
 
+def test_a_question_that_goes_on_where_those_before_it_went_is_refused(
+    gateway: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    """Conntrack knows the port from before the policy, so that nothing leads it to our dnsmasq."""
+    bring(gateway, backend, the_sets(), dataclasses.replace(the_section(backend), host=None))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect(("198.51.100.53", 53))
+        asking.settimeout(2)
+        asking.send(b"before")
+        with pytest.raises(ConnectionRefusedError):
+            asking.recv(1)  # nobody answers there, and says so
+        bring(gateway, backend, the_sets(), the_section(backend))
+        with captured(lab.exits["uplink"], "uplink") as packets, pytest.raises(OSError, match="not permitted"):
+            asking.send(b"after")
+    assert packets == []
+
+
 def test_questions_by_a_family_in_which_our_dnsmasq_has_no_address_are_refused(
     gateway: NamespaceSystem, lab: Lab, backend: str
 ) -> None:

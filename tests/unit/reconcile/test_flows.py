@@ -9,8 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitway.reconcile import flows
+from splitway.reconcile.flows import guarded
 from splitway.reconcile.flows.conntrack import Flow
-from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, Way, mark_of
+from splitway.state import (
+    AddressSet,
+    ClientGuard,
+    Egress,
+    FamilyMarks,
+    LanNetwork,
+    MarkPolicy,
+    MarkRule,
+    Marks,
+    Way,
+    mark_of,
+)
 
 MASK = 0x3FFF
 SETS = (AddressSet("sw4d1", 4, 600), AddressSet("sw4n1", 4, None, ("198.51.100.0/24",)), AddressSet("sw4s", 4, None))
@@ -51,6 +63,21 @@ def test_a_flow_ends_with_its_egress() -> None:
     """Its address has expired, too; else the next upstream with the number 101 would inherit it."""
     gone = dataclasses.replace(section(102, 0), egresses=(EGRESSES[0], EGRESSES[2]))
     assert ended(section(101, 0), gone, flow("203.0.113.1", US), flow("203.0.113.1", HERE)) == ["203.0.113.1"]
+
+
+def test_clients_that_are_kept_apart_from_now_on() -> None:
+    """On a LAN or not; and when hosts on a LAN become clients later."""
+    apart, lan = ClientGuard(isolate=True), (LanNetwork("eth1", "10.99.0.0/24", 1),)
+    old = dataclasses.replace(section(101, 0, ("10.8.0.2", "10.8.0.3")), lan=lan)
+    new = dataclasses.replace(old, guard=apart)
+    some = (flow("10.8.0.3", HERE), flow("10.99.0.9", HERE), flow("10.98.0.9", HERE))
+
+    def refused(before: Marks, after: Marks) -> list[str]:
+        return [change.payload.destination for change in guarded.plan(before, after, SETS, some)]
+
+    assert refused(old, new) == ["10.8.0.3", "10.99.0.9"]
+    assert refused(new, new) == refused(old, old) == []
+    assert "10.99.0.9" in refused(dataclasses.replace(new, lan=()), new)
 
 
 def test_a_flow_that_is_there_already_stays() -> None:

@@ -21,7 +21,18 @@ from splitway.reconcile.marks.model import ChainStep, ClientsStep, LookupStep, P
 from splitway.reconcile.marks.networks import destination_matches
 from splitway.reconcile.marks.tree import leaf, tree
 from splitway.services import Ports, Service
-from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, TunnelMtu, Way, mark_of
+from splitway.state import (
+    AddressSet,
+    ClientGuard,
+    Egress,
+    FamilyMarks,
+    MarkPolicy,
+    MarkRule,
+    Marks,
+    TunnelMtu,
+    Way,
+    mark_of,
+)
 from splitway.system import System, SystemFailure
 from splitway.verdict import decide, holder, network_index, verdict
 
@@ -286,6 +297,31 @@ SAVED = """\
 -A OTHER -j SPLITWAY
 COMMIT
 """
+
+
+class Recording(System):
+    """A host that takes whatever it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables: list[str] = []
+
+    def run(self, *argv: str, input: Optional[str] = None, **_options: object) -> str:
+        self.tables += [f"{argv[0]} {line}" for line in (input or "").splitlines() if line.startswith("*")]
+        return ""
+
+
+def test_connections_are_classified_after_and_before_all_else_that_concerns_them() -> None:
+    """What passes between two tables would stay without a translated address, or ask a resolver of its own."""
+    clients = FamilyMarks({"10.8.0.2": 1}, (MarkPolicy(1, "", (), 0),), "sw4s")
+    wanted = dataclasses.replace(section(clients), guard=ClientGuard(redirect_dns=True, ports=()))
+    rendered = marks_iptables.render(wanted)
+    come, go = Recording(), Recording()
+    marks.apply(come, marks.plan(wanted, marks.Current("ipset", {"ipset": Ruleset()})))
+    marks.apply(go, marks.plan(None, marks.Current("ipset", {"ipset": rendered})))
+    order = [f"iptables-restore *{table}" for table in ("nat", "filter", "mangle")]
+    assert [line for line in come.tables if line.startswith("iptables")] == order
+    assert [line for line in go.tables if line.startswith("iptables")] == order[::-1]
 
 
 def test_of_an_iptables_save_only_what_is_ours_is_read() -> None:

@@ -15,6 +15,7 @@ from ...services import NUMBERS
 from ...state import FAMILIES, AddressSet, Marks
 from ..base import REMOVE, Change
 from .conntrack import Flow
+from .sources import clients
 
 _DNS, _DOT, _HTTPS = 53, 853, 443
 _CARRIERS = tuple(NUMBERS[protocol][4] for protocol in ("tcp", "udp"))
@@ -23,15 +24,15 @@ _CARRIERS = tuple(NUMBERS[protocol][4] for protocol in ("tcp", "udp"))
 def plan(old: Optional[Marks], new: Marks, sets: Iterable[AddressSet], flows: Iterable[Flow]) -> tuple[Change, ...]:
     """Return a removal for each classified flow that the new guard refuses or redirects, if it is not the old one."""
     guard = new.guard
-    if old is not None and old.guard == guard:
+    if old is not None and (old.guard, old.lan) == (guard, new.lan):
         return ()
     members = {**{item.name: item.members for item in sets}, **new.networks}
     doh = {address for version in FAMILIES for address in members.get(guard.doh(version), ())}
-    clients = {*new.v4.clients, *new.v6.clients} if guard.isolate else set()
+    client = clients(new)
     redirects = guard.redirect_dns or (old is not None and old.guard.redirect_dns)
 
     def ends(flow: Flow) -> bool:
-        if flow.destination in clients:
+        if guard.isolate and client(flow.family, flow.destination) is not None:
             return True
         if flow.protocol not in _CARRIERS:
             return False

@@ -19,7 +19,7 @@ PolicyOf = Callable[[int, str], Optional[int]]
 
 def policy_of_sources(marks: Marks, others: Optional[Marks] = None) -> PolicyOf:
     """Return who has which policy. A client of another generation (`others`) is not taken for the gateway itself."""
-    client, elsewhere = _clients(marks), None if others is None else _clients(others)
+    client, elsewhere = clients(marks), None if others is None else clients(others)
     host = None if marks.host is None else marks.host.policy
 
     def policy(family: int, source: str) -> Optional[int]:
@@ -31,7 +31,8 @@ def policy_of_sources(marks: Marks, others: Optional[Marks] = None) -> PolicyOf:
     return policy
 
 
-def _clients(marks: Marks) -> PolicyOf:
+def clients(marks: Marks) -> PolicyOf:
+    """Return which client, on a LAN or not, has which policy."""
     lan = [(ipaddress.ip_network(entry.network), entry.policy) for entry in marks.lan]
 
     @functools.lru_cache(maxsize=65536)

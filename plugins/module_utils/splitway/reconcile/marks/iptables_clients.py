@@ -61,6 +61,9 @@ def _refused(marks: Marks, version: int) -> list[str]:
     """Return what refuses a client's new connections through the gateway."""
     guard, unreachable = marks.guard, f"-j REJECT --reject-with {_UNREACHABLE[version]}"
     lines = []
+    if guard.redirect_dns:
+        # It was not redirected: a stranger flushed the table nat, or his rule came first.
+        lines += [f"-p tcp -m tcp --dport 53 {_RESET}", f"-p udp -m udp --dport 53 {unreachable}"]
     if guard.isolate:
         for between in iptables_to(marks, version):
             lines += [f"{between} -p tcp {_RESET}", f"{between} -j REJECT --reject-with {_PROHIBITED[version]}"]

@@ -57,8 +57,8 @@ def filtering(marks: Marks, version: int) -> dict[str, list[str]]:
         lines += [
             f"-d {own}/{_WIDTH[version]} {asking} -m addrtype ! --dst-type LOCAL -g {REFUSED}" for asking in _ASKING
         ]
-    else:
-        lines += [*_exempt(marks, marks.host)[1:], *(f"{asking} -g {REFUSED}" for asking in _ASKING)]
+    lines += _exempt(marks, marks.host)[1:]
+    lines += [f"{asking} -m conntrack ! --ctstate DNAT --ctdir ORIGINAL -g {REFUSED}" for asking in _ASKING]
     return {
         "OUTPUT": [f"1 -j {HOST}"],
         HOST: lines,

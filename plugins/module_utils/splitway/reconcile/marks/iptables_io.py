@@ -15,6 +15,9 @@ from .model import ChainStep, Line, Place
 PREFIX = "SPLITWAY"
 _SAVE = {4: "iptables-save", 6: "ip6tables-save"}
 _RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
+# Connections are classified in the last: what passes before the others are there would keep, as long as it lives, an
+# address that nobody translated or a resolver of its own.
+_TABLES = ("nat", "filter", "mangle")
 _OURS = re.compile(rf"{PREFIX}(?:-|$)")
 _JUMP = re.compile(rf"-[jg] {PREFIX}(?:-|$)")
 
@@ -57,11 +60,14 @@ def parse(text: str, family: int) -> dict[Place, tuple[Line, ...]]:
 
 
 def write(system: System, steps: list[ChainStep]) -> None:
-    """Carry out the steps, one restore a family. Raises ReconcileError that names the line."""
+    """Carry out the steps, one restore a family; what goes, goes in the opposite order.
+
+    Raises ReconcileError that names the line.
+    """
     for family, program in _RESTORE.items():
         lines: list[str] = []
-        for table in ("mangle", "filter", "nat"):
-            here = [step for step in steps if step.place[:2] == (family, table)]
+        for table, wanted in (*((table, True) for table in _TABLES), *((table, False) for table in reversed(_TABLES))):
+            here = [step for step in steps if step.place[:2] == (family, table) and bool(step.wanted) is wanted]
             if here:
                 lines += [f"*{table}", *_table(here), "COMMIT"]
         if lines:

@@ -52,12 +52,16 @@ def entrance(marks: Marks) -> list[str]:
 
 def _refuses(marks: Marks) -> bool:
     guard = marks.guard
-    return guard.isolate or guard.refuse_dot or bool(guard.doh_v4 or guard.doh_v6)
+    return guard.redirect_dns or guard.isolate or guard.refuse_dot or bool(guard.doh_v4 or guard.doh_v6)
 
 
 def _refused(marks: Marks) -> Iterator[str]:
     """Yield what refuses a client's new connections through the gateway."""
     guard = marks.guard
+    if guard.redirect_dns:
+        # It was not redirected: a stranger's rule came first.
+        yield f"tcp dport 53 {_RESET}"
+        yield f"udp dport 53 {_UNREACHABLE}"
     if guard.isolate:
         for between in nftables_to(marks):
             yield f"{between} meta l4proto tcp {_RESET}"

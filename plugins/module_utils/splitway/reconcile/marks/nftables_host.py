@@ -61,11 +61,8 @@ def _refused(marks: Marks, host: Host) -> Iterator[str]:
         if own:
             # Away with wg0: its address is no longer ours, and the question would go out.
             yield f"{_IP[version]} daddr {own} {_ASKING} fib daddr type != local goto host_refused"
-    for version in FAMILIES:
-        if not resolver(host, version):
-            asking = f"meta nfproto ipv{version} {_ASKING}"
-            yield from (f"meta nfproto ipv{version} {line}" for line in _exempt(marks, host)[1:])
-            yield f"{asking} goto host_refused"
+    yield from _exempt(marks, host)[1:]
+    yield f"{_ASKING} ct direction original ct status & dnat == 0 goto host_refused"
 
 
 def _names(host: Host) -> Iterator[str]:

@@ -106,6 +106,19 @@ def test_a_run_that_begins_in_another_hour_leaves_no_flow_behind(
         assert not goes_on(mine)
 
 
+def test_a_run_in_another_hour_with_other_rules_leaves_no_flow_behind(
+    system: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    """Nobody looked when the hour began, and what it is to be then, the run makes it for all hours."""
+    clock = Clock(system, MONDAY + 8 * HOUR)
+    gateway = Gateway(system, lab, topology(backend, {"schedule": {"hours": "09:00-17:00"}, "egress": "eu"}))
+    assert not look(Moments(gateway.store, Generation(gateway.store)))
+    with connected(lab, (WEB, ONE, "wg-up-1"), (WEB, TWO, "wg-up-1")) as (mine, bobs):
+        clock.at = MONDAY + 9 * HOUR
+        gateway.run(topology(backend, {"protocol": "tcp", "egress": "eu"}))
+        assert [goes_on(entry) for entry in (mine, bobs)] == [False, True]
+
+
 def test_an_agent_that_was_away_when_an_hour_began_ends_what_began_before(
     system: NamespaceSystem, lab: Lab, backend: str
 ) -> None:

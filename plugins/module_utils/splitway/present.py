@@ -27,14 +27,17 @@ Networks = Callable[[str, int], tuple[str, ...]]
 """Country and family → its networks as this host knows them."""
 
 
-def present(store: Store, state: State, choices: Optional[Choices] = None) -> State:
+def present(store: Store, state: State, choices: Optional[Choices] = None, now: Optional[float] = None) -> State:
     """Return the state as it is to be on this host now, with the choices in force or with others.
+
+    `now`: another time than this one, in seconds since the epoch.
 
     Raises ReconcileError where this host knows no data of a country, or not a schedule's time zone.
     """
     system = store.system
     state = with_mtus(state, store.mtus())
-    return as_of(state, store.choices() if choices is None else choices, system.now(), known_to(system))
+    chosen = store.choices() if choices is None else choices
+    return as_of(state, chosen, system.now() if now is None else now, known_to(system))
 
 
 def known_to(system: System) -> Networks:

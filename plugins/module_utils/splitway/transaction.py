@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any, Optional
 
-from . import audit
+from . import audit, moment
 from .audit import Reason
 from .owed import give_back
 from .present import present
@@ -99,7 +99,7 @@ def bring(
             if section == "sets":
                 give_back(store, wanted)
             if section in _VERDICT:
-                move_flows(store.system, present(store, before, {}), chosen)
+                move_flows(store.system, _until_now(store, before), chosen)
             store.publish_section(section, getattr(target, section), target.backend)
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
@@ -116,7 +116,12 @@ def _move_flows(store: Store, chosen: State) -> None:
     """Delete the connections whose way differs between the generation and what is staged, with the choices."""
     if store.stages(_VERDICT) or store.choices():
         new = dataclasses.replace(chosen, sets=present(store, store.staged(("sets",))).sets)
-        move_flows(store.system, present(store, store.generation(_VERDICT), {}), new)
+        move_flows(store.system, _until_now(store, store.generation(_VERDICT)), new)
+
+
+def _until_now(store: Store, state: State) -> State:
+    """Return the state by which flows began: as it was at the moment whose rules are in the kernel."""
+    return present(store, state, {}, moment.last(store.system))
 
 
 def preview(store: Store, section: str, desired: Any, *, backend: Optional[str], purge: bool) -> tuple[Change, ...]:

@@ -11,17 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Optional
 
-from .. import audit
+from .. import audit, moment
 from ..present import Networks, as_of, known_to, resting_at, schedules_of
 from ..reconcile.base import Change, additions, removals
 from ..reconcile.sections import RECONCILERS, move_flows
 from ..schedules import Schedule
 from ..state import FAMILIES, State
 from ..store import Held, Store
-from ..system import System
 from ..transaction import FAILURES
 from .healing.generation import Generation
 
@@ -38,8 +35,7 @@ class Moments:
 
     def __init__(self, store: Store, generation: Generation) -> None:
         self._store, self._generation = store, generation
-        # What began before an hour that nobody looked at, as the agent was away, is to end as well.
-        self._at = _moment(store.system) or store.system.now()
+        self._at = moment.last(store.system) or store.system.now()
         self._kept = False
         self._known: dict[tuple[str, int], tuple[str, ...]] = {}
         self._looked_at = State()
@@ -104,7 +100,7 @@ class Moments:
         log.info("the rules of this hour are in force: %d changes", sum(map(len, done.values())))
 
     def _keep(self, now: float) -> None:
-        self._store.system.write_file(_file(self._store.system), f"{int(now)}\n")
+        moment.keep(self._store.system, now)
         self._kept = True
 
     def _bring(self, state: State) -> dict[str, tuple[Change, ...]]:
@@ -114,18 +110,6 @@ class Moments:
             done[section] = RECONCILERS[section].changes(self._store.system, state)
             RECONCILERS[section].apply(self._store.system, additions(done[section]))
         return done
-
-
-def _file(system: System) -> Path:
-    return system.runtime / "moment"  # gone after a reboot, as the flows are
-
-
-def _moment(system: System) -> Optional[float]:
-    """Return the time (seconds since the epoch) whose rules an agent brought last, None when that is not known."""
-    try:
-        return float(int(system.read_file(_file(system)) or ""))
-    except ValueError:
-        return None
 
 
 def _recalled(known: dict[tuple[str, int], tuple[str, ...]]) -> Networks:

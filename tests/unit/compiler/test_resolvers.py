@@ -67,6 +67,17 @@ def test_names_are_asked_through_the_tunnel_that_their_rule_leads_to() -> None:
     }
 
 
+def test_an_exit_is_found_before_its_tunnel_is_there() -> None:
+    """The gateway, with a policy of its own, asks our dnsmasq where it is."""
+    upstreams = topology()["splitway_upstreams"]
+    upstreams[0]["endpoint"], upstreams[1]["endpoint"] = "Exit.video.example:51820", "[2001:db8::1]:51820"
+    names = {**topology()["splitway_lists"], "video": {"domains": ["video.example"]}}
+    here = compiled([VIDEO], splitway_upstreams=upstreams, splitway_lists=names)
+    assert asked(here) == {"video.example": ("1.1.1.1@wg-up-1",)}
+    own = compiled([VIDEO], splitway_upstreams=upstreams, splitway_lists=names, splitway_host_policy="p0")
+    assert asked(own) == {"video.example": ("1.1.1.1@wg-up-1",), "exit.video.example": ("#",)}
+
+
 def test_without_resolvers_nothing_is_split() -> None:
     variables = topology([VIDEO])
     del variables["splitway_upstreams"][0]["resolvers"], variables["splitway_upstreams"][1]["resolvers"]

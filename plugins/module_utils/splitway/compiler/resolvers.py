@@ -77,14 +77,16 @@ def compile_forwards(
     if not any_resolvers(topology):
         return ()
     conflicts = _Conflicts()
-    settled = _settled(topology, flattened, conflicts)
+    settled, exits = _settled(topology, flattened, conflicts), _exits(topology)
     deciding = _Deciding(topology, flattened)
     kept: dict[str, Optional[Asked]] = {}
     names = close([bundle.domains for bundle in flattened.bundles]).holders
-    for domain in sorted({*names, *settled}, key=lambda name: (name.count("."), name)):  # parents first
+    for domain in sorted({*names, *settled, *exits}, key=lambda name: (name.count("."), name)):  # parents first
         parent = nearest_parent(domain, kept)
-        if domain in settled:
-            asked: Optional[Asked] = settled[domain]
+        if domain in exits:
+            asked: Optional[Asked] = None
+        elif domain in settled:
+            asked = settled[domain]
         elif nearest_parent(domain, settled):
             continue  # its parent's list has settled it
         else:
@@ -97,6 +99,22 @@ def compile_forwards(
         groups.setdefault(asked, []).append(domain)
     forwards = (_forward(tuple(sorted(domains)), asked, topology, board, numbers) for asked, domains in groups.items())
     return tuple(sorted(forwards, key=lambda forward: forward.domains))
+
+
+def _exits(topology: Topology) -> set[str]:
+    """Return the names of exits that our dnsmasq is asked for: through a tunnel that has no address yet, none is found.
+
+    Without a policy of its own the gateway asks for them elsewhere.
+    """
+    hosts = {upstream.endpoint.host for upstream in topology.upstreams} if topology.host_policy is not None else set()
+    return {host for host in hosts if not _is_address(host)}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
 
 
 def any_resolvers(topology: Topology) -> bool:

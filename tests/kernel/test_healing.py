@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 from namespaces import NamespaceSystem, Network, run_here, wait_for
@@ -43,6 +43,12 @@ def operator(backend: str) -> dict[str, Any]:
         "splitway_upstreams": [
             {"name": "us", "endpoint": "10.90.0.8:51820", "public_key": key(), "addresses": ["10.64.0.2/32"]}
         ],
+        "splitway_policies": {"films": {"rules": [{"domain": "films.example", "egress": "us"}]}},
+        "splitway_host_policy": "films",
+        "splitway_lan_clients": [
+            {"name": "office", "interface": "office", "networks": ["10.99.0.0/24", "fd99::/64"], "policy": "films"}
+        ],
+        "splitway_dns_guard": {"refuse_doh": True},
         "splitway_clients": [
             {
                 "name": "alice",
@@ -136,12 +142,24 @@ def kill(store: Store, unit: str) -> None:
     store.system.units.kill(unit, signal.SIGKILL)  # type: ignore[attr-defined]
 
 
-def flush_guard(store: Store) -> None:
-    """Open the gateway's ports to clients, as somebody would who tidies up."""
+def flush_chain(table: str, iptables_chain: str, nftables_chain: str) -> Callable[[Store], object]:
+    """Empty a chain, as somebody would who tidies up."""
+
+    def flush(store: Store) -> None:
+        if store.generation().backend == "ipset":
+            run_here("ip6tables", "-t", table, "-F", iptables_chain)
+        else:
+            run_here("nft", "flush", "chain", "inet", "splitway", nftables_chain)
+
+    return flush
+
+
+def empty_resolvers(store: Store) -> None:
+    """Let clients ask over HTTPS whom they like."""
     if store.generation().backend == "ipset":
-        run_here("iptables", "-F", "SPLITWAY-GATEWAY")
+        run_here("ipset", "flush", "sw4h")
     else:
-        run_here("nft", "flush", "chain", "inet", "splitway", "gateway")
+        run_here("nft", "flush", "chain", "inet", "splitway", "doh4")
 
 
 _RAISED = "class change dev splitway-rates parent 5377: classid 5377:1 htb rate 1gbit"
@@ -151,7 +169,13 @@ FAULTS = {
     "wireguard-go of the clients' side killed": lambda store: kill(store, unit_of("wg0")),
     "dnsmasq killed": lambda store: kill(store, UNIT),
     "the ruleset flushed": lambda _: run_here("nft", "flush", "ruleset"),
-    "the clients' guard flushed": flush_guard,
+    "the clients' guard flushed": flush_chain("filter", "SPLITWAY-GATEWAY", "gateway"),
+    "the clients' questions let through": flush_chain("nat", "SPLITWAY-DNS", "dns"),
+    "resolvers over HTTPS emptied": empty_resolvers,
+    "LAN clients let through": flush_chain("mangle", "SPLITWAY-LAN", "from_lan"),
+    "the gateway's own policy flushed": flush_chain("mangle", "SPLITWAY-HOST", "host"),
+    "the gateway's own questions let through": flush_chain("nat", "SPLITWAY-HOST", "host_names"),
+    "the guard of LAN clients removed": lambda _: run_here("ip", "rule", "del", "pref", "5000", "iif", "office"),
     "the rules flushed": lambda _: run_here("ip", "rule", "flush"),
     "the IPv6 rules flushed": lambda _: run_here("ip", "-6", "rule", "flush"),
     "a table emptied": lambda _: run_here("ip", "route", "flush", "table", "101"),

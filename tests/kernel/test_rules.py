@@ -5,17 +5,25 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import time
+from typing import Any
 
 import pytest
 from namespaces import NamespaceSystem, run_here
+from test_groups import Gateway, topology
 from traffic import BACKENDS, BLOCK, CLIENTS, DIRECT, EU, MASK, US, Attempt, Lab, bring, lab, learn, the_marks, the_sets
 from worlds import BASES, matcher, random_destination, random_world
 
+from splitway.agent.names.journal import Journal, Pair, location
+from splitway.compiler import compile_state
 from splitway.present import at
 from splitway.reconcile import marks, sets
 from splitway.schedules import Schedule, Span
 from splitway.services import Ports
 from splitway.state import FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
+from splitway.topology import parse
+from splitway.transaction import begin
+from splitway.transaction import bring as bring_section
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -128,3 +136,42 @@ def test_the_hour_changes_only_the_chains_of_its_policies(system: NamespaceSyste
     run_here("conntrack", "-F")
     assert lab.marks_of(system, [attempt]) == [mark_of(EU, MASK)]
     assert planned(system, backend, during) == []
+
+
+def test_a_name_whose_rule_has_a_port_from_now_on_never_takes_the_default_way(
+    system: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    """It leaves the set that it was on with others; the one that it comes to knows its addresses from the journal."""
+    lab.refuse_nothing()
+
+    def variables(*rules: dict[str, Any]) -> dict[str, Any]:
+        alice = {"name": "alice", "addresses": [ONE, ONE6], "rules": [*rules]}
+        return {**topology(backend), "splitway_clients": [alice]}
+
+    gateway = Gateway(system, lab, variables({"domain": ["a.example", "b.example"], "egress": "us"}))
+    store = gateway.store
+    learn(backend, "sw4d1", "198.51.100.1", "198.51.100.2")
+    journal = Journal(location(system))
+    now = int(time.time())
+    journal.write(
+        [
+            Pair(f"198.51.100.{number}", name, now, now + 80000, ("sw4d1",))
+            for number, name in ((1, "a.example"), (2, "b.example"))
+        ],
+        0,
+    )
+    journal.close()
+    store.publish(dataclasses.replace(store.generation(), dns=gateway.state.dns, agent=gateway.state.agent))
+    rules = ({"domain": "a.example", "port": 443, "egress": "us"}, {"domain": "b.example", "egress": "eu"})
+    state = compile_state(parse(variables(*rules)), store.generation().numbers)
+    begin(store, "run")
+    for section in ("routes", "sets"):
+        bring_section(store, section, getattr(state, section), backend=backend, transaction="run", purge=True)
+    store.stage("dns", state.dns, None, False)
+    bring_section(store, "marks", state.marks, backend=backend, transaction="run", purge=True)
+    ways = {
+        Attempt(ONE, "198.51.100.1", "tcp", 443): gateway.number("us"),
+        Attempt(ONE, "198.51.100.1", "tcp", 80): DIRECT,
+        Attempt(ONE, "198.51.100.2", "tcp", 80): gateway.number("eu"),
+    }
+    assert lab.marks_of(system, list(ways)) == [mark_of(number, MASK) for number in ways.values()]

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from . import audit, moment
 from .audit import Reason
-from .owed import give_back
+from .owed import give_back, give_new
 from .present import present
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
@@ -104,6 +104,8 @@ def bring(
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
+            if section == "marks" and store.stages(("dns",)):
+                give_new(store)
             _apply(store, section, additions(changes), _run(store), target)
             if section == "sets":
                 give_back(store, changes)

@@ -73,7 +73,7 @@ class World:
 
     def run_site(self, backend: str, family: int, more: Optional[dict[str, Any]] = None, **upstream: Any) -> None:
         """Set the gateway up, its upstream's exit reached by a family, and the two ends of its tunnels."""
-        run_site(self.store, {**self._variables(backend, family, upstream), **(more or {})})
+        run_site(self.store, {**self.variables(backend, family, upstream), **(more or {})})
         at = self.system.configuration.parent
         tunnels = (
             (self.exit, "exit", "wg-exit", ("10.64.0.1/24", "fd64::1/64"), self.public("gateway"), None),
@@ -93,7 +93,8 @@ class World:
         self.exit.run("ip", "-6", "route", "add", "2001:db8:90::/64", "via", "2001:db8:92::1")
         serve(self.exit)
 
-    def _variables(self, backend: str, family: int, upstream: dict[str, Any]) -> dict[str, Any]:
+    def variables(self, backend: str, family: int, upstream: dict[str, Any]) -> dict[str, Any]:
+        """Return a topology whose exit is reached by a family."""
         at = EXIT[family]
         return {
             "splitway_backend": backend,

@@ -16,11 +16,12 @@ from typing import Any, Optional
 
 from . import audit, moment
 from .audit import Reason
+from .joining import join
 from .owed import give_back, give_new
 from .present import present
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
-from .state import SECTIONS, AddressSet, Device, Egress, Group, MarkPolicy, Peer, RatedClient, State, Table, Watch
+from .state import SECTIONS, State
 from .store import DEADLINE, Store, StoreError, Transaction
 from .system import SystemFailure
 
@@ -270,47 +271,5 @@ def _joined(section: str, purge: bool) -> tuple[str, ...]:
 
 def _target(before: State, section: str, desired: Any, backend: Optional[str], purge: bool) -> State:
     """Return the state with the desired section in place, joined with what was there unless purged."""
-    value = desired if purge else _join(getattr(before, section), desired)
+    value = desired if purge else join(getattr(before, section), desired)
     return dataclasses.replace(before, **{section: value, "backend": backend or before.backend})
-
-
-def _join(old: Any, new: Any) -> Any:
-    """Return `new` and what `old` has beside it: by identity in tuples, field by field in sections."""
-    if isinstance(new, tuple):
-        named = {_identity(item) for item in new}
-        return (*new, *(item for item in old or () if _identity(item) not in named))
-    if isinstance(new, dict):
-        return {**(old or {}), **new}
-    if old is not None and dataclasses.is_dataclass(new):
-        parts = {field.name: _joined_field(old, new, field.name) for field in dataclasses.fields(new)}
-        return dataclasses.replace(new, **parts)  # type: ignore[type-var]
-    return new
-
-
-def _joined_field(old: Any, new: Any, name: str) -> Any:
-    value = getattr(new, name)
-    if name in _PLAIN_FIELDS or not (isinstance(value, (tuple, dict)) or dataclasses.is_dataclass(value)):
-        return value
-    return _join(getattr(old, name), value)
-
-
-# Tuples that are one value, not a collection of objects of ours.
-_PLAIN_FIELDS = frozenset(("addresses", "servers", "tls"))
-
-_IDENTITIES: dict[type, str] = {
-    AddressSet: "name",
-    Device: "interface",
-    Egress: "number",
-    Group: "number",
-    MarkPolicy: "number",
-    Peer: "name",
-    RatedClient: "name",
-    Table: "number",
-    Watch: "upstream",
-}
-
-
-def _identity(item: Any) -> Any:
-    """Return what makes an item of a section the same item; else all of it (rules, lines)."""
-    field = _IDENTITIES.get(type(item))
-    return item if field is None else getattr(item, field)

@@ -188,10 +188,13 @@ def test_a_program_that_chooses_its_way_keeps_it(gateway: NamespaceSystem, lab: 
 def test_a_tunnel_of_the_kernel_s_own_is_not_carried_by_ours(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
     run_here("ip", "link", "add", "vx", "type", "vxlan", "id", "7", "remote", FAR[4], "dstport", "4789")
     run_here("ip", "address", "add", "10.99.0.1/24", "dev", "vx")
+    run_here("ip", "address", "add", "fd99::1/64", "dev", "vx", "nodad")
     with captured(lab.exits["uplink"], "uplink") as outside, captured(lab.exits["wg-up-1"], "wg-up-1") as inside:
         run_here("ip", "link", "set", "vx", "up")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"inside", ("10.99.0.2", 9))
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"inside", ("fd99::2", 9))  # for the neighbour asks a socket, the kernel's own
     assert outside
     assert inside == []
 

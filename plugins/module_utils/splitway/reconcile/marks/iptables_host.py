@@ -14,6 +14,7 @@ _ASKING = ("-p udp -m udp --dport 53", "-p tcp -m tcp --dport 53")
 _PROHIBITED = {4: "icmp-admin-prohibited", 6: "icmp6-adm-prohibited"}
 _PING = {4: "icmp", 6: "ipv6-icmp"}
 _WIDTH = {4: 32, 6: 128}
+_ANYBODY = "0-4294967294"
 
 
 def mangle(marks: Marks, version: int, guard: str) -> dict[str, list[str]]:
@@ -38,7 +39,7 @@ def mangle(marks: Marks, version: int, guard: str) -> dict[str, list[str]]:
             f"-p tcp -m tcp --sport 0:{ANY_PORT - 1} ! --tcp-flags FIN,SYN,RST,ACK SYN -j RETURN",
             f"-p tcp {policy}",
             f"-p {_PING[version]} {policy}",
-            "-m owner ! --socket-exists -j RETURN",  # a tunnel of the kernel's own
+            f"-m owner ! --uid-owner {_ANYBODY} -j RETURN",  # a tunnel of the kernel's own, or what it asks through one
             policy,
         ],
         "POSTROUTING": [f"1 -m mark --mark {bit:#x}/{bit:#x} -j {DEPARTURE}"],

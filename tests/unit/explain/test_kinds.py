@@ -89,6 +89,8 @@ def test_what_is_refused_to_every_client() -> None:
     variables = copy.deepcopy(FIELD)
     variables["splitway_dns_guard"] = {"refuse_dot": True, "refuse_doh": True}
     variables["splitway_hardening"] = {"client_isolation": True}
+    office = {"name": "office", "interface": "eth1", "networks": ["192.168.50.0/24"], "default": "eu"}
+    variables["splitway_lan_clients"] = [office]
     for backend in ("ipset", "nftables"):
         guarded = compile_state(parse({**variables, "splitway_backend": backend}), {})
 
@@ -99,5 +101,7 @@ def test_what_is_refused_to_every_client() -> None:
         assert "refuse_dot" in blocked("203.0.113.1", port=853)
         assert "refuse_doh" in blocked("8.8.8.8", port=443)
         assert "client_isolation" in blocked("10.8.0.3", port=443)
+        assert "client_isolation" in blocked("192.168.50.7", port=443)
+        assert blocked("192.168.51.7", port=443) == ""
         assert blocked("203.0.113.1", port=443) == ""
         assert "answers what is sent to port 53" in text(guarded, "9.9.9.9", port=53)

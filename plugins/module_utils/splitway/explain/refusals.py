@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Callable, Optional
 
+from ..reconcile.flows.sources import clients
 from ..state import Marks
 from .subject import Client
 
@@ -27,7 +28,7 @@ def refusal(
     resolvers = guard.doh(version)
     if port == HTTPS and resolvers and holds(resolvers):
         return "the DNS guard refuses this resolver over HTTPS (splitway_dns_guard.refuse_doh)"
-    if guard.isolate and address in marks.family(version).clients:
+    if guard.isolate and clients(marks)(version, address) is not None:
         return "clients do not reach each other (splitway_hardening.client_isolation)"
     return None
 

@@ -183,8 +183,9 @@ def question(name: str) -> bytes:
 class Sender:
     """Somebody who sends, all the time, what belongs into the tunnel or nowhere: by an old flow and by new ones."""
 
-    def __init__(self, host: Optional[Namespace]) -> None:
+    def __init__(self, host: Optional[Namespace], *, dot: bool) -> None:
         self._host, self._ended = host, False
+        self._dot = dot and host is not None  # only clients are refused DNS over TLS
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -200,8 +201,7 @@ class Sender:
                     for where, port, data in (
                         (WEB[version], 10, b"new"),
                         (RESOLVERS[version], 53, question(f"n{number}.video.example")),
-                        # Only clients are refused DNS over TLS.
-                        *([(DIRECT[version], 853, b"dot")] if self._host else []),
+                        *([(DIRECT[version], 853, b"dot")] if self._dot else []),
                     ):
                         with socket.socket(family, socket.SOCK_DGRAM) as new:
                             send(new, where, port, data)
@@ -223,9 +223,9 @@ def send(sender: socket.socket, where: str, port: int, data: bytes = b"old") -> 
 
 
 @contextlib.contextmanager
-def sending(*hosts: Optional[Namespace]) -> Iterator[None]:
-    """Have these hosts send while the body runs; None: the gateway itself."""
+def sending(*hosts: Optional[Namespace], dot: bool = True) -> Iterator[None]:
+    """Have these hosts send while the body runs, DNS over TLS (`dot`) as well; None: the gateway itself."""
     with contextlib.ExitStack() as stack:
         for host in hosts:
-            stack.enter_context(contextlib.closing(Sender(host)))
+            stack.enter_context(contextlib.closing(Sender(host, dot=dot)))
         yield

@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import ipaddress
+import os
+import resource
 import socket
 import struct
 import subprocess
@@ -230,6 +232,24 @@ def test_answers_that_come_faster_than_they_are_read_are_counted(network: Networ
     dropped = answers.dropped
     assert answers.count_dropped() == dropped
     answers.close()
+
+
+def test_answers_are_heard_by_whoever_has_thousands_of_sockets(network: Network) -> None:
+    """As an agent has that probes as many upstreams."""
+    client = network.host("client")
+    network.connect(client, "wg0", ("10.8.0.1/24",), ("10.8.0.2/24",))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    with contextlib.ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(open(os.devnull, "rb"))
+        answers = stack.enter_context(contextlib.closing(Answers(["10.8.0.1/24"])))
+        assert answers.bind("wg0")
+        assert not answers.waiting()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("10.8.0.1", 53))
+            server.sendto(b"x", ("10.8.0.2", 5353))
+        assert answers.waiting()
 
 
 def test_questions_beyond_dnsmasqs_limit_are_refused_at_once(system: NamespaceSystem, network: Network) -> None:

@@ -238,7 +238,7 @@ def test_an_uplink_by_pppoe(world: World, outer: int) -> None:
     run_here("ip", "link", "set", "uplink", "mtu", "1492")
     world.run_site("ipset", outer)
     with agent(world.system):
-        wait_for(lambda: world.upstream()["full_size"], "the path to be found", 10)
+        wait_for(lambda: world.upstream()["full_size"], "the path to be found", 20)
         assert world.mtu() == WIDEST[1492, outer]
 
 

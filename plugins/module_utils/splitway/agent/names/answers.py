@@ -91,7 +91,9 @@ class Answers:
 
     def waiting(self) -> bool:
         """Return whether something has come; never waits."""
-        return bool(select.select((self.socket,), (), (), 0)[0])
+        poll = select.poll()  # select() takes no descriptor above 1,023, which an agent of many upstreams has
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def read(self) -> list[Answer]:
         """Return what has come, of at most AT_ONCE packets; never waits."""

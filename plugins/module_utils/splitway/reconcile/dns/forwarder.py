@@ -20,7 +20,7 @@ from .text import FORWARDER, FORWARDER_PORT, GROUP, OWN_ADDRESS, OWN_NAME
 
 UNIT = "splitway-unbound.service"
 PACKAGES = ("ca-certificates", "unbound")
-PATIENCE = 5.0  # seconds that a started unbound has until it answers
+PATIENCE = 10.0  # seconds that a started unbound has until it answers
 
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")  # of the package ca-certificates
 

@@ -68,7 +68,7 @@ unit: prepared ## pure code and modules on a fake system
 .PHONY: kernel
 kernel: prepared ## reconcilers against the real kernel, in network namespaces (root)
 	tests/prepare-machine kernel
-	PYTHONPATH=$(root)/.cache/collections pytest --import-mode=importlib --numprocesses 2 \
+	PYTHONPATH=$(root)/.cache/collections pytest --import-mode=importlib \
 		--junitxml $(results)/kernel.xml $(collection)/tests/kernel
 
 .PHONY: molecule

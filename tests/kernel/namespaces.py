@@ -290,6 +290,9 @@ class PlainUnits(Units):
             )
         if wait and process.wait(timeout=20) != 0:
             raise SystemFailure(f"{name}: {log.read_text().strip()[-2000:]}")
+        # The kernel tells that the program runs a moment before it shows its environment, by which we know it.
+        while not wait and process.poll() is None and process.pid not in self.pids(name):
+            time.sleep(0.001)
 
 
 class NamespaceSystem(System):

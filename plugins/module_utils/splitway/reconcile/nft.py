@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our one nftables table: read as JSON, written in one transaction."""
+"""Our nftables tables: read as JSON, written in one transaction. All but the rates' is in one."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def read_sets(system: System, members: bool) -> list[dict[str, Any]]:
 
     Without members this takes 5 ms where a listing of the whole table takes 240 (1,000 clients, 50 policies).
     """
-    listing = _list(system, "-j", *(() if members else ("-t",)), "list", "sets", "inet")
-    return [item for item in objects_of(listing, "set") if item["table"] == TABLE.split()[1]]
+    found = listing(system, *(() if members else ("-t",)), "list", "sets", "inet")
+    return [item for item in objects_of(found, "set") if item["table"] == TABLE.split()[1]]
 
 
 def users(system: System, names: Collection[str]) -> dict[str, str]:
@@ -58,11 +58,12 @@ def users(system: System, names: Collection[str]) -> dict[str, str]:
     return {chain.split()[1]: chain for chain in chains if wanted.intersection(re.findall(r"@(\w+)", chain))}
 
 
-def _list(system: System, *arguments: str) -> list[dict[str, Any]]:
+def listing(system: System, *arguments: str) -> list[dict[str, Any]]:
+    """Return what nft lists, nothing where that is not there. Raises ReconcileError."""
     if not system.has("nft"):
         return []
     try:
-        text = system.read("nft", *arguments)
+        text = system.read("nft", "-j", *arguments)
     except SystemFailure as error:
         if re.search("No such file or directory|not supported", str(error)):
             return []
@@ -76,12 +77,12 @@ def objects_of(listing: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]
     return [item[kind] for item in listing if kind in item]
 
 
-def run(system: System, lines: list[str]) -> None:
-    """Run the lines as one transaction: all or none. Raises ReconcileError that names the line."""
+def run(system: System, lines: list[str], table: str = TABLE) -> None:
+    """Run the lines, on a table of ours, as one transaction: all or none. Raises ReconcileError that names the line."""
     if not lines:
         return
     try:
-        system.run("nft", "-f", "-", input="\n".join([f"add table {TABLE}", *lines]) + "\n")
+        system.run("nft", "-f", "-", input="\n".join([f"add table {table}", *lines]) + "\n")
     except SystemFailure as error:
         match = re.search(r"stdin:(\d+):\S+ Error: (.*)", str(error))
         if not match or int(match.group(1)) < 2:

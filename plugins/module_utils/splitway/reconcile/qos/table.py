@@ -9,14 +9,12 @@ carries a digest of what we wrote and of those numbers, so that a device that wa
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable
 from typing import Any, Optional
 
-from ...system import System, SystemFailure
+from ...system import System
+from .. import nft
 from ..base import ReconcileError
-from ..nft import objects_of
 from .model import DEVICE, HANDLE, MAPS, Chain, ChainStep, EntriesStep, MapStep, Table
 
 TABLE = "netdev splitway"
@@ -37,24 +35,15 @@ def keys(chain: Chain, numbers: tuple[Optional[int], ...]) -> tuple[str, ...]:
 def read(system: System) -> Table:
     """Return our table as it is; nothing where it is not there. Raises ReconcileError."""
     listing = _listing(system)
-    maps = {item["name"]: dict(map(_entry, item.get("elem", ()))) for item in objects_of(listing, "map")}
-    chains: dict[str, list[str]] = {item["name"]: [] for item in objects_of(listing, "chain")}
-    for rule in objects_of(listing, "rule"):
+    maps = {item["name"]: dict(map(_entry, item.get("elem", ()))) for item in nft.objects_of(listing, "map")}
+    chains: dict[str, list[str]] = {item["name"]: [] for item in nft.objects_of(listing, "chain")}
+    for rule in nft.objects_of(listing, "rule"):
         chains.setdefault(rule["chain"], []).append(rule.get("comment", f"handle {rule['handle']}"))
     return Table(maps, {name: tuple(rules) for name, rules in chains.items()})
 
 
 def _listing(system: System) -> list[dict[str, Any]]:
-    if not system.has("nft"):
-        return []
-    try:
-        text = system.read("nft", "-j", "list", "table", *TABLE.split())
-    except SystemFailure as error:
-        if re.search("No such file or directory|not supported", str(error)):
-            return []
-        raise ReconcileError(str(error)) from error
-    objects: list[dict[str, Any]] = json.loads(text)["nftables"]
-    return objects
+    return nft.listing(system, "list", "table", *TABLE.split())
 
 
 def _entry(element: list[str]) -> tuple[str, int]:
@@ -104,11 +93,7 @@ def _drop_if_empty(system: System) -> None:
 
 
 def _run(system: System, lines: list[str]) -> None:
-    if not lines:
-        return
     try:
-        system.run("nft", "-f", "-", input="\n".join([f"add table {TABLE}", *lines]) + "\n")
-    except SystemFailure as error:
-        match = re.search(r"stdin:(\d+):\S+ Error: (.*)", str(error))
-        line = lines[int(match[1]) - 2][:200] if match and int(match[1]) > 1 else ""
-        raise ReconcileError(f"rates: nft {line}: {match[2] if match else error}") from error
+        nft.run(system, lines, TABLE)
+    except ReconcileError as error:
+        raise ReconcileError(f"rates: {error}") from error

@@ -6,14 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-MARKERS = ("{{", "{%", "{#", "#jinja2:")
+from .splitway.topology.plain import may_be_template
+
 DEEPEST = 10  # levels; a topology has five. YAML aliases can make a list that holds itself
 
 
 def holds_template(value: Any, depth: int = 0) -> bool:
     """Return whether a variable has to be templated: a text in it may be a template, or is none yet (a vault's)."""
     if isinstance(value, str):
-        return any(marker in value for marker in MARKERS)
+        return may_be_template(value)
     if isinstance(value, (Mapping, list, tuple)):
         entries = (*value, *value.values()) if isinstance(value, Mapping) else value
         return depth > DEEPEST or any(holds_template(entry, depth + 1) for entry in entries)

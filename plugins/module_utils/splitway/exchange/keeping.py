@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..topology.plain import may_be_template
 from .entries import Entry, Refusal
 from .kinds import SECRETS, Kind
 from .yaml_text import Tagged
 
 INVENTORY = "the inventory"
 """In place of a file: what is there already."""
-
-MARKERS = ("{{", "{%", "{#", "#jinja2:")
-"""What templates begin with."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ def same(one: Any, other: Any) -> bool:
 def is_plain(value: Any) -> bool:
     """Return whether a value means what is written: there is no template and no tag in it."""
     if isinstance(value, str):
-        return not any(marker in value for marker in MARKERS)
+        return not may_be_template(value)
     if isinstance(value, (dict, list)):
         return all(map(is_plain, (*value, *value.values()) if isinstance(value, dict) else value))
     return not isinstance(value, Tagged)

@@ -14,6 +14,14 @@ from .errors import Report, shown
 DEEPEST = 8  # levels; a topology has five. YAML aliases can make a list that holds itself.
 
 
+_TEMPLATES = ("{{", "{%", "{#", "#jinja2:")  # what they begin with
+
+
+def may_be_template(text: str) -> bool:
+    """Return whether Ansible would take a text for a template."""
+    return any(marker in text for marker in _TEMPLATES)
+
+
 class Broken:
     """Stands for a value that was reported already."""
 

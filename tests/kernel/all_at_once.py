@@ -14,6 +14,7 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
@@ -181,11 +182,19 @@ def question(name: str) -> bytes:
 
 
 class Sender:
-    """Somebody who sends, all the time, what belongs into the tunnel or nowhere: by an old flow and by new ones."""
+    """Somebody who sends, all the time, what belongs into the tunnel or nowhere: by an old flow and by new ones.
 
-    def __init__(self, host: Optional[Namespace], *, dot: bool) -> None:
+    Args:
+        host: from where; None: the gateway itself.
+        direct: send also what goes nowhere though its way is direct: DNS over TLS, and errors about answers that
+            nobody waits for any more, whose questions the gateway had taken to itself.
+    """
+
+    def __init__(self, host: Optional[Namespace], *, direct: bool) -> None:
         self._host, self._ended = host, False
-        self._dot = dot and host is not None  # only clients are refused DNS over TLS
+        self._dot = direct and host is not None  # only clients are refused DNS over TLS
+        self._patience = 0 if direct else 200  # questions
+        self._asking: deque[socket.socket] = deque()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
@@ -200,17 +209,23 @@ class Sender:
                     send(old[version], WEB[version], 9)
                     for where, port, data in (
                         (WEB[version], 10, b"new"),
-                        (RESOLVERS[version], 53, question(f"n{number}.video.example")),
                         *([(DIRECT[version], 853, b"dot")] if self._dot else []),
                     ):
                         with socket.socket(family, socket.SOCK_DGRAM) as new:
                             send(new, where, port, data)
+                    self._ask(family, RESOLVERS[version], f"n{number}.video.example")
                     with socket.socket(family) as new:
                         new.setblocking(False)
                         new.connect_ex((WEB[version], 80))
                 time.sleep(0.015)
-            for sender in old.values():
+            for sender in (*old.values(), *self._asking):
                 sender.close()
+
+    def _ask(self, family: int, server: str, name: str) -> None:
+        self._asking.append(socket.socket(family, socket.SOCK_DGRAM))
+        send(self._asking[-1], server, 53, question(name))
+        while len(self._asking) > self._patience:
+            self._asking.popleft().close()
 
     def close(self) -> None:
         self._ended = True
@@ -223,9 +238,9 @@ def send(sender: socket.socket, where: str, port: int, data: bytes = b"old") -> 
 
 
 @contextlib.contextmanager
-def sending(*hosts: Optional[Namespace], dot: bool = True) -> Iterator[None]:
-    """Have these hosts send while the body runs, DNS over TLS (`dot`) as well; None: the gateway itself."""
+def sending(*hosts: Optional[Namespace], direct: bool = True) -> Iterator[None]:
+    """Have a `Sender` at each of these hosts while the body runs."""
     with contextlib.ExitStack() as stack:
         for host in hosts:
-            stack.enter_context(contextlib.closing(Sender(host, dot=dot)))
+            stack.enter_context(contextlib.closing(Sender(host, direct=direct)))
         yield

@@ -102,7 +102,7 @@ def test_a_flushed_ruleset(world: Everything, watched: Watched, backend: str) ->
 
     Nor has what is refused though its way is direct: of packets that are between two hooks at this moment one may go.
     """
-    with agent(world.system), sending(world.client, world.office, dot=False):
+    with agent(world.system), sending(world.client, world.office, direct=False):
         run_here("nft", "flush", "ruleset")
         wait_for(world.healed, "the ruleset to be healed", 15)
         time.sleep(0.5)

@@ -24,7 +24,7 @@ RUNTIME = Path("/run/splitway")
 LOG = Path("/var/log/splitway")
 DATA = Path("/var/lib/splitway")
 
-NETLINK_NETFILTER = 12  # linux/netlink.h
+NETLINK_SOCK_DIAG, NETLINK_NETFILTER = 4, 12  # linux/netlink.h
 
 
 class SystemFailure(Exception):
@@ -128,6 +128,14 @@ class System:
     def asking_route(self) -> Iterator[socket.socket]:
         """Yield a netlink socket to the kernel's links, addresses and queues, for questions only."""
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as channel:
+            channel.settimeout(30)
+            channel.bind((0, 0))
+            yield channel
+
+    @contextmanager
+    def asking_sockets(self) -> Iterator[socket.socket]:
+        """Yield a netlink socket to the kernel's diagnosis of sockets, for questions only."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as channel:
             channel.settimeout(30)
             channel.bind((0, 0))
             yield channel

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
@@ -19,6 +20,21 @@ def holder_of(inode: Union[int, str]) -> Optional[Holder]:
     """Return the process that holds the socket of this inode, None when it is hidden from us or gone."""
     holders = (_if_holder(process, f"socket:[{inode}]") for process in Path("/proc").glob("[0-9]*"))
     return next(filter(None, holders), None)
+
+
+def holders_of(inodes: Collection[int]) -> dict[int, Holder]:
+    """Return inode → the process that holds that socket, as far as we can see it: the first of several."""
+    found: dict[int, Holder] = {}
+    links = {f"socket:[{inode}]": inode for inode in inodes}
+    for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)) if links else ():
+        try:
+            for descriptor in (process / "fd").iterdir():
+                inode = links.get(os.readlink(descriptor))
+                if inode is not None and inode not in found:
+                    found[inode] = Holder((process / "comm").read_text(encoding="utf-8").strip(), process.name)
+        except OSError:  # it ended while we looked, or is not ours to look at
+            pass
+    return found
 
 
 def _if_holder(process: Path, link: str) -> Optional[Holder]:

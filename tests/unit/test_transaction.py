@@ -49,7 +49,7 @@ def names_of(section: str, state: State) -> set[str]:
         "qos": {client.name for client in state.qos.clients} if state.qos else set(),
         "agent": {state.agent.engine} if state.agent else set(),
     }
-    return names[section]
+    return names.get(section, set())
 
 
 class Kernel:

@@ -123,6 +123,9 @@ NAMED_IN: Mapping[str, tuple[str, ...]] = {
     "marks": ("server",),
     "server": ("server",),
     "qos": (),
+    "transports": (),
+    "proxies": (),
+    "web": (),
     "agent": (),
 }
 """Section → the sections of a state that say how its objects are called in the topology."""

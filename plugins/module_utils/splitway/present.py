@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a state means on this host at this moment: with the agent's choices and findings, the time, and countries' data.
+"""What a state means on this host at this moment: with the agent's choices and findings, our daemons' ports, the time,
+and countries' data.
 
 A state says what a gateway must be, whoever has it and whenever. Whoever reconciles, a module or the agent, brings it
 into the kernel as it is *present*: so a failover, an hour that begins and new data of countries are no drift, and a run
@@ -15,13 +16,16 @@ from typing import Optional
 
 from .choices import Choices, with_choices
 from .countries import networks
+from .modes import with_mode
 from .mtus import with_mtus
 from .naming import static_name
+from .ports import with_ports
 from .reconcile.base import ReconcileError
 from .schedules import Schedule, active
 from .state import AddressSet, FamilyMarks, MarkPolicy, MarkRule, Marks, State
 from .store import Store
 from .system import System
+from .transports import with_transports
 
 Networks = Callable[[str, int], tuple[str, ...]]
 """Country and family → its networks as this host knows them."""
@@ -35,7 +39,8 @@ def present(store: Store, state: State, choices: Optional[Choices] = None, now: 
     Raises ReconcileError where this host knows no data of a country, or not a schedule's time zone.
     """
     system = store.system
-    state = with_mtus(state, store.mtus())
+    state = with_ports(with_mode(state, store.fallen_to()), store.ports())
+    state = with_mtus(with_transports(state, store.carried()), store.mtus())
     chosen = store.choices() if choices is None else choices
     return as_of(state, chosen, system.now() if now is None else now, known_to(system))
 

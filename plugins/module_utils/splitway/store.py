@@ -21,11 +21,15 @@ from typing import Any, Optional, TypeVar
 
 from . import choices as choices_file
 from . import mtus as mtus_file
+from . import ports as ports_file
+from . import transports as transports_file
 from .choices import Choice, Choices
 from .mtus import Found, MtusFound
+from .ports import Ports
 from .sealed import Parts, part, parts_of, sealed, state_of, unsealed
 from .state import SECTIONS, State, section_from_data
 from .system import System
+from .transports import Carried, CarriedBy
 
 DEADLINE = 120  # seconds; each step of a transaction renews it
 T = TypeVar("T")
@@ -79,6 +83,9 @@ class Store:
         self._staged = system.runtime / "staged"
         self._choices = system.runtime / "choices.json"
         self._mtus = system.data / "mtus.json"
+        self._ports = system.data / "ports.json"
+        self._transports = system.runtime / "transports.json"
+        self._mode = system.runtime / "mode"
         # While we have the lock nobody else publishes: a file is read once. None: we have not.
         self._known: Optional[dict[Path, Optional[Parts]]] = None
 
@@ -178,9 +185,8 @@ class Store:
 
     def _publish(self, parts: Parts) -> None:
         if parts == parts_of(State()):
-            self.system.remove_file(self._choices)
-            self.system.remove_file(self._mtus)
-            self.system.remove_file(self._previous)
+            for path in (self._choices, self._mtus, self._ports, self._transports, self._mode, self._previous):
+                self.system.remove_file(path)
             self.system.remove_file(self._generation)
             self._known = self._known and {}
             return
@@ -216,6 +222,39 @@ class Store:
     def keep_mtus(self, found: MtusFound) -> None:
         """Keep what was found, which every run honours from now on."""
         self.system.write_file(self._mtus, mtus_file.to_json(found))
+
+    def ports(self) -> dict[str, int]:
+        """Return the ports that this host chose for our daemons; none when the file is damaged."""
+        try:
+            return ports_file.from_json(self.system.read_file(self._ports) or "{}")
+        except ValueError:
+            return {}
+
+    def keep_ports(self, ports: Ports) -> None:
+        """Keep what was chosen, also over reboots."""
+        self.system.write_file(self._ports, ports_file.to_json(ports))
+
+    def carried(self) -> dict[str, Carried]:
+        """Return how upstreams' packets travel by the agent's choice; nothing after a reboot, or when it is damaged."""
+        try:
+            return transports_file.from_json(self.system.read_file(self._transports) or "{}")
+        except ValueError:
+            return {}
+
+    def carry(self, chosen: CarriedBy) -> None:
+        """Keep how upstreams' packets travel, which every run honours from now on."""
+        self.system.write_file(self._transports, transports_file.to_json(chosen))
+
+    def fallen_to(self) -> Optional[str]:
+        """Return the mode that the agent fell back to, None when it did not."""
+        return (self.system.read_file(self._mode) or "").strip() or None
+
+    def fall_to(self, mode: Optional[str]) -> None:
+        """Keep the mode that the agent falls back to; None: the operator's own is in force again."""
+        if mode is None:
+            self.system.remove_file(self._mode)
+        else:
+            self.system.write_file(self._mode, f"{mode}\n")
 
     def transaction(self) -> Optional[Transaction]:
         """Return the open transaction, expired or not."""

@@ -73,7 +73,10 @@ def store(tmp_path: Path) -> Store:
 
 def test_the_clients_interface_comes_last_and_addresses_before_names(host: Host, store: Store) -> None:
     done = boot.restore(store, host.refill)
-    assert host.log == ["upstreams", "routes", "forwarding", "sets", "addresses", "dns", "marks", "server", "qos"]
+    assert host.log == [
+        *("transports", "upstreams", "routes", "forwarding", "sets", "addresses"),
+        *("dns", "marks", "server", "qos", "proxies", "web"),
+    ]
     assert not done.failures
 
 
@@ -87,7 +90,7 @@ def test_what_cannot_be_brought_back_keeps_nothing_else_waiting(host: Host, stor
     host.broken = broken
     done = boot.restore(store, host.refill)
     assert set(done.failures) == {broken}
-    assert host.log[-2:] == ["server", "qos"], "its queues need the interface"
+    assert host.log[-4:] == ["server", "qos", "proxies", "web"], "its queues need the interface"
 
 
 @pytest.mark.parametrize("broken", ["routes", "sets", "marks"])
@@ -169,4 +172,4 @@ def test_a_damaged_generation_is_said_and_the_last_good_one_restored(
     path.write_bytes(path.read_bytes()[:-9])
     boot.run(WHOLE, store.system)
     assert "state.json is damaged" in capsys.readouterr().err
-    assert host.log[-2:] == ["server", "qos"], "its queues need the interface"
+    assert host.log[-4:] == ["server", "qos", "proxies", "web"], "its queues need the interface"

@@ -155,7 +155,8 @@ def compile_tunnels(topology: model.Topology, numbers: Mapping[str, int]) -> tup
 
 def tunnel_mtu(tunnel: Device) -> TunnelMtu:
     """Return how large a packet in a tunnel may be."""
-    return TunnelMtu(tunnel.interface, tunnel.mtu or START, endpoint_of(tunnel) if tunnel.mtu_from_path else "")
+    endpoint = endpoint_of(tunnel) if tunnel.mtu_from_path else ""
+    return TunnelMtu(tunnel.interface, tunnel.mtu or START, endpoint, tunnel.name, tunnel.transport)
 
 
 def own_mark(topology: model.Topology) -> Optional[int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..state import State
 from ..system import System
-from . import agent, dns, flows, marks, qos, routes, sets, wireguard
+from . import agent, dns, flows, marks, proxies, qos, routes, sets, transports, web, wireguard
 from .base import Change
 from .flows import guarded
 
@@ -38,6 +38,11 @@ def _apply_sets(system: System, changes: tuple[Change, ...]) -> None:
 
 
 RECONCILERS: dict[str, Reconciler] = {
+    "transports": Reconciler(
+        lambda system, state: transports.read(system, state.transports),
+        lambda state, current: transports.plan(state.transports, current),
+        transports.apply,
+    ),
     "upstreams": Reconciler(
         lambda system, state: wireguard.read(system, state.upstreams, wireguard.UPSTREAMS),
         lambda state, current: wireguard.plan(state.upstreams, current),
@@ -72,6 +77,16 @@ RECONCILERS: dict[str, Reconciler] = {
         lambda system, state: qos.read(system, state.qos),
         lambda state, current: qos.plan(state.qos, current),
         qos.apply,
+    ),
+    "proxies": Reconciler(
+        lambda system, state: proxies.read(system, state.proxies),
+        lambda state, current: proxies.plan(state.proxies, current),
+        proxies.apply,
+    ),
+    "web": Reconciler(
+        lambda system, state: web.read(system, state.web),
+        lambda state, current: web.plan(state.web, current),
+        web.apply,
     ),
     "agent": Reconciler(
         lambda system, state: agent.read(system, state.agent),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, Optional, cast
 
 from .agent import Agent, CountryData, CountrySource, Group, Member, Target, Watch
 from .constants import DIRECT, FAMILIES, STATIC_SIZE
@@ -30,16 +30,33 @@ from .marks import (
 )
 from .mask import classified_bit, exempt_mark, mark_of, number_field
 from .plain import from_data, to_data, value_from_data
+from .ports import PortRange
+from .proxies import Listener, Proxies, Proxy, ProxyUser
 from .qos import Qos, RatedClient
 from .routes import Routes, Rule, Table
 from .sets import AddressSet
+from .transports import (
+    HTTP,
+    SOCKS5,
+    WIREGUARD,
+    Forwarding,
+    Program,
+    TransportClient,
+    Transports,
+    TransportServer,
+    TransportTarget,
+)
+from .web import Web
 
 __all__ = [
     "DIRECT",
     "FAMILIES",
+    "HTTP",
     "SCHEMA",
     "SECTIONS",
+    "SOCKS5",
     "STATIC_SIZE",
+    "WIREGUARD",
     "AddressSet",
     "Agent",
     "ClientGuard",
@@ -50,15 +67,22 @@ __all__ = [
     "Egress",
     "FamilyMarks",
     "Forward",
+    "Forwarding",
     "Group",
     "Host",
     "LanNetwork",
+    "Listener",
     "MarkPolicy",
     "MarkRule",
     "Marks",
     "Member",
     "OpenPort",
     "Peer",
+    "PortRange",
+    "Program",
+    "Proxies",
+    "Proxy",
+    "ProxyUser",
     "Qos",
     "RatedClient",
     "Routes",
@@ -67,9 +91,14 @@ __all__ = [
     "Table",
     "Target",
     "Through",
+    "TransportClient",
+    "TransportServer",
+    "TransportTarget",
+    "Transports",
     "TunnelMtu",
     "Watch",
     "Way",
+    "Web",
     "classified_bit",
     "exempt_mark",
     "from_data",
@@ -97,11 +126,26 @@ class State:
     marks: Optional[Marks] = None
     agent: Optional[Agent] = None
     qos: Optional[Qos] = None
+    transports: Optional[Transports] = None
+    proxies: Optional[Proxies] = None
+    web: Optional[Web] = None
     source: str = ""  # a fingerprint of what it was compiled from: variables and engine; "": not known
     schema: int = SCHEMA
 
 
-SECTIONS = ("upstreams", "routes", "sets", "dns", "marks", "server", "qos", "agent")
+SECTIONS = (
+    "transports",
+    "upstreams",
+    "routes",
+    "sets",
+    "dns",
+    "marks",
+    "server",
+    "qos",
+    "proxies",
+    "web",
+    "agent",
+)
 """The sections in the order in which they are applied; removals go in reverse."""
 
 
@@ -111,11 +155,22 @@ def section_from_data(section: str, data: Any) -> Any:
 
 
 def without_keys(state: State) -> State:
-    """Return the state as it may be shown: without private and preshared keys."""
+    """Return the state as it may be shown: without keys, secret paths and passwords."""
+    return cast(State, _shown(state))
 
-    def bare(device: Device) -> Device:
-        peers = tuple(dataclasses.replace(peer, preshared_key=None) for peer in device.peers)
-        return dataclasses.replace(device, private_key=None, peers=peers)
 
-    server = None if state.server is None else bare(state.server)
-    return dataclasses.replace(state, server=server, upstreams=tuple(map(bare, state.upstreams)))
+_SECRETS: dict[str, Optional[str]] = {"private_key": None, "preshared_key": None, "path": "", "password": ""}
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_shown, value))
+    if not isinstance(value, _HOLDING_SECRETS):
+        return value
+    parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return dataclasses.replace(
+        value, **{name: _SECRETS[name] if name in _SECRETS else _shown(part) for name, part in parts.items()}
+    )
+
+
+_HOLDING_SECRETS = (State, Device, Peer, Transports, TransportClient, TransportServer, Proxies, Proxy, ProxyUser)

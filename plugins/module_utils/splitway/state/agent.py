@@ -83,3 +83,4 @@ class Agent:
     metrics: Optional[str] = None  # "address:port" of the exporter
     access_log: Optional[int] = None  # days that it is kept; None: off
     countries: Optional[CountryData] = None  # where the data of countries in use comes from; None: none is in use
+    modes: tuple[str, ...] = ("wireguard",)  # the operator's, then those that the agent may fall back to

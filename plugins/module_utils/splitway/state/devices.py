@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
+from .ports import PortRange
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -32,3 +34,5 @@ class Device:
     mtu: Optional[int] = None
     mark: Optional[int] = None  # of its own encrypted packets; None: whatever it has
     mtu_from_path: bool = False  # an upstream's: what the agent finds comes before `mtu`
+    transport: str = "udp"  # udp | websocket | auto: UDP, unless the agent chose the WebSocket
+    websocket: Optional[PortRange] = None  # the port on the loopback that leads to its exit

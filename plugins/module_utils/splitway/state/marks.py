@@ -127,6 +127,8 @@ class TunnelMtu:
     interface: str
     mtu: int  # bytes
     endpoint: str = ""  # what the agent finds for the path to there comes before `mtu`; "": nothing does
+    upstream: str = ""
+    transport: str = "udp"  # of the tunnel: udp | websocket | auto
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,9 @@ Network = Union[IPv4Network, IPv6Network]
 DIRECT, BLOCK = "direct", "block"
 """The egresses that are always there; no upstream and no group may take their names."""
 
+HTTPS = Ports(443, 443)
+LOCAL = Ports(41000, 41099)  # on the gateway's loopback, where nobody else needs to know them
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -34,6 +37,79 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
+class WebsocketServer:
+    """The far end of WebSockets, on an exit or on the gateway for its own clients."""
+
+    path: str = field(repr=False)  # below which it answers: a secret
+    certificate: str  # files on that host
+    key: str
+    program: str = "wstunnel"  # wstunnel | websocat
+    listen: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 the world is to reach it
+    ports: Ports = HTTPS  # the first that is free
+    client_ca: Optional[str] = None  # clients must have a certificate of it
+    proxies: bool = False  # whether its clients reach proxies of this host
+
+
+@dataclass(frozen=True)
+class Websocket:
+    """The near end of an upstream's WebSocket."""
+
+    servers: tuple[str, ...]  # "wss://host:port": the first, and backups
+    path: str = field(repr=False)
+    program: str = "wstunnel"  # wstunnel | websocat
+    verify: bool = True
+    ca: Optional[str] = None  # files on the gateway
+    server_name: Optional[str] = None
+    certificate: Optional[str] = None
+    key: Optional[str] = None
+    minimum_idle: int = 5
+    ping: int = 30  # seconds
+    target: str = "127.0.0.1:51820"  # the exit's WireGuard, as its own host sees it
+    ports: Ports = LOCAL  # on the gateway's loopback
+
+
+@dataclass(frozen=True)
+class ProgramSource:
+    """How a program comes to a host."""
+
+    name: str  # wstunnel | websocat
+    version: Optional[str] = None  # a release of its makers'
+    url: Optional[str] = None
+    checksum: Optional[str] = None  # SHA-256 of what is fetched
+    path: Optional[str] = None  # it is on the host already
+    source: Optional[str] = None  # a file on the controller
+
+
+@dataclass(frozen=True)
+class ProxyUser:
+    """Somebody who may use a proxy."""
+
+    name: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class ProxyListener:
+    """Where a proxy is spoken to."""
+
+    protocol: str  # socks5 | http
+    listen: tuple[Address, ...]
+    ports: Ports
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A SOCKS5 proxy, an HTTP proxy, or both under one name."""
+
+    name: str
+    listeners: tuple[ProxyListener, ...]
+    users: tuple[ProxyUser, ...] = ()
+    sources: tuple[Network, ...] = ()
+    policy: Optional[str] = None  # of its own connections
+    upstream: Optional[str] = None  # at whose far end they come out
+
+
+@dataclass(frozen=True)
 class Server:
     """The gateway's side that clients connect to."""
 
@@ -44,6 +120,7 @@ class Server:
     endpoint: Optional[Endpoint] = None  # what client configurations say; the port defaults to listen_port
     mtu: Optional[int] = None
     nat: bool = True
+    websocket: Optional[WebsocketServer] = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +171,8 @@ class Upstream:
     health: Health = Health()
     on_down: str = BLOCK  # the egress of what would go there while it is down
     resolvers: tuple[str, ...] = ()  # who are asked, through the tunnel, for names that lead here
+    transport: str = "udp"  # udp | wstunnel | websocat | auto
+    websocket: Optional[Websocket] = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +204,7 @@ class List:
     domains: tuple[str, ...] = ()
     networks: tuple[Network, ...] = ()
     resolvers: Optional[Resolvers] = None
+    pin: bool = False  # its names are answered with their best addresses
 
 
 @dataclass(frozen=True)
@@ -288,6 +368,10 @@ class Topology:
     hardening: Hardening = Hardening()
     lan_clients: tuple[LanClients, ...] = ()
     host_policy: Optional[str] = None  # the policy of the gateway's own connections; None: they are left alone
+    mode: str = "wireguard"  # proxy | wireguard | combined
+    fallback_modes: tuple[str, ...] = ()
+    proxies: tuple[Proxy, ...] = ()
+    programs: tuple[ProgramSource, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -310,3 +394,4 @@ class ExitNode:
     private_key: Optional[str] = field(default=None, repr=False)  # None: made on the exit once
     mtu: int = 1420
     gateways: tuple[ExitGateway, ...] = ()
+    websocket: Optional[WebsocketServer] = None

@@ -168,8 +168,9 @@ def _shown(value: Any) -> Any:
     if not isinstance(value, _HOLDING_SECRETS):
         return value
     parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    holder: Any = value
     return dataclasses.replace(
-        value, **{name: _SECRETS[name] if name in _SECRETS else _shown(part) for name, part in parts.items()}
+        holder, **{name: _SECRETS[name] if name in _SECRETS else _shown(part) for name, part in parts.items()}
     )
 
 

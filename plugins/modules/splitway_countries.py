@@ -72,7 +72,6 @@ countries:
   sample: [cn]
 """
 
-import time
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -103,7 +102,7 @@ def main() -> None:
     try:
         if missing and not module.check_mode:
             with kept.alone(system):
-                problem = refresh(system, data, wanted, time.time()).problem
+                problem = refresh(system, data, wanted, system.now()).problem
             if lacking(system, data, wanted):  # there is data of other sources, which are no longer wanted
                 module.fail_json(msg=f"splitway_countries: {problem}")
             if problem:

@@ -287,7 +287,7 @@ def test_retention_stays_below_an_ipsets_longest_time() -> None:
 class Quiet:
     """A store of a host on which nothing is done."""
 
-    system = None
+    system = System()
 
 
 def test_a_full_set_is_logged_once_and_counted_each_time(

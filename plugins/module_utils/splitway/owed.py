@@ -7,7 +7,6 @@ that a client began before goes on being tried, and must not find chains without
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection
 
 from .agent.names import learned
@@ -55,6 +54,6 @@ def _refill(store: Store, state: State, wanted: Collection[str]) -> None:
     journal = Journal(location(store.system))
     try:
         names = learned.Names(state.dns.lines, learned.local_names(store.system))
-        learned.refill(store.system, state, journal, names, time.time(), wanted)
+        learned.refill(store.system, state, journal, names, store.system.now(), wanted)
     finally:
         journal.close()

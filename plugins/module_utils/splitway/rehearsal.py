@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import time
 import zlib
 from collections.abc import Collection
 from pathlib import Path
@@ -73,7 +72,7 @@ def _state(text: str, sections: Collection[str]) -> State:
 
 def _forget_abandoned(store: Store) -> None:
     """Remove what runs left that never came to their end. A transaction's goes with it; check mode has none."""
-    old = time.time() - LONGEST
+    old = store.system.now() - LONGEST
     for path in _folder(store).glob("*.json"):
         if path.stat().st_mtime < old:
             store.system.remove_file(path)

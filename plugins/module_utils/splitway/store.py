@@ -263,7 +263,7 @@ class Store:
 
     def open(self, identifier: str, deadline: float = DEADLINE, who: str = Transaction.who) -> Transaction:
         """Record a transaction as open for `deadline` more seconds."""
-        transaction = Transaction(identifier, time.time() + deadline, who)
+        transaction = Transaction(identifier, self.system.now() + deadline, who)
         self.system.write_file(self._transaction, json.dumps(dataclasses.asdict(transaction)))
         return transaction
 
@@ -283,7 +283,7 @@ class Store:
                 f"the transaction {identifier} is not open: it was committed, rolled back, or its host rebooted"
             )
         if current.id != identifier:
-            left = max(0, current.deadline - time.time())
+            left = max(0, current.deadline - self.system.now())
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
         self.open(current.id, who=current.who)
 

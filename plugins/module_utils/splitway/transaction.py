@@ -40,7 +40,7 @@ def begin(
     while True:
         with store.lock():
             current = store.transaction()
-            if current is None or current.id == identifier or current.expired(time.time()):
+            if current is None or current.id == identifier or current.expired(store.system.now()):
                 end_expired(store, but=identifier)
                 return store.open(identifier, deadline, who)
             if time.monotonic() >= give_up:
@@ -54,7 +54,7 @@ def end_expired(store: Store, but: Optional[str] = None) -> bool:
     Call with the lock held.
     """
     current = store.transaction()
-    if current is None or current.id == but or not current.expired(time.time()):
+    if current is None or current.id == but or not current.expired(store.system.now()):
         return False
     reason = Reason(current.who, f"run {current.id} was abandoned and is rolled back")
     restore(store, store.staged(_VERDICT), store.generation(), reason)
@@ -235,7 +235,7 @@ def _apply(store: Store, section: str, changes: tuple[Change, ...], reason: Reas
     finally:
         if changes or failure:
             entry = audit.Entry(reason, section, changes, failure, (*_named(store, section), state))
-            audit.record(store.system, entry, time.time())
+            audit.record(store.system, entry, store.system.now())
 
 
 def _named(store: Store, section: str) -> tuple[State, ...]:

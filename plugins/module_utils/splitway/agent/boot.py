@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Callable, Mapping
 from typing import Optional
 
@@ -122,5 +121,5 @@ def _recorded(store: Store, done: Healing) -> Healing:
     state = store.generation({name for section in concerned for name in audit.NAMED_IN[section]})
     for section in concerned:
         changes, failure = done.changes.get(section, ()), done.failures.get(section, "")
-        audit.record(store.system, audit.Entry(reason, section, changes, failure, (state,)), time.time())
+        audit.record(store.system, audit.Entry(reason, section, changes, failure, (state,)), store.system.now())
     return done

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ def on_controller(
     identity = hashlib.sha256(json.dumps(to_data(data.sources)).encode()).hexdigest()[:16]
     system = System(data=cache / identity)
     with kept.alone(system):
-        now, note = time.time(), kept.note(system)
+        now, note = system.now(), kept.note(system)
         same = all(is_as_it_was(source, note.stamps.get(source.location, "")) for source in data.sources)
         if lacking(system, data, wanted) or not (same and 0 <= now - note.good < FRESH):
             refresh(system, data, wanted, now)

@@ -8,7 +8,6 @@ import gzip
 import json
 import re
 import sys
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, system: System) -> int:
     """Print the records, the oldest first. Raises AgentError for a malformed time, or when there is no audit."""
-    since = None if options.since is None else since_of(options.since, time.time())
+    since = None if options.since is None else since_of(options.since, system.now())
     files = _files(audit.path(system))
     if not files:
         raise AgentError(f"nothing has been recorded on this host: {audit.path(system)} is not there")

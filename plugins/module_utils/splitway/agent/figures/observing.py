@@ -51,7 +51,7 @@ class Observing:
     ) -> None:
         self._store, self._generation = store, generation
         self._healer, self._tunnels, self._fitting, self._learning = healer, tunnels, fitting, learning
-        self._started = time.time()
+        self._started = self._store.system.now()
         self._digest = ""
         self._traffic: Optional[traffic.Traffic] = None
         self._bytes: Mapping[traffic.Key, int] = {}
@@ -94,7 +94,7 @@ class Observing:
         days = state.agent.access_log if state.agent else None
         self._access = None
         if days is None or state.marks is None:
-            clean(self._store.system, -1, time.time())
+            clean(self._store.system, -1, self._store.system.now())
         else:
             self._access = AccessLog(self._store.system, days)
             state = self._present()
@@ -107,7 +107,7 @@ class Observing:
         for answer in answers:
             found = self._ways.of(answer)
             if found:
-                self._access.note(found[0], answer.name, found[1], time.time())
+                self._access.note(found[0], answer.name, found[1], self._store.system.now())
 
     async def run(self, worker: Worker[Any]) -> None:
         """Count what passes, for ever."""
@@ -124,11 +124,11 @@ class Observing:
                 self._export(self._generation.state)  # its address may have been taken, or not there yet
                 with contextlib.suppress(*FAILURES):
                     await worker(self._look)
-            self._additions.note(self._sizes(), time.time())
+            self._additions.note(self._sizes(), self._store.system.now())
 
     def _flush(self, access: AccessLog) -> None:
         try:
-            access.flush(time.time())
+            access.flush(self._store.system.now())
         except FAILURES as error:
             log.error("the access log: %s", error)
         self._access_lost += access.dropped
@@ -195,4 +195,4 @@ class Observing:
             lost={**self._learning.lost(), "access log": self._access_lost},
             countries=of_countries(self._store.system, self._generation.state),
         )
-        return snapshot.take(sources, time.time(), clock)
+        return snapshot.take(sources, self._store.system.now(), clock)

@@ -196,7 +196,7 @@ class Healer:
             self.healed[section] += len(changes)
             log.warning("healed %s: %s", section, "; ".join(f"{change.action} {change.what}" for change in changes[:5]))
             entry = audit.Entry(audit.Reason("agent", "healed"), section, changes, states=(self._generation.state,))
-            audit.record(self._store.system, entry, time.time())
+            audit.record(self._store.system, entry, self._store.system.now())
         self.refilled += done.refilled
         if done.refilled:
             log.warning("healed sets: %d learned addresses put back", done.refilled)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The promise of retention: an answered address is in its sets for `retention` seconds, and gone after twice that.
 
-How the daemon calls it, all but `record` in the worker and under the gateway's lock, with time.time() as `now`:
+How the daemon calls it, all but `record` in the worker and under the gateway's lock, with System.now() as `now`:
 
 1. At start, and after each new generation: ``names = Names(state.dns.lines, local_names(system))``.
 2. At start, after the sets were brought in and before wg0 is up: ``refill``. Then ``answers.bind(interface)``,

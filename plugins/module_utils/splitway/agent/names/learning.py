@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
 from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Callable, Optional
@@ -103,7 +102,7 @@ class Learning:
             if not waiting:
                 return False
             heard = [answer for answers in waiting for answer in answers.read()]
-            learned.record(self.journal, self.names, heard, time.time())
+            learned.record(self.journal, self.names, heard, self._store.system.now())
             self._unheard += heard
         return True
 
@@ -114,7 +113,7 @@ class Learning:
         # What was answered in the last seconds is written down nowhere, and in no set that was made anew.
         while self._note_waiting():
             pass
-        names, now = self._names_of(state), time.time()
+        names, now = self._names_of(state), self._store.system.now()
         latest = learned.refresh(self._store.system, state, self.journal, names, now)
         done = learned.refill(self._store.system, state, self.journal, names, now)
         learned.end_flows(self._store.system, state, latest.addresses | done.addresses)
@@ -160,7 +159,7 @@ class Learning:
         with contextlib.suppress(Held), self._store.lock(patience=0):
             if self._store.transaction() is not None:
                 return  # its sets may not be there yet
-            done = learned.refresh(self._store.system, self._state, self.journal, self.names, time.time())
+            done = learned.refresh(self._store.system, self._state, self.journal, self.names, self._store.system.now())
             self._tell_full(done.refused)
             chosen = present(self._store, self._state)
             learned.end_flows(self._store.system, chosen, done.addresses)
@@ -175,7 +174,7 @@ class Learning:
                 await asyncio.sleep(WARM_AGAIN)
 
     def _note(self, name: str, addresses: tuple[str, ...]) -> None:
-        self.journal.note(name, addresses, time.time())
+        self.journal.note(name, addresses, self._store.system.now())
 
     def close(self) -> None:
         """Write down what is left to write."""

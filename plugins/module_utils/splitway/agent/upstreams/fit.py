@@ -8,7 +8,6 @@ once, and wider only on another path, or after a day.
 from __future__ import annotations
 
 import dataclasses
-import time
 from typing import Optional
 
 from ... import audit
@@ -75,7 +74,7 @@ def adopt(store: Store, device: Device, found: Found, why: str) -> bool:
     changes = {"upstreams": (Change(CHANGE, f"{device.interface}: mtu", was, str(found.mtu)),), **caused}
     for section, these in changes.items():
         reason = audit.Reason("agent", f"mtu of {device.name}: {why}")
-        audit.record(store.system, audit.Entry(reason, section, these, states=(state,)), time.time())
+        audit.record(store.system, audit.Entry(reason, section, these, states=(state,)), store.system.now())
     if failures:
         raise failures[0]
     return True

@@ -108,7 +108,8 @@ class Fitting:
             way = await path.look(endpoint, device.mark)
             if way is None:
                 return None
-            found = fit.begin(self._store.mtus().get(device.interface), endpoint_of(device), way, time.time())
+            known, now = self._store.mtus().get(device.interface), self._store.system.now()
+            found = fit.begin(known, endpoint_of(device), way, now)
             await self._adopt(device, found, f"the path {way.ends} takes {way.mtu}")
             mtu = found.mtu
         addresses = tuple(dict.fromkeys(target.address for target in watch.targets))
@@ -121,7 +122,7 @@ class Fitting:
         passed = await sizes.ask(device.interface, passed.small[:1], fit.candidates(mtu), watch.timeout / 1000)
         if not passed.most or passed.most == mtu:  # nothing large at all: that is not how it answers
             return bool(passed.most) or None
-        narrower = None if found is None else fit.narrowed(found, passed, time.time())
+        narrower = None if found is None else fit.narrowed(found, passed, self._store.system.now())
         if narrower is None:
             return False
         await self._adopt(device, narrower, f"of {mtu} bytes nothing comes back")

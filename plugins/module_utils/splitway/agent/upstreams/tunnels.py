@@ -104,7 +104,7 @@ class Tunnels:
         peer = self._healer.readings.first(watch.interface)
         if peer is None:
             return None
-        age = None if peer.handshake is None else max(0.0, time.time() - peer.handshake)
+        age = None if peer.handshake is None else max(0.0, self._store.system.now() - peer.handshake)
         return Reading(peer.received, peer.sent, age)
 
     def _tell(self, health: Health) -> None:
@@ -147,7 +147,7 @@ class Tunnels:
         why = "; ".join(f"{name}: {words}" for name, words in moved.items())
         for section, changes in done.changes.items():
             entry = audit.Entry(audit.Reason("agent", f"failover: {why}"), section, changes, states=(self._state,))
-            audit.record(self._store.system, entry, time.time())
+            audit.record(self._store.system, entry, self._store.system.now())
         self._switched()
 
     async def _repair(self, watch: Watch, now: float) -> None:

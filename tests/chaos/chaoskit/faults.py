@@ -130,5 +130,6 @@ FAULTS = (
         f"{looks.AGENT}; {looks.RULES}",
     ),
     # The last before the reboot: Docker's resolver lives in the ruleset, and only a start brings it back.
-    Fault("nft flush ruleset", "nft flush ruleset", looks.CHAINS, where="tap", backends=BOTH),
+    # NAT is away until it is healed: what is answered meanwhile comes to the gateway itself, which resets it.
+    Fault("nft flush ruleset", "nft flush ruleset", looks.CHAINS, where="tap", hurts=EVERYTHING, backends=BOTH),
 )

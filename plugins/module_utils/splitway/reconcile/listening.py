@@ -45,6 +45,7 @@ class Listener:
     address: str
     port: int
     inode: int = 0
+    user: int = 0  # the number of the user who opened it
     v6_only: bool = False  # one at :: that leaves IPv4 to others
     holder: Optional[Holder] = None  # None: hidden from us
 
@@ -112,7 +113,7 @@ def _listed(system: System) -> Iterator[Listener]:
             columns = line.split()
             address, _, port = columns[1].partition(":")
             if columns[3] == state:
-                yield Listener(table[:3], _address(address), int(port, 16), int(columns[9]))
+                yield Listener(table[:3], _address(address), int(port, 16), int(columns[9]), int(columns[7]))
 
 
 def _address(digits: str) -> str:

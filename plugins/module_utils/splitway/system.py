@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 if TYPE_CHECKING:
     from .reconcile.services import Units
@@ -154,16 +154,16 @@ class System:
         except FileNotFoundError:
             return ()
 
-    def write_file(self, path: Path, text: str, mode: int = 0o600) -> None:
+    def write_file(self, path: Path, content: Union[str, bytes], mode: int = 0o600) -> None:
         """Write a file atomically: temporary file, fsync, rename. Missing folders are made 0700."""
         self.commands.append(f"write {path}")
         for folder in reversed(path.parents):  # mkdir's own `parents` would leave those open to all
             folder.mkdir(mode=0o700, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            with os.fdopen(descriptor, "wb") as stream:
                 os.fchmod(stream.fileno(), mode)
-                stream.write(text)
+                stream.write(content.encode() if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.rename(temporary, path)

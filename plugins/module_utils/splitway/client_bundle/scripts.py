@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that start a client's relay with one command or a double click. Pure."""
+
+from __future__ import annotations
+
+from .shells import Command, batch, sh
+
+
+def for_sh(command: Command, tunnel: str) -> str:
+    """Return a script for Linux and macOS; the program is beside it or installed."""
+    return (
+        "#!/bin/sh\n"
+        f"# Keep this running while the tunnel {tunnel} is on.\n"
+        'cd "$(dirname "$0")" || exit 1\n'
+        "PATH=.:$PATH\n"
+        f"{sh(command)}\n"
+    )
+
+
+def for_windows(command: Command, tunnel: str) -> str:
+    """Return a batch file; its window stays open to show why the program ended."""
+    lines = (
+        "@echo off",
+        "setlocal DisableDelayedExpansion",
+        f"rem Keep this window open while the tunnel {tunnel} is on.",
+        'cd /d "%~dp0"',
+        *batch(command).splitlines(),
+        "pause",
+    )
+    return "".join(f"{line}\r\n" for line in lines)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A command as the shells of Linux, macOS and Windows take it, whatever is in its words. Pure."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from dataclasses import dataclass
+
+_SINGLE_QUOTES = "'\u2018\u2019\u201a\u201b"  # PowerShell takes the typographic ones for the plain one
+_OF_CMD = frozenset('()!^"<>&|,;= \t')  # what means something to cmd.exe outside of quotes
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program with its arguments, and variables that it finds in its environment. No value has a line break."""
+
+    program: str
+    arguments: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str], ...] = ()  # (name, value)
+
+
+def sh(command: Command) -> str:
+    """Return the command for a POSIX shell, on one line."""
+    variables = (f"{name}={shlex.quote(value)}" for name, value in command.environment)
+    return " ".join((*variables, shlex.join((command.program, *command.arguments))))
+
+
+def powershell(command: Command) -> str:
+    """Return the command for Windows PowerShell 5.1 and PowerShell 7, one statement a line.
+
+    The two pass quotes in arguments of a program on in different ways; both leave the one text that
+    Start-Process is given alone.
+    """
+    lines = [f"$env:{name} = {_literal(value)}" for name, value in command.environment]
+    arguments = f" -ArgumentList {_literal(_command_line(command.arguments))}" if command.arguments else ""
+    lines.append(f"Start-Process -NoNewWindow -Wait -FilePath {_literal(command.program)}{arguments}")
+    return "\n".join(lines)
+
+
+def batch(command: Command) -> str:
+    """Return the command for a batch file of cmd.exe, one statement a line."""
+    lines = [f"set {name}={_for_cmd(value)}" for name, value in command.environment]
+    words = [_for_cmd(_command_line((word,))) for word in (command.program, *command.arguments)]
+    return "\n".join((*lines, " ".join(words)))
+
+
+def _literal(text: str) -> str:
+    doubled = "".join(letter * 2 if letter in _SINGLE_QUOTES else letter for letter in text)
+    return f"'{doubled}'"
+
+
+def _command_line(arguments: tuple[str, ...]) -> str:
+    """Return arguments in one text, from which a program on Windows reads them again."""
+    return subprocess.list2cmdline(arguments)
+
+
+def _for_cmd(text: str) -> str:
+    """Return a text that cmd.exe takes as it is in a batch file.
+
+    Quotes, too, get a caret: inside of quotes that cmd.exe knows of, carets would mean themselves.
+    """
+    return "".join("%%" if letter == "%" else f"^{letter}" if letter in _OF_CMD else letter for letter in text)

@@ -93,6 +93,11 @@ options:
     description: Whether the host's own questions come here, so that no resolver on this host can be asked.
     type: bool
     default: false
+  pinned_ttl:
+    description: >-
+      Seconds that clients keep the addresses of pinned names, which the agent tells dnsmasq. Left out, none is pinned.
+      Needs dnsmasq 2.88.
+    type: int
   max_ttl:
     description: The longest time in seconds that a client may keep an answer.
     type: int
@@ -161,6 +166,7 @@ OPTIONS = {
     "tls": {"type": "list", "elements": "str", "default": []},
     "lan": {"type": "list", "elements": "str", "default": []},
     "for_host": {"type": "bool", "default": False},
+    "pinned_ttl": {"type": "int"},
     "max_ttl": {"type": "int", "default": 600},
     "cache_size": {"type": "int", "default": 10000},
 }

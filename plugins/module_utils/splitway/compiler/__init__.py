@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Optional
 
-from ..state import AddressSet, Device, Dns, Forward, Marks, Peer, State
+from ..state import AddressSet, Device, Dns, Forward, Marks, Peer, Resolving, State
 from ..topology.model import Topology
 from ..topology.numbering import number_owners
 from . import doh_servers
@@ -17,6 +18,7 @@ from .groups import compile_groups
 from .guard import compile_doh_sets, compile_guard
 from .lists import flatten, used_egresses
 from .numbers import CompileError
+from .pinned import compile_resolving
 from .policies import Matching, compile_family, compile_matching, number_policies
 from .rates import compile_rates
 from .resolvers import asked_egresses, compile_forwards
@@ -47,6 +49,8 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     sets, networks = _by_backend(matching, topology.backend)
     countries = {entry.name: entry.country for entry in matching.sets if entry.country}
     agent = compile_agent(topology, egresses, switchboard)
+    dns = _dns(topology, tuple(matching.lines), compile_forwards(topology, flattened, switchboard, egresses))
+    resolving = compile_resolving(topology, flattened, egresses, dns.absent)
     return State(
         backend=topology.backend,
         numbers=fold(
@@ -62,7 +66,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
         upstreams=tunnels,
         routes=compile_routes(topology, egresses, switchboard),
         sets=sets,
-        dns=_dns(topology, tuple(matching.lines), compile_forwards(topology, flattened, switchboard, egresses)),
+        dns=dataclasses.replace(dns, pinned_ttl=_pinned_ttl(resolving)),
         marks=Marks(
             interface=topology.server.interface,
             tunnels=TUNNELS,
@@ -77,7 +81,9 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             countries=countries,
             guard=compile_guard(topology),
         ),
-        agent=dataclasses.replace(agent, countries=compile_countries(topology.countries) if countries else None),
+        agent=dataclasses.replace(
+            agent, countries=compile_countries(topology.countries) if countries else None, resolving=resolving
+        ),
         qos=qos,
     )
 
@@ -110,6 +116,11 @@ def _dns(topology: Topology, lines: tuple[str, ...], forwards: tuple[Forward, ..
         lan=tuple(sorted({entry.interface for entry in topology.lan_clients})),
         for_host=topology.host_policy is not None,
     )
+
+
+def _pinned_ttl(resolving: Resolving) -> Optional[int]:
+    """Return the seconds that clients keep a pinned name's addresses; None: none is pinned."""
+    return max(1, resolving.interval // 2000) if resolving.pinned else None
 
 
 def _server(topology: Topology) -> Device:

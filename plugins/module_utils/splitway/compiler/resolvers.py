@@ -171,7 +171,7 @@ class _Deciding:
         self._own = {entry.name: entry.resolvers for entry in _tunnels(topology)}
         self._uses: dict[int, list[tuple[int, _Use]]] = {}  # bundle → (policy, use)
         for number, policy in enumerate(flattened.policies):
-            for position, index, egress, some in _rules(policy):
+            for position, index, egress, some in rules_of(policy):
                 if egress != BLOCK:  # nobody gets there by the name, whoever is asked
                     use = _Use(position, self._asked(index, egress), not some)
                     self._uses.setdefault(index, []).append((number, use))
@@ -218,7 +218,7 @@ class _Deciding:
         return f"{first_owner(self._flattened.policies[policy].keys)} ({rule}) {_words(asked)}"
 
 
-def _rules(policy: FlatPolicy) -> Iterator[tuple[int, int, str, bool]]:
+def rules_of(policy: FlatPolicy) -> Iterator[tuple[int, int, str, bool]]:
     """Yield (position, bundle, egress, whether it gets only some of the packets to its names) of a policy's rules."""
     for position, rule in enumerate(policy.rules):
         some = len(rule.groups) > 1 or bool(rule.protocols or rule.ports or rule.schedule)

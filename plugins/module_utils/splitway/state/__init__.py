@@ -33,6 +33,7 @@ from .plain import from_data, to_data, value_from_data
 from .ports import PortRange
 from .proxies import Listener, Proxies, Proxy, ProxyUser
 from .qos import Qos, RatedClient
+from .resolving import Pinned, Resolving
 from .routes import Routes, Rule, Table
 from .sets import AddressSet
 from .transports import (
@@ -78,6 +79,7 @@ __all__ = [
     "Member",
     "OpenPort",
     "Peer",
+    "Pinned",
     "PortRange",
     "Program",
     "Proxies",
@@ -85,6 +87,7 @@ __all__ = [
     "ProxyUser",
     "Qos",
     "RatedClient",
+    "Resolving",
     "Routes",
     "Rule",
     "State",

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
+
+from .resolving import Resolving
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,4 @@ class Agent:
     access_log: Optional[int] = None  # days that it is kept; None: off
     countries: Optional[CountryData] = None  # where the data of countries in use comes from; None: none is in use
     modes: tuple[str, ...] = ("wireguard",)  # the operator's, then those that the agent may fall back to
+    resolving: Resolving = field(default_factory=Resolving)

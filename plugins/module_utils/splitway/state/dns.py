@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 from .constants import DIRECT
 
@@ -41,4 +42,5 @@ class Dns:
     filtered: tuple[str, ...] = ("HTTPS", "SVCB")  # kinds of records that are left out of answers
     tls: tuple[str, ...] = ()  # "address@port#name": the servers are asked over TLS, by our forwarder
     lan: tuple[str, ...] = ()  # further interfaces of clients
+    pinned_ttl: Optional[int] = None  # seconds that clients keep a pinned name's addresses; None: none is pinned
     for_host: bool = False  # whether the host's own questions come here

@@ -119,6 +119,9 @@ def _written(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
             if isinstance(entry, dict):
                 places.append((f"{variable}[{index}].resolvers", entry.get("resolvers")))
+    resolving = values.get("splitway_resolving")
+    if isinstance(resolving, dict):
+        places.append(("splitway_resolving.servers", resolving.get("servers")))
     lists = values.get("splitway_lists")
     for name, entry in (lists if isinstance(lists, dict) else {}).items():
         if isinstance(entry, dict):

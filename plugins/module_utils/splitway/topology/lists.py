@@ -14,11 +14,11 @@ from .errors import Report, TopologyError, shown
 from .model import List, Network
 from .networks import network
 from .reading import Fields, declared, good, named
-from .scalars import choice, duration, list_name, reference, text
+from .scalars import boolean, choice, duration, list_name, reference, text
 from .words import Words
 
 SOURCE_KEYS = ("format", "attributes", "checksum", "refresh")
-LIST_KEYS = ("domains", "networks", "resolvers", "source", *SOURCE_KEYS)
+LIST_KEYS = ("domains", "networks", "resolvers", "pin", "source", *SOURCE_KEYS)
 FORMATS = ("v2fly", "dnsmasq", "plain", "hosts", "adblock", "cidr", "csv", "json")
 DAY = 86400  # seconds
 LONGEST_REFRESH = 365 * DAY
@@ -101,7 +101,8 @@ class Lists:
             fields = Fields(report, path, value, LIST_KEYS)
             networks: tuple[Network, ...] = good(fields.entries("networks", network))
             domains = good(fields.entries("domains", domain))
-            lists[key] = List(key, domains, networks, read_lists_own(fields, known))
+            pin = fields.get_or("pin", boolean, default=False)
+            lists[key] = List(key, domains, networks, read_lists_own(fields, known), pin)
             source = _source(fields)
             if source:
                 sources[key], paths[key] = source, path

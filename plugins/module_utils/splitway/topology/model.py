@@ -297,6 +297,18 @@ class AgentSettings:
 
 
 @dataclass(frozen=True)
+class Resolving:
+    """How the agent asks for the lists' names, and tries the addresses of those that are pinned."""
+
+    servers: tuple[str, ...] = ()  # "address" or "address#port"; empty: those of the clients' resolver
+    interval: int = 10000  # milliseconds within which a dead address is replaced
+    timeout: int = 2000  # milliseconds
+    tries: int = 3
+    concurrency: int = 50  # questions at once
+    port: int = 443
+
+
+@dataclass(frozen=True)
 class CountrySource:
     """A file that says which addresses belong to which country."""
 
@@ -367,6 +379,7 @@ class Topology:
     dns_guard: DnsGuard = DnsGuard()
     hardening: Hardening = Hardening()
     lan_clients: tuple[LanClients, ...] = ()
+    resolving: Resolving = Resolving()
     host_policy: Optional[str] = None  # the policy of the gateway's own connections; None: they are left alone
     mode: str = "wireguard"  # proxy | wireguard | combined
     fallback_modes: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from .numbering import counted, number_owners
 from .plain import plain
 from .policies import read_policies
 from .reading import Claims, Parse, check_slips, parse_value
+from .resolving import read_resolving
 from .scalars import choice, duration, mark_mask, number, text
 from .schedules import read_schedules, read_time_zone
 from .server import read_server
@@ -52,6 +53,7 @@ VARIABLES = (
     "splitway_hardening",
     "splitway_lan_clients",
     "splitway_host_policy",
+    "splitway_resolving",
 )
 BACKENDS = ("ipset", "nftables")
 
@@ -113,6 +115,7 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
         dns_guard=read_dns_guard(report, values.get("splitway_dns_guard")),
         hardening=read_hardening(report, values.get("splitway_hardening")),
         lan_clients=read_lan_clients(report, values.get("splitway_lan_clients"), server, known, default_policy),
+        resolving=read_resolving(report, values.get("splitway_resolving")),
         host_policy=_read(report, values, "splitway_host_policy", known.policy, None),
     )
     _check_numbers(report, topology)

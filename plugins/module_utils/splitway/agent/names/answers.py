@@ -154,17 +154,18 @@ def parse_message(message: bytes) -> Optional[tuple[str, tuple[str, ...]]]:
             return None
         name = parser.get_name().to_text(omit_final_dot=True).lower()
         parser.get_struct("!HH")
-        addresses = tuple(dict.fromkeys(_addresses(parser, answers)))
+        addresses = tuple(dict.fromkeys(address for address, _ttl in addresses_of(parser, answers)))
     except DNSException:
         return None
     return (name, addresses) if addresses else None
 
 
-def _addresses(parser: Parser, count: int) -> Iterator[str]:
+def addresses_of(parser: Parser, count: int) -> Iterator[tuple[str, int]]:
+    """Yield the addresses in the next `count` records, each with its time to live (seconds). Raises DNSException."""
     for _ in range(count):
         parser.get_name()
-        kind, network, _ttl, size = parser.get_struct("!HHIH")
+        kind, network, ttl, size = parser.get_struct("!HHIH")
         data = parser.get_bytes(size)
         family, length = _ADDRESSES.get(kind, (0, -1))
         if network == _IN and size == length:
-            yield socket.inet_ntop(family, data)
+            yield socket.inet_ntop(family, data), ttl

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...system import System
-from ..dns.text import GROUP
+from ..dns.text import GROUP, PINNED, paths
 from ..services import FOLDER, SANDBOX
 
 GUARD = "splitway-guard.service"
@@ -24,6 +24,7 @@ class Places:
     started_unit: Path  # and of its unit
     program: Path
     rotation: Path
+    pinned: Path  # the folder where our dnsmasq reads the addresses of pinned names
 
 
 def places(system: System) -> Places:
@@ -35,6 +36,7 @@ def places(system: System) -> Places:
         started=system.runtime / "engine",
         started_unit=system.runtime / AGENT,
         program=system.root / "usr/local/sbin/splitway",
+        pinned=paths(system).pinned,
         rotation=system.root / "etc/logrotate.d/splitway",
     )
 
@@ -130,8 +132,9 @@ def agent_text(where: Places) -> str:
 
     Not after network-online.target: a tunnel whose endpoint has no address yet keeps nothing else waiting. No
     start limit: an agent that gave up would heal nothing until somebody looks. KillMode=mixed: what it has
-    just started to change is not cut off in the middle. The group is that of our dnsmasq's folder. Of memory: each
-    thread would have a heap of its own, and megabytes that were read once would stay in one (MEMORY).
+    just started to change is not cut off in the middle. The group is that of our dnsmasq's folder. However it
+    ends, what it pinned is served no longer: nobody tries these addresses. Of memory: each thread would have a heap of
+    its own, and megabytes that were read once would stay in one (MEMORY).
     """
     return f"""\
 # Made by splitway
@@ -145,6 +148,7 @@ Type=notify
 ExecStartPre=/usr/bin/cp --no-dereference --no-target-directory --remove-destination {where.current} {where.started}
 ExecStartPre=/usr/bin/cp --remove-destination {FOLDER / AGENT} {where.started_unit}
 ExecStart={where.program} run
+ExecStopPost=/usr/bin/rm -f {where.pinned}/{PINNED}
 Environment={MEMORY}
 Restart=always
 RestartSec=2

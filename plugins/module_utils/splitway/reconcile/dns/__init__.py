@@ -124,12 +124,13 @@ def plan(desired: Optional[Dns], current: Current) -> tuple[Change, ...]:
     if desired is None:
         return _plan_removal(current)
     resolvers = upward.resolver_file(desired, current.resolvers)
-    options, names = options_text(desired, current.version, resolvers), names_text(desired)
+    options, names = options_text(desired, current.version, resolvers, current.where.pinned), names_text(desired)
     where = current.where
+    pins = desired.pinned_ttl is not None
     changes = [
         *_plan_file(str(where.options), where.options, current.options, options),
         *_plan_file(str(where.names), where.names, current.names, names),
-        *_plan_file(f"unit {UNIT}", None, current.unit, unit_text(where, bound=binds(desired))),
+        *_plan_file(f"unit {UNIT}", None, current.unit, unit_text(where, bound=binds(desired), pins=pins)),
     ]
     fresh = current.running and (current.started_options, current.started_names) == (options, names)
     if changes or not fresh:
@@ -312,3 +313,4 @@ def _remove(system: System) -> None:
     system.units.remove(UNIT)
     for path in (where.options, where.names):
         system.remove_file(path)
+    system.remove_folder(where.pinned)

@@ -23,11 +23,14 @@ OWN_NAME, OWN_ADDRESS = "splitway.invalid", "192.0.2.53"
 FORWARDER, FORWARDER_PORT = "127.0.0.83", 5383
 """Where our forwarder listens; not where other resolvers and systemd's do."""
 
+PINNED = "names"  # the file with the addresses of pinned names
+
 LONGEST_LINE = 1024  # bytes; dnsmasq 2.90 takes 1024 and cuts at 1025 (measured)
 
 _SETS = ("ipset=", "nftset=")
 _MANY_NAMES = (*_SETS, "server=/")  # lines that may have several names
 
+PIN_SINCE = (2, 88)  # the first version whose hostsdir forgets what has left a file, and that keeps their order
 FILTER_SINCE = (2, 90)  # the first version that knows filter-rr and max-tcp-connections
 
 
@@ -48,6 +51,11 @@ class Paths:
         return self.runtime / self.names.name
 
     @property
+    def pinned(self) -> Path:
+        """Where the agent tells dnsmasq the addresses of pinned names; dnsmasq's user reads it."""
+        return self.runtime.with_name(f"{self.runtime.name.partition('-')[0]}-pinned")
+
+    @property
     def pid(self) -> Path:
         return self.runtime / "pid"
 
@@ -59,18 +67,29 @@ def paths(system: System) -> Paths:
     return Paths(folder / "dnsmasq.conf", folder / "names.conf", runtime)
 
 
-def options_text(desired: Dns, version: Optional[tuple[int, int]], resolvers: Optional[Path] = None) -> str:
+def options_text(
+    desired: Dns,
+    version: Optional[tuple[int, int]],
+    resolvers: Optional[Path] = None,
+    pinned: Path = Path("/run/splitway-pinned"),
+) -> str:
     """Return dnsmasq.conf. `version` is the installed one; None (not installed yet) is a current one.
 
-    `resolvers`: the file with those to ask where the operator names none; None: /etc/resolv.conf.
+    `resolvers`: the file with those to ask where the operator names none; None: /etc/resolv.conf. `pinned`: the folder
+    where the agent tells the addresses of pinned names.
 
-    Raises ReconcileError when it cannot leave records out of answers and is to.
+    Raises ReconcileError when it cannot leave records out of answers, or pin names, and is to.
     """
     if desired.filtered and version is not None and version < FILTER_SINCE:
         raise ReconcileError(
             f"dnsmasq {version[0]}.{version[1]} cannot leave {', '.join(desired.filtered)} out of answers, which "
             f"{FILTER_SINCE[0]}.{FILTER_SINCE[1]} can: install that, or give filter_https: false in splitway_dns_guard "
             "(addresses in such answers never reach a set) and filter_aaaa: false in splitway_dns"
+        )
+    if desired.pinned_ttl is not None and version is not None and version < PIN_SINCE:
+        raise ReconcileError(
+            f"dnsmasq {version[0]}.{version[1]} cannot change the addresses of pinned names while it runs, which "
+            f"{PIN_SINCE[0]}.{PIN_SINCE[1]} can: install that, or take pin from the lists"
         )
     lines = [
         "# Made by splitway",
@@ -92,6 +111,9 @@ def options_text(desired: Dns, version: Optional[tuple[int, int]], resolvers: Op
         # 150 by default: hundreds of clients that start at once would be refused.
         "dns-forward-max=2000",
     ]
+    if desired.pinned_ttl is not None:
+        # The best first, whoever asks; changes in the folder are seen at once (inotify), without a restart.
+        lines += [f"hostsdir={pinned}", "no-round-robin", f"local-ttl={desired.pinned_ttl}"]
     if desired.filtered:
         lines.append(f"filter-rr={','.join(desired.filtered)}")
     if version is None or version >= FILTER_SINCE:
@@ -167,8 +189,8 @@ def binds(desired: Dns) -> bool:
     return any("@" in server for forward in desired.forwards for server in forward.servers)
 
 
-def unit_text(where: Paths, *, bound: bool = False) -> str:
-    """Return the unit. `bound`: whether dnsmasq asks through tunnels.
+def unit_text(where: Paths, *, bound: bool = False, pins: bool = False) -> str:
+    """Return the unit. `bound`: whether dnsmasq asks through tunnels; `pins`: whether names are pinned.
 
     dnsmasq is started from a copy of its files in its own folder below /run, made at each start by
     whoever starts it. What a running dnsmasq was started with is therefore known, always; and its user
@@ -184,6 +206,7 @@ def unit_text(where: Paths, *, bound: bool = False) -> str:
     question; with 1,000 of them an answer from the cache takes an eighth longer (measured). Questions share sockets.
     """
     capabilities = f"CAP_NET_ADMIN CAP_NET_BIND_SERVICE{' CAP_NET_RAW' if bound else ''}"
+    folder = f"\nExecStartPre=+/usr/bin/install -d -m 0755 {where.pinned}" if pins else ""
     return f"""\
 # Made by splitway
 [Unit]
@@ -197,7 +220,7 @@ Type=forking
 PIDFile={where.pid}
 RuntimeDirectory={where.runtime.name}
 RuntimeDirectoryMode=0750
-ExecStartPre=+/usr/bin/install -D -m 0644 -t {where.runtime} {where.options} {where.names}
+ExecStartPre=+/usr/bin/install -D -m 0644 -t {where.runtime} {where.options} {where.names}{folder}
 ExecStart=/usr/sbin/dnsmasq --conf-file={where.started_options} --conf-file={where.started_names} --pid-file={where.pid}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always

@@ -269,13 +269,12 @@ options:
         type: int
         required: true
   host:
-    description: The policy of the gateway's own connections. Left out, they are left alone.
+    description: Policies of the gateway's own connections. Left out, they are left alone.
     type: dict
     suboptions:
       policy:
-        description: The number of the policy.
+        description: The number of the policy of all but proxies. Left out, they are left alone.
         type: int
-        required: true
       resolvers:
         description: Addresses at which our dnsmasq answers, one a family; the gateway's own questions are led there.
         type: list
@@ -291,6 +290,47 @@ options:
         type: list
         elements: int
         default: []
+      proxies:
+        description: Proxies, known by the users that their programs run as.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          user:
+            description: The user.
+            type: str
+            required: true
+          policy:
+            description: The number of the policy of its connections. Left out, none of them leaves this host.
+            type: int
+          listens:
+            description: Ports at which the proxy's clients come in.
+            type: list
+            elements: dict
+            default: []
+            suboptions: &ports
+              protocol:
+                description: The protocol.
+                type: str
+                choices: [tcp, udp]
+                required: true
+              low:
+                description: The first port.
+                type: int
+                required: true
+              high:
+                description: The last port.
+                type: int
+                required: true
+          asks:
+            description: Ports of 127.0.0.1 that it may connect to.
+            type: list
+            elements: dict
+            default: []
+            suboptions: *ports
+          account:
+            description: The user's number. What is given here counts for nothing; the host knows it.
+            type: int
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -414,6 +454,8 @@ GUARD = {
     "foreign_drop": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "ignore"},
 }
 
+OPEN_PORTS = {"type": "list", "elements": "dict", "default": [], "options": PORT}
+
 OPTIONS = {
     "interface": {"type": "str"},
     "tunnels": {"type": "str", "default": "wg-up-"},
@@ -450,10 +492,22 @@ OPTIONS = {
     "host": {
         "type": "dict",
         "options": {
-            "policy": {"type": "int", "required": True},
+            "policy": {"type": "int"},
             "resolvers": {"type": "list", "elements": "str", "default": []},
             "users": {"type": "list", "elements": "str", "default": []},
             "accounts": {"type": "list", "elements": "int", "default": []},
+            "proxies": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "user": {"type": "str", "required": True},
+                    "policy": {"type": "int"},
+                    "listens": OPEN_PORTS,
+                    "asks": OPEN_PORTS,
+                    "account": {"type": "int"},
+                },
+            },
         },
     },
     "tunnel_mtus": {"type": "list", "elements": "dict", "default": [], "options": TUNNEL_MTU},

@@ -61,7 +61,7 @@ def find_client(state: State, asked: str) -> Client:
     for peer in peers:
         if peer.name == asked:
             return Client(peer.name, _sources(peer))
-    if asked == HOST and state.marks and state.marks.host and state.server:
+    if asked == HOST and state.marks and state.marks.host and state.marks.host.policy is not None and state.server:
         own = {6 if ":" in network else 4: network.partition("/")[0] for network in state.server.addresses}
         return Client(HOST, own, is_host=True)
     try:

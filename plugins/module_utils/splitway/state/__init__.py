@@ -25,6 +25,7 @@ from .marks import (
     MarkRule,
     Marks,
     OpenPort,
+    ProxyAccount,
     TunnelMtu,
     Way,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Program",
     "Proxies",
     "Proxy",
+    "ProxyAccount",
     "ProxyUser",
     "Qos",
     "RatedClient",

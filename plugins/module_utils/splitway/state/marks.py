@@ -82,22 +82,34 @@ class LanNetwork:
 
 
 @dataclass(frozen=True)
-class Host:
-    """The gateway's own connections under a policy."""
-
-    policy: int  # its number
-    resolvers: tuple[str, ...]  # where our dnsmasq answers: at most one address a family
-    users: tuple[str, ...] = ()  # of our own resolvers, whose questions go out as they are
-    accounts: tuple[int, ...] = ()  # the numbers of these users, which the host knows
-
-
-@dataclass(frozen=True)
 class OpenPort:
-    """Ports of the gateway that clients may reach."""
+    """Ports of the gateway that may be reached: by clients, or, on loopback, by a proxy."""
 
     protocol: str  # tcp | udp
     low: int
     high: int
+
+
+@dataclass(frozen=True)
+class ProxyAccount:
+    """Whom a proxy's programs run as: its connections have the proxy's policy, or they leave this host not at all."""
+
+    user: str
+    policy: Optional[int]  # its number; None: what carries its connections further is on this host
+    listens: tuple[OpenPort, ...] = ()  # where its clients come in
+    asks: tuple[OpenPort, ...] = ()  # of 127.0.0.1, where its connections are carried further
+    account: Optional[int] = None  # the user's number, which the host knows
+
+
+@dataclass(frozen=True)
+class Host:
+    """The gateway's own connections: those of proxies by the proxy's policy, all others by one, or left alone."""
+
+    policy: Optional[int]  # the number of that of all others; None: they are left alone
+    resolvers: tuple[str, ...]  # where our dnsmasq answers: at most one address a family
+    users: tuple[str, ...] = ()  # of our own resolvers, whose questions go out as they are
+    accounts: tuple[int, ...] = ()  # the numbers of these users, which the host knows
+    proxies: tuple[ProxyAccount, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ...services import Service
-from ...state import AddressSet, Marks, classified_bit, mark_of
+from ...state import AddressSet, MarkPolicy, Marks, classified_bit, mark_of
 from ...system import System
 from ...verdict import decide, holder
 from ..base import REMOVE, Change
 from . import conntrack
 from .conntrack import Flow
-from .sources import policy_of_sources
+from .sources import policies_of_sources
 
 Learned = Mapping[str, Collection[str]]
 Judge = Callable[[Flow], Optional[int]]
@@ -130,19 +130,23 @@ def judge_by(
     static = {item.name: item.members for item in sets if item.timeout is None}
     holds = holder({**static, **marks.networks}, learned)
     policies = {version: {policy.number: policy for policy in marks.family(version).policies} for version in (4, 6)}
-    policy_of = policy_of_sources(marks, others)
+    policies_of, ever = policies_of_sources(marks, others), _reach(marks).ever
     known: dict[tuple[int, int, str, Service], int] = {}
 
-    def judge(flow: Flow) -> Optional[int]:
-        family = marks.family(flow.family)
-        policy = policies[flow.family].get(policy_of(flow.family, flow.source) or 0)
-        if policy is None:
-            return None
+    def by(policy: MarkPolicy, flow: Flow) -> int:
         service = Service(flow.protocol, flow.destination_port)
         key = (flow.family, policy.number, flow.destination, service)
         if key not in known:
+            family = marks.family(flow.family)
             known[key] = mark_of(decide(family, policy, flow.destination, holds, service), marks.mask)
         return known[key]
+
+    def judge(flow: Flow) -> Optional[int]:
+        numbers = policies_of(flow.family, flow.source)
+        found = [by(policies[flow.family][number], flow) for number in numbers if number in policies[flow.family]]
+        # Of the gateway's own, whose policy is not known, it is there by right if by any of them.
+        right = (mark for mark in found if flow.mark & marks.mask in ever.get(mark, (mark,)))
+        return next(right, found[0] if found else None)
 
     return judge
 

@@ -2,7 +2,8 @@
 """Whose a flow is: which policy its source has.
 
 Conntrack does not know by which interface a flow began; networks of LAN clients overlap nobody else's. A classified
-flow that is no client's is the gateway's own, if its connections have a policy.
+flow that is no client's is the gateway's own, if its connections have a policy. Nor does it know whose of the gateway's
+own it is, a proxy's or the host's: it may be that of any.
 """
 
 from __future__ import annotations
@@ -16,19 +17,30 @@ from ...state import Marks
 PolicyOf = Callable[[int, str], Optional[int]]
 """Family and source address → the number of the policy; None: nobody's."""
 
+PoliciesOf = Callable[[int, str], tuple[int, ...]]
+"""Family and source address → the numbers of the policies of which it has one; none: nobody's."""
 
-def policy_of_sources(marks: Marks, others: Optional[Marks] = None) -> PolicyOf:
+
+def policies_of_sources(marks: Marks, others: Optional[Marks] = None) -> PoliciesOf:
     """Return who has which policy. A client of another generation (`others`) is not taken for the gateway itself."""
     client, elsewhere = clients(marks), None if others is None else clients(others)
-    host = None if marks.host is None else marks.host.policy
+    own = _own(marks)
 
-    def policy(family: int, source: str) -> Optional[int]:
+    def policies(family: int, source: str) -> tuple[int, ...]:
         number = client(family, source)
-        if number is None and (elsewhere is None or elsewhere(family, source) is None):
-            return host
-        return number
+        if number is None:
+            return own if elsewhere is None or elsewhere(family, source) is None else ()
+        return (number,)
 
-    return policy
+    return policies
+
+
+def _own(marks: Marks) -> tuple[int, ...]:
+    """Return the policies of the gateway's own connections."""
+    if marks.host is None:
+        return ()
+    found = (marks.host.policy, *(proxy.policy for proxy in marks.host.proxies))
+    return tuple(dict.fromkeys(number for number in found if number is not None))
 
 
 def clients(marks: Marks) -> PolicyOf:

@@ -14,10 +14,10 @@ import dataclasses
 import itertools
 import pwd
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
 
-from ...state import Marks
+from ...state import Host, Marks
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change, additions, removals
 from ..routes.sysctl import forwarded_nothing
@@ -33,22 +33,25 @@ class Current:
     backend: str
     rulesets: Mapping[str, Ruleset]
     forwarded_nothing: tuple[int, ...] = ()  # families in which the host did not forward before us
-    accounts: tuple[int, ...] = ()  # of the users whose questions no policy concerns
+    accounts: Mapping[str, int] = field(default_factory=dict)  # the numbers of users that the rules name
 
 
 def read(system: System, desired: Optional[Marks], backend: str) -> Current:
     """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
     rulesets = {IPSET: iptables.read(system), NFTABLES: nftables_live.read(system)}  # what is ours is known by its name
     asked = desired is not None and desired.guard.others_as_before
-    users = desired.host.users if desired is not None and desired.host is not None else ()
-    return Current(backend, rulesets, forwarded_nothing(system) if asked else (), tuple(_accounts(users)))
+    host = desired.host if desired is not None else None
+    users = () if host is None else (*host.users, *(proxy.user for proxy in host.proxies))
+    return Current(backend, rulesets, forwarded_nothing(system) if asked else (), _accounts(users))
 
 
-def _accounts(users: tuple[str, ...]) -> Iterator[int]:
-    """Yield the numbers of those users that are there: a package that makes one may not be installed yet."""
+def _accounts(users: tuple[str, ...]) -> dict[str, int]:
+    """Return the numbers of those users that are there: a package that makes one may not be installed yet."""
+    found = {}
     for user in users:
         with contextlib.suppress(KeyError):
-            yield pwd.getpwnam(user).pw_uid
+            found[user] = pwd.getpwnam(user).pw_uid
+    return found
 
 
 def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
@@ -68,8 +71,14 @@ def _here(desired: Marks, current: Current) -> Marks:
     """Return what is desired on this host: packets of others are refused where it forwarded none before us."""
     families = tuple(sorted({*desired.guard.refuse_others, *current.forwarded_nothing}))
     guard = dataclasses.replace(desired.guard, refuse_others=families)
-    host = desired.host and dataclasses.replace(desired.host, accounts=current.accounts)
-    return dataclasses.replace(desired, guard=guard, host=host)
+    return dataclasses.replace(desired, guard=guard, host=desired.host and _with_accounts(desired.host, current))
+
+
+def _with_accounts(host: Host, current: Current) -> Host:
+    """Return the host's own part with the numbers that users have here."""
+    exempt = tuple(current.accounts[user] for user in host.users if user in current.accounts)
+    proxies = tuple(dataclasses.replace(proxy, account=current.accounts.get(proxy.user)) for proxy in host.proxies)
+    return dataclasses.replace(host, accounts=exempt, proxies=proxies)
 
 
 def _lookups(backend: str, wanted: Ruleset, found: Ruleset) -> Iterator[Change]:

@@ -69,7 +69,7 @@ def nat(marks: Marks, version: int) -> dict[str, list[str]]:
     chains = {
         "POSTROUTING": [f"1 -m connmark --mark {bit:#x}/{bit:#x} -j {NAT}"],
         NAT: [
-            *iptables_host.masquerading(marks),
+            *iptables_host.masquerading(marks, version),
             f"-o {marks.interface} -j RETURN",
             *(f"-d {entry.network} -g {LAN_NAT}" for entry in lan),
             *rest,

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Adds up the results of all tiers: `summary.py FOLDER [FAILED_TIER …]`.
 
-Prints a line a tier and, last, `N passed, N failed, N skipped`. A tier that failed without a failed test (a linter, a
-playbook) counts as one failure. Ends with status 1 when anything failed.
+A tier's reports are FOLDER/TIER.xml and, where it runs in parts, FOLDER/TIER.PART.xml. Prints a line a tier and, last,
+`N passed, N failed, N skipped`. A tier that failed without a failed test (a linter, a playbook) counts as one failure.
+Ends with status 1 when anything failed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ def count(report: Path) -> tuple[int, int, int]:
 def main() -> int:
     """Prints the summary and returns the exit status."""
     folder, failed_tiers = Path(sys.argv[1]), sys.argv[2:]
-    counts = {report.stem: count(report) for report in sorted(folder.glob("*.xml"))}
+    counts: dict[str, tuple[int, int, int]] = {}
+    for report in sorted(folder.glob("*.xml")):
+        tier = report.name.partition(".")[0]
+        passed, failed, skipped = map(sum, zip(counts.get(tier, (0, 0, 0)), count(report), strict=True))
+        counts[tier] = (passed, failed, skipped)
     for tier in failed_tiers:
         if counts.get(tier, (0, 0, 0))[1] == 0:
             counts[tier] = (counts.get(tier, (0, 0, 0))[0], 1, 0)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,9 @@ from chaoskit.flows import start_traffic, stop_traffic, wait_for_best_ways
 from chaoskit.judge import Lab
 from chaoskit.wire import Wire
 from labkit.clients import start_clients
-from labkit.failures import state_of_the_gateway
+from labkit.failures import pytest_runtest_makereport
 
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-    """Adds the gateway's state and journal to the report of a test that failed."""
-    outcome = yield
-    result = outcome.get_result()
-    if result.failed:
-        result.sections += state_of_the_gateway()
+__all__ = ["pytest_runtest_makereport"]
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -5,27 +5,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
-from guardkit import wire
+from labkit import wire
 from labkit.clients import start_clients
-from labkit.failures import state_of_the_gateway
+from labkit.failures import pytest_runtest_makereport
 
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-    """Adds the gateway's state and journal to the report of a test that failed."""
-    outcome = yield
-    result = outcome.get_result()
-    if result.failed:
-        result.sections += state_of_the_gateway()
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="session")

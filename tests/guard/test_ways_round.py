@@ -8,8 +8,8 @@ In the order of the file: the last test reads the capture of all that left the g
 from __future__ import annotations
 
 import pytest
-from guardkit import wire
 from guardkit.attempts import connect, forge, ping
+from labkit import wire
 from labkit.hosts import host, wait_until
 from labkit.ways import settled_ways
 

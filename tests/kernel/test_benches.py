@@ -14,7 +14,7 @@ SMALL = {
     "compile": "--clients 3,5,9 --policies 2 --upstreams 2 --names 20 --networks 8 --rounds 1",
     "apply": "--clients 5 --policies 2 --upstreams 2 --lists 8 --domains 16 --networks 16 --peer-clients 2 --rounds 1",
     "boot": "--clients 5 --policies 2 --upstreams 2 --lists 8 --domains 16 --networks 16 --rounds 1",
-    "rates": "--clients 1,3 --seconds 1 --rated 1,3 --flows 20 --packets 100 --rounds 1",
+    "rates": "--clients 2 --seconds 1 --rated 1,3 --flows 20 --packets 100 --rounds 1",
     "packets": "--clients 2 --policies 1 --egresses 2 --flows 20 --seconds 0.01 --rounds 1",
 }
 

@@ -60,6 +60,7 @@ def about(rate: float) -> object:
     return pytest.approx(rate, rel=0.1)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_each_client_gets_its_rate_and_others_are_as_before(system: NamespaceSystem, lab: Lab, backend: str) -> None:
     bring(system, backend, the_sets(), the_marks(backend))
@@ -84,6 +85,7 @@ def queues() -> str:
     return f"{roots} {run_here('ip', 'link', 'show', 'type', 'ifb')} {table.stdout}"
 
 
+@pytest.mark.timed
 def test_a_change_touches_one_class_and_a_removal_leaves_nothing(
     system: NamespaceSystem, read_only: ReadOnlySystem, lab: Lab
 ) -> None:
@@ -121,6 +123,7 @@ def test_what_somebody_changed_is_brought_back(system: NamespaceSystem, lab: Lab
     assert system.commands
 
 
+@pytest.mark.timed
 def test_an_interface_that_was_made_anew_gets_its_rates(system: NamespaceSystem, lab: Lab) -> None:
     bring(system, "ipset", the_sets(), the_marks("ipset"))
     bring_rates(system, ALICE)

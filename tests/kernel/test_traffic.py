@@ -96,7 +96,7 @@ def test_a_flow_counts_once_whatever_is_looked_at_when(system: NamespaceSystem, 
     end_all(system)
     traffic.drain()
     traffic.drain()
-    total = traffic.read(system, time.monotonic())["alice", "us"]
+    total = settled(system, traffic)["alice", "us"]
     assert total == traffic.read(system, time.monotonic())["alice", "us"] >= before
     us.close()
 

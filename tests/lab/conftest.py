@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from labkit.clients import start_clients
-from labkit.failures import state_of_the_gateway
+from labkit.failures import pytest_runtest_makereport
 from labkit.hosts import FILES
 
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
-    """Adds the gateway's state and journal to the report of a test that failed."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.failed:
-        report.sections += state_of_the_gateway()
+__all__ = ["pytest_runtest_makereport"]
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,3 @@
 # SPDX-FileCopyrightText: The splitway authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client that tries the ways round the gateway, and a capture of all that leaves the gateway meanwhile."""
+"""A client that tries the ways round the gateway."""

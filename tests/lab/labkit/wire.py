@@ -8,8 +8,8 @@ import subprocess
 
 from labkit.hosts import container, host, wait_until
 
-CAPTURE = "/tmp/guard.pcap"
-LOG = "/tmp/guard.log"
+CAPTURE = "/tmp/everything.pcap"
+LOG = "/tmp/everything.log"
 
 
 def start() -> None:

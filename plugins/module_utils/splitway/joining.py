@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .state import AddressSet, Device, Egress, Group, MarkPolicy, Peer, RatedClient, Table, Watch
+from .state import AddressSet, Device, Egress, Group, MarkPolicy, PacFile, Peer, RatedClient, Record, Table, Watch
 
 
 def join(old: Any, new: Any) -> Any:
@@ -30,7 +30,7 @@ def _joined_field(old: Any, new: Any, name: str) -> Any:
 
 
 # Tuples that are one value, not a collection of objects of ours.
-_PLAIN_FIELDS = frozenset(("addresses", "servers", "tls"))
+_PLAIN_FIELDS = frozenset(("addresses", "listen", "modes", "servers", "tls"))
 
 _IDENTITIES: dict[type, str] = {
     AddressSet: "name",
@@ -38,8 +38,10 @@ _IDENTITIES: dict[type, str] = {
     Egress: "number",
     Group: "number",
     MarkPolicy: "number",
+    PacFile: "name",
     Peer: "name",
     RatedClient: "name",
+    Record: "name",
     Table: "number",
     Watch: "upstream",
 }

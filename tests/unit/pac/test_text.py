@@ -197,7 +197,7 @@ def test_a_rule_with_ports_looks_at_the_url() -> None:
 
 def test_what_a_browser_cannot_know_goes_to_the_proxy_unless_it_does_not_matter() -> None:
     night = PacRule(BLOCKED, (Kind(("games.example",)),), schedule=True)
-    here = PacRule(DIRECT, countries=True)
+    here = PacRule(DIRECT, address=True)
     combined = PacRule(BLOCKED, (Kind(("cdn.example",)), Kind((), (ip_network("8.8.8.0/24"),))))
     hosts = ["games.example", "cdn.example", "8.8.8.8", "other.example", "9.9.9.9", "10.0.0.1"]
     found = answers(text(night, combined, default=DIRECT), hosts)

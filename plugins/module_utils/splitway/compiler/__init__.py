@@ -18,6 +18,7 @@ from .groups import compile_groups
 from .guard import compile_doh_sets, compile_guard
 from .lists import flatten, used_egresses
 from .numbers import CompileError
+from .pac import compile_records, compile_web
 from .pinned import compile_resolving
 from .policies import Matching, compile_family, compile_matching, number_policies
 from .rates import compile_rates
@@ -85,6 +86,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             agent, countries=compile_countries(topology.countries) if countries else None, resolving=resolving
         ),
         qos=qos,
+        web=compile_web(topology, None),
     )
 
 
@@ -115,6 +117,7 @@ def _dns(topology: Topology, lines: tuple[str, ...], forwards: tuple[Forward, ..
         tls=names.tls,
         lan=tuple(sorted({entry.interface for entry in topology.lan_clients})),
         for_host=topology.host_policy is not None,
+        records=compile_records(topology),
     )
 
 

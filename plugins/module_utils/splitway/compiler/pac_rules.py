@@ -42,7 +42,7 @@ class PacRule:
     answer: str
     kinds: tuple[Kind, ...] = ()
     ports: tuple[Ports, ...] = ()
-    countries: bool = False  # it asks for the address's country as well
+    address: bool = False  # it asks for more of the address, its country for one
     schedule: bool = False  # it is not always in force, and a browser's clock is not the gateway's
 
 
@@ -119,7 +119,7 @@ def _matches(rule: PacRule, held: Held, port: int) -> Optional[bool]:
         return False
     if False in held or (None in held and True not in held):
         return False  # nothing that it asks for names the destination
-    return None if None in held or rule.countries or rule.schedule else True
+    return None if None in held or rule.address or rule.schedule else True
 
 
 def _names(rules: Sequence[PacRule], default: str, local: Mapping[str, int], judge: _Judge) -> dict[str, int]:
@@ -148,7 +148,7 @@ def _literals(
 ) -> tuple[str, ...]:
     """Return the classes of a family's addresses, each with the address at which its range begins."""
     reserved = network_index(map(str, special))
-    named = [rule for rule in rules if rule.kinds and not rule.countries]  # others do not reach the special ranges
+    named = [rule for rule in rules if rule.kinds and not rule.address]  # others do not reach the special ranges
     outer, inner = (
         [(kind, _index(kind, family, special, inside=inside)) for rule in asked for kind in rule.kinds]
         for asked, inside in ((rules, False), (named, True))

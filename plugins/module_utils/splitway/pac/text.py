@@ -39,7 +39,8 @@ def pac_text(tables: Tables, proxies: Sequence[ProxyServer], *, fail_open: bool 
     if set("".join(tables.answers)) <= {DIRECT}:
         return _DIRECT
     ways = [*map(str, proxies), *(["DIRECT"] if fail_open else [])]
-    words = {DIRECT: "DIRECT", PROXY: "; ".join(ways), BLOCKED: REFUSING}
+    # An empty answer would be a direct one to browsers.
+    words = {DIRECT: "DIRECT", PROXY: "; ".join(ways) or REFUSING, BLOCKED: REFUSING}
     answers = (", ".join(f'"{words[letter]}"' for letter in answer) for answer in tables.answers)
     return f"""\
 // Made by splitway

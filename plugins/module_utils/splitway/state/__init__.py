@@ -14,7 +14,7 @@ from typing import Any, Optional, cast
 from .agent import Agent, CountryData, CountrySource, Group, Member, Target, Watch
 from .constants import DIRECT, FAMILIES, STATIC_SIZE
 from .devices import Device, Peer
-from .dns import Dns, Forward, Through
+from .dns import Dns, Forward, Record, Through
 from .marks import (
     ClientGuard,
     Egress,
@@ -48,7 +48,7 @@ from .transports import (
     TransportServer,
     TransportTarget,
 )
-from .web import Web
+from .web import PacFile, PacServer, Web
 
 __all__ = [
     "DIRECT",
@@ -79,6 +79,8 @@ __all__ = [
     "Marks",
     "Member",
     "OpenPort",
+    "PacFile",
+    "PacServer",
     "Peer",
     "Pinned",
     "PortRange",
@@ -89,6 +91,7 @@ __all__ = [
     "ProxyUser",
     "Qos",
     "RatedClient",
+    "Record",
     "Resolving",
     "Routes",
     "Rule",

@@ -29,6 +29,14 @@ class Forward:
 
 
 @dataclass(frozen=True)
+class Record:
+    """A name that the gateway itself answers."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dns:
     """Our own dnsmasq instance: bound to the clients' interface, filling the learned sets."""
 
@@ -44,3 +52,4 @@ class Dns:
     lan: tuple[str, ...] = ()  # further interfaces of clients
     pinned_ttl: Optional[int] = None  # seconds that clients keep a pinned name's addresses; None: none is pinned
     for_host: bool = False  # whether the host's own questions come here
+    records: tuple[Record, ...] = ()  # names of our own

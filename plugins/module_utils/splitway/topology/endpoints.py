@@ -57,6 +57,11 @@ def literal(value: Any, what: str) -> Endpoint:
         raise TopologyError(f"{shown(written)} is not {form}: {error}") from None
 
 
+def host_name(value: Any) -> str:
+    """Return a canonical host without a port: an address, or a name."""
+    return _host(text(value, "a host"))
+
+
 def _split(written: str, form: str) -> tuple[str, Optional[str]]:
     """Return (host, port) as written; an address in brackets keeps no brackets."""
     brackets = _BRACKETS.fullmatch(written)

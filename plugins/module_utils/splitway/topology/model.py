@@ -21,7 +21,7 @@ Network = Union[IPv4Network, IPv6Network]
 DIRECT, BLOCK = "direct", "block"
 """The egresses that are always there; no upstream and no group may take their names."""
 
-HTTPS = Ports(443, 443)
+HTTP, HTTPS = Ports(80, 80), Ports(443, 443)
 LOCAL = Ports(41000, 41099)  # on the gateway's loopback, where nobody else needs to know them
 
 
@@ -107,6 +107,32 @@ class Proxy:
     sources: tuple[Network, ...] = ()
     policy: Optional[str] = None  # of its own connections
     upstream: Optional[str] = None  # at whose far end they come out
+
+
+@dataclass(frozen=True)
+class Pac:
+    """A PAC file: which of a browser's requests go through a proxy."""
+
+    name: str
+    mode: str = "smart"  # smart | global | direct
+    policy: Optional[str] = None  # smart: whose rules it goes by
+    proxy: Optional[str] = None  # one of the proxies; always there unless the mode is direct
+    fail_open: bool = False
+    local: tuple[str, ...] = ()  # domains that are asked directly
+
+
+@dataclass(frozen=True)
+class WebServer:
+    """What gives PAC files out."""
+
+    listen: tuple[Address, ...] = ()  # empty: the server's addresses
+    http: Optional[Ports] = HTTP
+    https: Optional[Ports] = None
+    certificate: Optional[str] = None  # files on the gateway
+    key: Optional[str] = None
+    name: Optional[str] = None  # by which browsers reach this gateway
+    wpad: tuple[str, ...] = ()  # domains in which they find it by themselves
+    directory: Optional[str] = None  # where copies are written
 
 
 @dataclass(frozen=True)
@@ -384,6 +410,8 @@ class Topology:
     mode: str = "wireguard"  # proxy | wireguard | combined
     fallback_modes: tuple[str, ...] = ()
     proxies: tuple[Proxy, ...] = ()
+    pac: tuple[Pac, ...] = ()
+    web: WebServer = WebServer()
     programs: tuple[ProgramSource, ...] = ()
 
 

@@ -19,6 +19,7 @@ from .lan_clients import read_lan_clients
 from .lists import Library, Lists, NoLibrary
 from .model import Server, Topology
 from .numbering import counted, number_owners
+from .pac import read_pac
 from .plain import plain
 from .policies import read_policies
 from .reading import Claims, Parse, check_slips, parse_value
@@ -27,6 +28,7 @@ from .scalars import choice, duration, mark_mask, number, text
 from .schedules import read_schedules, read_time_zone
 from .server import read_server
 from .upstreams import read_upstreams
+from .web import read_web
 from .words import words
 
 VARIABLES = (
@@ -54,6 +56,8 @@ VARIABLES = (
     "splitway_lan_clients",
     "splitway_host_policy",
     "splitway_resolving",
+    "splitway_pac",
+    "splitway_web",
 )
 BACKENDS = ("ipset", "nftables")
 
@@ -117,6 +121,8 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
         lan_clients=read_lan_clients(report, values.get("splitway_lan_clients"), server, known, default_policy),
         resolving=read_resolving(report, values.get("splitway_resolving")),
         host_policy=_read(report, values, "splitway_host_policy", known.policy, None),
+        pac=read_pac(report, values.get("splitway_pac"), known, values.get("splitway_proxies"), (), default_policy),
+        web=read_web(report, values.get("splitway_web"), values.get("splitway_pac")),
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -30,9 +31,9 @@ class Run:
         raise LabError(f"the run's recap does not name {name}:\n{self.output[-2000:]}")
 
 
-def playbook(name: str, *arguments: str, variables: dict[str, Any] | None = None) -> Run:
+def playbook(name: str, *arguments: str, variables: dict[str, Any] | None = None, inventory: Path = INVENTORY) -> Run:
     """Runs a playbook of the collection on the lab; extra variables override the inventory's."""
-    command = ["ansible-playbook", "--inventory", str(INVENTORY), str(ROOT / "playbooks" / name), *arguments]
+    command = ["ansible-playbook", "--inventory", str(inventory), str(ROOT / "playbooks" / name), *arguments]
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
         if variables:
             yaml.safe_dump(variables, file)
@@ -50,9 +51,11 @@ def playbook(name: str, *arguments: str, variables: dict[str, Any] | None = None
     return Run(done.returncode, done.stdout + done.stderr)
 
 
-def playbook_succeeds(name: str, *arguments: str, variables: dict[str, Any] | None = None) -> Run:
+def playbook_succeeds(
+    name: str, *arguments: str, variables: dict[str, Any] | None = None, inventory: Path = INVENTORY
+) -> Run:
     """Runs a playbook; raises LabError with its output when it fails."""
-    run = playbook(name, *arguments, variables=variables)
+    run = playbook(name, *arguments, variables=variables, inventory=inventory)
     if run.status != 0:
         raise LabError(f"{name} ended with status {run.status}:\n{run.output[-6000:]}")
     return run

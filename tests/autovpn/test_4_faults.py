@@ -1,0 +1,50 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A hostile or broken network: a box that looks into TLS is refused, a server that restarts is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from autovpnkit import gateway, uplink
+from labkit.hosts import host, wait_until
+from labkit.ways import BLOCKED, settled_ways
+
+US, EU = {("google.com", 4): "us"}, {("youtube.com", 4): "eu"}
+
+
+@pytest.fixture
+def middlebox() -> Iterator[None]:
+    """A box before us that ends TLS; connections that stood are gone, as when a laptop changes its network."""
+    uplink.insert_middlebox()
+    restart_server("us")
+    yield
+    uplink.remove_middlebox()
+
+
+def restart_server(name: str) -> None:
+    """Restarts all that an exit's WebSocket server is made of."""
+    host(name).check_output("systemctl restart 'splitway-transport*'")
+
+
+def test_a_middlebox_is_refused(middlebox: None) -> None:
+    """It would work for those who do not look: what it passes on is answered."""
+    url = "https://us.autovpn.example/"
+    assert host("tap").run("curl --silent --insecure --resolve us.autovpn.example:443:10.90.0.21 %s", url).rc == 0
+    wait_until(lambda: gateway.upstream("us")["state"] == "down", "us to be down")
+    assert settled_ways("alice", {("google.com", 4): BLOCKED} | EU) == {("google.com", 4): BLOCKED} | EU
+    wait_until(lambda: "certificate" in str(gateway.upstream("us")), "the reason, in words")
+
+
+def test_it_is_back_when_the_middlebox_is_gone() -> None:
+    wait_until(lambda: gateway.upstream("us")["state"] == "up", "us to be up", 60)
+    assert settled_ways("alice", US) == US
+
+
+@pytest.mark.parametrize("exit_", ["us", "eu"])
+def test_a_server_that_restarts_is_found_again(exit_: str) -> None:
+    restart_server(exit_)
+    wanted = {"us": US, "eu": EU}[exit_]
+    assert settled_ways("alice", wanted) == wanted
+    wait_until(lambda: gateway.upstream(exit_)["state"] == "up", f"{exit_} to be up")

@@ -1,0 +1,44 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""UDP comes back, and goes again in the middle of a transfer."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+from autovpnkit import gateway, uplink
+from labkit.hosts import container, host, wait_until
+from labkit.ways import settled_ways
+
+RETURN = 120.0  # seconds within which the agent has found out that UDP works again, and gone back
+SIZE, RATE = 30_000_000, 2_000_000  # bytes, bytes a second
+
+
+def test_udp_is_used_again() -> None:
+    """By the upstream that may; the other one stays in its WebSocket."""
+    uplink.allow_udp()
+    wait_until(lambda: not gateway.from_loopback("us"), "us to be reached by UDP", RETURN)
+    assert gateway.from_loopback("eu")
+    ways = {("google.com", 4): "us", ("youtube.com", 4): "eu"}
+    assert settled_ways("alice", ways) == ways
+
+
+def test_a_transfer_outlives_udp() -> None:
+    """It goes on where it was, by TCP's own means, once the tunnel has gone over."""
+    transfer = subprocess.Popen(
+        [
+            *("docker", "exec", container("alice"), "curl", "--silent", "--output", "/tmp/large", "--max-time", "120"),
+            *("--limit-rate", str(RATE), "--write-out", "%{size_download}", f"http://google.com/{SIZE}"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: int(host("alice").run("stat --format %s /tmp/large").stdout or 0) > SIZE // 10, "a tenth of it")
+    uplink.block_udp()
+    assert transfer.poll() is None
+    began = time.monotonic()
+    said, _ = transfer.communicate(timeout=150)
+    assert (transfer.returncode, int(said)) == (0, SIZE)
+    print(f"done {time.monotonic() - began:.1f} s after the block; without it {SIZE / RATE * 0.9:.1f} s")
+    assert gateway.from_loopback("us")

@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What left the gateway by its uplink in all that time."""
+
+from __future__ import annotations
+
+from labkit import wire
+from labkit.traffic import INSIDE, destinations
+
+# The addresses of google.com and youtube.com, and of the network that is led to eu.
+INTO_TUNNELS = (
+    *(f"{prefix}{number}" for number in (10, 11, 30, 31) for prefix in ("198.51.100.", "2001:db8:ff::")),
+    "198.51.100.161",
+)
+ALLOWED = ("198.51.100.42", "198.51.100.43", "2001:db8:ff::42", "2001:db8:ff::43")  # example.org's
+
+
+def test_nothing_leaked() -> None:
+    wire.stop()
+    assert by_uplink(destinations(ALLOWED)), "else the capture would prove nothing"
+    assert by_uplink("tcp dst port 443 and dst host 10.90.0.21"), "the WebSocket itself"
+    assert by_uplink(destinations(INTO_TUNNELS)) == []
+    assert by_uplink(INSIDE) == []
+    assert by_uplink("udp dst port 53 or tcp dst port 53") == [], "names are asked over TLS or in tunnels"
+
+
+def by_uplink(condition: str) -> list[str]:
+    """Returns the captured packets that left by the uplink, one a line."""
+    return [line for line in wire.left(condition) if " eth0 " in line]

@@ -149,6 +149,10 @@ class Server:
     websocket: Optional[WebsocketServer] = None
 
 
+NO_SERVER = Server("", 0, ())
+"""In the place of a server: a gateway that has proxies only."""
+
+
 @dataclass(frozen=True)
 class Probe:
     """What is asked for through a tunnel to see whether it moves data."""

@@ -17,11 +17,13 @@ from .groups import check_fallbacks, read_groups
 from .hardening import read_hardening
 from .lan_clients import read_lan_clients
 from .lists import Library, Lists, NoLibrary
-from .model import Server, Topology
+from .model import NO_SERVER, Topology
+from .modes import check_modes, has_wireguard, read_modes
 from .numbering import counted, number_owners
 from .pac import read_pac
 from .plain import plain
 from .policies import read_policies
+from .proxies import read_proxies
 from .reading import Claims, Parse, check_slips, parse_value
 from .resolving import read_resolving
 from .scalars import choice, duration, mark_mask, number, text
@@ -58,6 +60,9 @@ VARIABLES = (
     "splitway_resolving",
     "splitway_pac",
     "splitway_web",
+    "splitway_mode",
+    "splitway_fallback_modes",
+    "splitway_proxies",
 )
 BACKENDS = ("ipset", "nftables")
 
@@ -84,7 +89,10 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     bundles = Lists(values.get("splitway_lists"), library or NoLibrary())
     declared = (values.get(f"splitway_{kind}") for kind in ("upstreams", "upstream_groups", "policies"))
     known = words(*declared, lists=bundles.word, schedules=schedules, zone=zone)
-    server = read_server(report, values.get("splitway_server"))
+    modes = read_modes(
+        report, values.get("splitway_mode"), values.get("splitway_fallback_modes"), values.get("splitway_proxies")
+    )
+    server = read_server(report, values.get("splitway_server"), required=has_wireguard(modes))
     names = Claims(report, "is already the name of")
     upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names)
     groups = read_groups(report, values.get("splitway_upstream_groups"), known, names)
@@ -94,10 +102,12 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     policies = read_policies(report, values.get("splitway_policies"), known)
     default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
     clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy)
+    proxies = read_proxies(report, values.get("splitway_proxies"), known, upstreams, tunnels=has_wireguard(modes))
+    check_modes(report, modes, proxies, values.get("splitway_proxies"))
     dns = read_dns(report, values.get("splitway_dns"))
     check_own_addresses(report, values, server)
     topology = Topology(
-        server=server or Server("", 0, ()),  # without one, finish() raises
+        server=server or NO_SERVER,  # without one that is needed, finish() raises
         upstreams=upstreams,
         lists=(*lists, *bundles.shipped(report)),  # after all that may name one
         policies=policies,
@@ -121,8 +131,13 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
         lan_clients=read_lan_clients(report, values.get("splitway_lan_clients"), server, known, default_policy),
         resolving=read_resolving(report, values.get("splitway_resolving")),
         host_policy=_read(report, values, "splitway_host_policy", known.policy, None),
-        pac=read_pac(report, values.get("splitway_pac"), known, values.get("splitway_proxies"), (), default_policy),
+        pac=read_pac(
+            report, values.get("splitway_pac"), known, values.get("splitway_proxies"), proxies, default_policy
+        ),
         web=read_web(report, values.get("splitway_web"), values.get("splitway_pac")),
+        mode=modes[0],
+        fallback_modes=modes[1:],
+        proxies=proxies,
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:

@@ -20,11 +20,12 @@ LEAST_MTU = {4: 576, 6: 1280}
 LARGEST_MTU = 65535 - 80
 
 
-def read_server(report: Report, value: Any) -> Optional[Server]:
+def read_server(report: Report, value: Any, *, required: bool = True) -> Optional[Server]:
     """Return the server with those of its values that are right; None if there is none."""
     path = "splitway_server"
     if value is None:
-        report.add(path, "is required")
+        if required:
+            report.add(path, "is required")
         return None
     fields = Fields(report, path, value, KEYS)
     if not isinstance(value, dict):

@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.splitway.gateway.plugins.module_utils._countries import NamedCountries
 from ansible_collections.splitway.gateway.plugins.module_utils._lists import library_of, tell
 from ansible_collections.splitway.gateway.plugins.module_utils._variables import holds_template
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_bundle.offers import offers_of
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries import CountryError
@@ -39,7 +40,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology
 PREFIX = "splitway_"
 ABOUT = ("numbers", "returns", "checked", "published")
 """Options that are no part of the topology."""
-CHECKED = ("source", "files", "client_folder", "interface", "countries", "packages")
+CHECKED = ("source", "files", "client_folder", "bundle_folder", "interface", "countries", "packages")
 """What is said of every topology: nothing secret."""
 
 
@@ -99,6 +100,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         "source": source,
         "files": len(files),
         "client_folder": to_data(topology.client_files),
+        "bundle_folder": to_data(topology.client_bundle),
         "interface": topology.server.interface,
         "left_out": counted(library.loaded),
         **countries.said(),
@@ -118,6 +120,9 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
     # The gateway is to run the engine that compiled its state.
     agent = dataclasses.replace(state.agent or Agent(engine=""), engine=engine)
     state = dataclasses.replace(state, agent=agent, source=source)
+    if "offers" in returns:
+        returns.remove("offers")
+        said["offers"] = to_data(offers_of(topology, state))
     return {**said, **{name: RETURNS[name](state) for name in returns}}
 
 

@@ -72,6 +72,9 @@ options:
   client_files:
     description: Where clients' configuration files are written.
     type: dict
+  client_bundle:
+    description: Where clients' bundles are written, and what is in them.
+    type: dict
   agent:
     description: What the agent does beside its duties.
     type: dict
@@ -99,9 +102,10 @@ options:
       - What to return of the compiled state. C(package) is all of it, packed, with its keys, and what clients' files
         are made of; C(outline) is all of it without private and preshared keys.
       - C(lists) is what each list holds, and what of its sources is left out.
+      - C(offers) is what clients' bundles are made of, with keys and passwords.
     type: list
     elements: str
-    choices: [digest, lists, outline, package]
+    choices: [digest, lists, offers, outline, package]
   checked:
     description: What this module returned before in the same run; it saves compiling what is O(published).
     type: dict
@@ -131,6 +135,10 @@ interface:
   type: str
 client_folder:
   description: Where clients' files are written, O(client_files) with its defaults.
+  returned: success
+  type: dict
+bundle_folder:
+  description: Where clients' bundles are written, O(client_bundle) with its defaults.
   returned: success
   type: dict
 files:
@@ -181,4 +189,8 @@ client_files:
   returned: with RV(package)
   type: list
   elements: dict
+offers:
+  description: What M(splitway.gateway.wg_client_bundle) takes as its options C(clients) and C(relay).
+  returned: when asked for in O(returns)
+  type: dict
 """

@@ -37,7 +37,7 @@ class LocalSystem(System):
         assert argv[0] == "qrencode"
         assert not [word for word in argv if PRIVATE in word]
         assert (input, timeout) == (ALICE.qr, 60)
-        return f"{PICTURE}\n"
+        return f"<!-- made by (https://maker.example) -->\n{PICTURE}\n"
 
 
 class ReadOnlySystem(LocalSystem):
@@ -86,7 +86,7 @@ def test_the_archive_holds_what_the_folder_holds(tmp_path: Path) -> None:
         for entry in archive.infolist():
             assert archive.read(entry) == (tmp_path / "bundles" / entry.filename).read_bytes()
             assert stat.S_IMODE(entry.external_attr >> 16) == 0o600
-    assert PICTURE in (tmp_path / "bundles" / "alice" / "start-here.html").read_text()
+    assert (tmp_path / "bundles" / "alice" / "start-here.html").read_text() == f"<p>{PICTURE}</p>"
 
 
 def test_what_changed_is_written_anew_and_what_it_no_longer_has_goes(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import sys
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from splitway.client_bundle.shells import Command, batch, powershell, sh
+from splitway.client_bundle.shells import batch, powershell, sh
+from splitway.relay import Command
 
 HOSTILE = (
     "",
@@ -40,13 +41,12 @@ HOSTILE = (
 WORDS = st.text(st.characters(exclude_categories=("C", "Zl", "Zp")), max_size=12) | st.sampled_from(HOSTILE)
 COMMANDS = st.builds(
     Command,
-    program=st.just("relay"),
-    arguments=st.lists(WORDS, max_size=4).map(tuple),
+    arguments=st.lists(WORDS, min_size=1, max_size=4).map(lambda words: ("relay", *words)),
     environment=st.dictionaries(st.sampled_from(["SECRET_PATH", "CA"]), WORDS.filter(bool)).map(
         lambda found: tuple(found.items())
     ),
 )
-ALL = Command("relay", HOSTILE, (("SECRET_PATH", "a b'\"%&$!^\\"),))
+ALL = Command(("relay", *HOSTILE), (("SECRET_PATH", "a b'\"%&$!^\\"),))
 SAYS = (
     "import json, os, sys; json.dump([sys.argv[1:], {k: os.environ.get(k) for k in ('SECRET_PATH', 'CA')}], sys.stdout)"
 )
@@ -56,10 +56,10 @@ SAYS = (
 @example(ALL)
 @given(COMMANDS)
 def test_sh_gives_a_program_its_words(command: Command) -> None:
-    asked = Command(sys.executable, ("-c", SAYS, *command.arguments), command.environment)
+    asked = Command((sys.executable, "-c", SAYS, *command.arguments[1:]), command.environment)
     done = subprocess.run(["sh", "-c", sh(asked)], capture_output=True, text=True, check=True)
     arguments, environment = json.loads(done.stdout)
-    assert arguments == list(command.arguments)
+    assert arguments == list(command.arguments[1:])
     assert {name: value for name, value in environment.items() if value is not None} == dict(command.environment)
 
 
@@ -114,7 +114,7 @@ def read_by_cmd(line: str) -> str:
 @given(COMMANDS)
 def test_a_batch_file_gives_a_program_its_words(command: Command) -> None:
     *variables, last = batch(command).split("\n")
-    assert argv_of(read_by_cmd(last)) == ["relay", *command.arguments]
+    assert argv_of(read_by_cmd(last)) == ["relay.exe", *command.arguments[1:]]
     assert [read_by_cmd(line) for line in variables] == [f"set {name}={value}" for name, value in command.environment]
 
 
@@ -123,7 +123,7 @@ def literals(line: str) -> list[str]:
     found = re.findall(r"['‘’‚‛]((?:[^'‘’‚‛]|['‘’‚‛]{2})*)['‘’‚‛]", line)
     outside = re.sub(r"['‘’‚‛](?:[^'‘’‚‛]|['‘’‚‛]{2})*['‘’‚‛]", "''", line)
     assert re.fullmatch(
-        r"\$env:[A-Z_]+ = ''|Start-Process -NoNewWindow -Wait -FilePath ''( -ArgumentList '')?", outside
+        r"\$env:[A-Z_]+ = ''|Start-Process -NoNewWindow -Wait -FilePath '' -ArgumentList ''", outside
     ), outside
     return [re.sub(r"(['‘’‚‛])['‘’‚‛]", r"\1", text) for text in found]
 
@@ -132,6 +132,6 @@ def literals(line: str) -> list[str]:
 @given(COMMANDS)
 def test_powershell_gives_a_program_its_words(command: Command) -> None:
     *variables, last = powershell(command).split("\n")
-    program, *line = literals(last)
-    assert (program, argv_of("".join(line))) == ("relay", list(command.arguments))
+    program, line = literals(last)
+    assert (program, argv_of(line)) == (".\\relay.exe", list(command.arguments[1:]))
     assert [literals(text)[0] for text in variables] == [value for _, value in command.environment]

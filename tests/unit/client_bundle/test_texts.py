@@ -147,7 +147,7 @@ def test_the_script_starts_what_lies_beside_it(tmp_path: Path) -> None:
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$SECRET" "$@" > said\n')
     program.chmod(0o755)
     subprocess.run(["sh", str(tmp_path / "websocket.sh")], cwd="/", env={**os.environ}, check=True)
-    assert (tmp_path / "said").read_text().splitlines() == [SECRET, *RELAY.command.arguments]
+    assert (tmp_path / "said").read_text().splitlines() == [SECRET, *RELAY.command.arguments[1:]]
     assert stat.S_ISREG((tmp_path / "said").stat().st_mode)
 
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Optional
 
 from ..client_files import ClientFile, text
+from ..transports import MTU
 from .around import everything_but
-from .model import LOCAL_PORT, MTU, Bundle, Proxy, Relay
+from .model import CA, LOCAL_PORT, Bundle, Proxy, Relay
 from .names import names_of
 from .page import QR_CODE, page
 from .scripts import for_sh, for_windows
@@ -28,6 +29,8 @@ def contents(bundle: Bundle, private_key: str, server_public_key: str, *, qr: bo
             found[names.carried] = text(carried, private_key, server_public_key)
             found[names.script] = for_sh(bundle.relay.command, names.carried)
             found[names.batch] = for_windows(bundle.relay.command, names.carried)
+            if bundle.relay.ca:
+                found[CA] = bundle.relay.ca
     found[names.page] = page(bundle, names, picture=qr)
     return found
 

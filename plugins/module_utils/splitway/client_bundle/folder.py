@@ -221,7 +221,8 @@ def _make(system: System, directory: Path, bundle: Wanted) -> dict[str, str]:
 
 def _draw(system: System, text: str) -> str:
     """Return a QR code as SVG that can stand in a page; the text, which holds keys, goes in by stdin."""
-    return system.read("qrencode", "--type=SVG", "--inline", "--svg-path", "--output=-", input=text).strip()
+    drawn = system.read("qrencode", "--type=SVG", "--inline", "--svg-path", "--output=-", input=text)
+    return drawn[drawn.index("<svg") :].strip()  # before it is a comment with its maker's address
 
 
 def _archive(files: Mapping[str, bytes]) -> bytes:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ..client_files import ClientFile
-from .shells import Command
+from ..relay.command import Command
 
 LOCAL_PORT = 51821
 """Where a client's own relay takes WireGuard's packets: not the 51820 that a WireGuard of its own may have."""
 
-MTU = 1360
-"""Bytes of a packet in a tunnel that travels in a WebSocket."""
+CA, CERTIFICATE, KEY = "gateway-ca.crt", "client.crt", "client.key"
+"""Files beside the page: ours, and two that whoever gives out certificates adds."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,9 @@ class Relay:
 
     command: Command  # listens on 127.0.0.1:LOCAL_PORT
     address: str  # the gateway's own, to which the command connects
-    version: str = ""  # of the program; "": any
-    checksum: str = ""  # SHA-256 of the program's archive for Linux on amd64; "": not known
+    version: str = ""  # of the program, in words for people
+    checksum: str = ""  # SHA-256 of what the gateway fetched; "": not known
+    ca: str = ""  # who signed the gateway's certificate, as PEM; "": somebody whom systems know
     certificate: bool = False  # whether the gateway asks clients for certificates of their own
 
 
@@ -33,7 +34,8 @@ class Proxy:
 
     kind: str  # SOCKS5 | HTTP
     address: str  # "host:port" or "[v6]:port"
-    user: Optional[str] = None  # None: whoever comes from the right network
+    asks: bool = False  # for a user and a password
+    user: Optional[str] = None  # None: not known
     password: Optional[str] = field(default=None, repr=False)  # None: not written down
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from typing import Optional
 
-from .model import Bundle, Proxy, Relay
+from .model import CERTIFICATE, KEY, Bundle, Proxy, Relay
 from .names import Names
 from .shells import powershell, sh
 
@@ -153,9 +153,9 @@ def _carry(relay: Optional[Relay], names: Names) -> Step:
 
 
 def _get(relay: Relay) -> str:
-    program = escape(relay.command.program)
+    program = escape(relay.command.arguments[0])
     version = f" {escape(relay.version)}" if relay.version else ""
-    place = SOURCES.get(relay.command.program)
+    place = SOURCES.get(relay.command.arguments[0])
     said = f"Get the program {program}{version}" + (f" from {place}" if place else "")
     said += f", for your system, and put it ({program}, on Windows {program}.exe) into the folder of these files."
     if relay.checksum:
@@ -169,7 +169,7 @@ def _certificate(relay: Relay) -> list[str]:
     return [
         _p(
             "The gateway asks for a certificate of your own: whoever gave you these files also gives you "
-            "<code>client.crt</code> and <code>client.key</code>. Put both into the same folder."
+            f"{_code(CERTIFICATE)} and {_code(KEY)}. Put both into the same folder."
         )
     ]
 
@@ -188,8 +188,10 @@ def _browser(bundle: Bundle) -> Step:
 
 
 def _proxy(proxy: Proxy) -> str:
-    if proxy.user is None:
+    if not proxy.asks:
         said = "no user name"
+    elif proxy.user is None:
+        said = "ask for user name and password whoever gave you these files"
     elif proxy.password is None:
         said = f"user name {_code(proxy.user)}; ask for the password whoever gave you these files"
     else:

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from .shells import Command, batch, sh
+from ..relay.command import Command
+from .shells import batch, sh
+
+_UNWANTED = ("NO_COLOR", "RUST_LOG")  # wstunnel does not start with the one as people set it; the other tells the path
 
 
 def for_sh(command: Command, tunnel: str) -> str:
@@ -13,6 +16,7 @@ def for_sh(command: Command, tunnel: str) -> str:
         f"# Keep this running while the tunnel {tunnel} is on.\n"
         'cd "$(dirname "$0")" || exit 1\n'
         "PATH=.:$PATH\n"
+        f"unset {' '.join(_UNWANTED)}\n"
         f"{sh(command)}\n"
     )
 
@@ -24,6 +28,7 @@ def for_windows(command: Command, tunnel: str) -> str:
         "setlocal DisableDelayedExpansion",
         f"rem Keep this window open while the tunnel {tunnel} is on.",
         'cd /d "%~dp0"',
+        *(f"set {name}=" for name in _UNWANTED),
         *batch(command).splitlines(),
         "pause",
     )

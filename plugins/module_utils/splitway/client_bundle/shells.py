@@ -5,54 +5,45 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-from dataclasses import dataclass
+
+from ..relay.command import Command
 
 _SINGLE_QUOTES = "'\u2018\u2019\u201a\u201b"  # PowerShell takes the typographic ones for the plain one
 _OF_CMD = frozenset('()!^"<>&|,;= \t')  # what means something to cmd.exe outside of quotes
 
 
-@dataclass(frozen=True)
-class Command:
-    """A program with its arguments, and variables that it finds in its environment. No value has a line break."""
-
-    program: str
-    arguments: tuple[str, ...] = ()
-    environment: tuple[tuple[str, str], ...] = ()  # (name, value)
-
-
 def sh(command: Command) -> str:
     """Return the command for a POSIX shell, on one line."""
     variables = (f"{name}={shlex.quote(value)}" for name, value in command.environment)
-    return " ".join((*variables, shlex.join((command.program, *command.arguments))))
+    return " ".join((*variables, shlex.join(command.arguments)))
 
 
 def powershell(command: Command) -> str:
     """Return the command for Windows PowerShell 5.1 and PowerShell 7, one statement a line.
 
-    The two pass quotes in arguments of a program on in different ways; both leave the one text that
-    Start-Process is given alone.
+    The program is in the folder. The two pass quotes in arguments of a program on in different ways; both leave the
+    one text that Start-Process is given alone.
     """
     lines = [f"$env:{name} = {_literal(value)}" for name, value in command.environment]
-    arguments = f" -ArgumentList {_literal(_command_line(command.arguments))}" if command.arguments else ""
-    lines.append(f"Start-Process -NoNewWindow -Wait -FilePath {_literal(command.program)}{arguments}")
+    program, *arguments = command.arguments
+    lines.append(
+        f"Start-Process -NoNewWindow -Wait -FilePath {_literal(f'.{chr(92)}{program}.exe')}"
+        f" -ArgumentList {_literal(subprocess.list2cmdline(arguments))}"
+    )
     return "\n".join(lines)
 
 
 def batch(command: Command) -> str:
     """Return the command for a batch file of cmd.exe, one statement a line."""
     lines = [f"set {name}={_for_cmd(value)}" for name, value in command.environment]
-    words = [_for_cmd(_command_line((word,))) for word in (command.program, *command.arguments)]
-    return "\n".join((*lines, " ".join(words)))
+    program, *arguments = command.arguments
+    lines.append(_for_cmd(subprocess.list2cmdline((f"{program}.exe", *arguments))))
+    return "\n".join(lines)
 
 
 def _literal(text: str) -> str:
     doubled = "".join(letter * 2 if letter in _SINGLE_QUOTES else letter for letter in text)
     return f"'{doubled}'"
-
-
-def _command_line(arguments: tuple[str, ...]) -> str:
-    """Return arguments in one text, from which a program on Windows reads them again."""
-    return subprocess.list2cmdline(arguments)
 
 
 def _for_cmd(text: str) -> str:

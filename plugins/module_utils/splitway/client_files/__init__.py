@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
@@ -62,16 +63,22 @@ def client_files(topology: Topology) -> tuple[ClientFile, ...]:
     return tuple(files)
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Raise ClientFileError for a name that is no file name, or is there twice."""
+    seen: set[str] = set()
+    for name in names:
+        # Two names that differ in case only are one file on a controller's macOS.
+        if not _NAME.fullmatch(name):
+            raise ClientFileError(f'client "{name}": a file cannot have this name')
+        if name.lower() in seen:
+            raise ClientFileError(f'client "{name}" is listed twice')
+        seen.add(name.lower())
+
+
 def check(clients: tuple[ClientFile, ...]) -> None:
     """Raise ClientFileError for a name that is no file name, a name that is there twice, or a value of two lines."""
-    seen: set[str] = set()
+    check_names(client.name for client in clients)
     for client in clients:
-        # Two names that differ in case only are one file on a controller's macOS.
-        if not _NAME.fullmatch(client.name):
-            raise ClientFileError(f'client "{client.name}": a file cannot have this name')
-        if client.name.lower() in seen:
-            raise ClientFileError(f'client "{client.name}" is listed twice')
-        seen.add(client.name.lower())
         values = (*client.addresses, *client.dns, *client.allowed_ips, client.endpoint)
         keys = (client.private_key or "", client.preshared_key or "")
         if any(not value.isprintable() for value in (*values, *keys)):

@@ -22,21 +22,22 @@ def read_client_folder(report: Report, value: Any) -> ClientFolder:
     on_gateway = destination == "gateway" or not fields.given("destination")
     return ClientFolder(
         destination=destination or ClientFolder.destination,
-        directory=fields.get("directory", _gateway_directory if on_gateway else _directory),
+        directory=fields.get("directory", gateway_directory if on_gateway else directory),
         qr=fields.get_or("qr", boolean, default=ClientFolder.qr),
     )
 
 
-def _directory(value: Any) -> str:
+def directory(value: Any) -> str:
+    """Return a folder, wherever it is."""
     written = text(value, "a path")
     if not written.strip() or not written.isprintable():
         raise TopologyError(f"{shown(written)} is not a path")
     return written
 
 
-def _gateway_directory(value: Any) -> str:
+def gateway_directory(value: Any) -> str:
     """Return a folder on the gateway. It becomes the files' own, with the mode 0700."""
-    written = _directory(value)
+    written = directory(value)
     if not written.startswith(("/", "~/")):
         raise TopologyError(f"{shown(written)} is not a path on the gateway: it begins with / or ~/")
     if written.startswith("/") and normpath(written).strip("/").count("/") == 0:

@@ -318,6 +318,18 @@ class ClientFolder:
 
 
 @dataclass(frozen=True)
+class BundleFolder:
+    """Where clients' bundles are written, and what is in them."""
+
+    destination: str = "controller"  # gateway | controller
+    directory: Optional[str] = None  # None: the place that the role clients has for them
+    qr: bool = True
+    passwords: bool = False  # whether a client's own password of a proxy is in the page
+    address: Optional[str] = None  # of the gateway, for WebSockets; None: that of the server's endpoint
+    ca: Optional[str] = None  # a file on the controller: who signed the gateway's certificate
+
+
+@dataclass(frozen=True)
 class AgentSettings:
     """What the agent does beside its duties."""
 
@@ -417,6 +429,7 @@ class Topology:
     pac: tuple[Pac, ...] = ()
     web: WebServer = WebServer()
     programs: tuple[ProgramSource, ...] = ()
+    client_bundle: BundleFolder = BundleFolder()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Optional, TypeVar
 
 from .agent import read_agent
+from .client_bundle import read_client_bundle
 from .client_folder import read_client_folder
 from .clients import read_clients
 from .countries import read_countries
@@ -51,6 +52,7 @@ VARIABLES = (
     "splitway_table_base",
     "splitway_rule_priority",
     "splitway_client_files",
+    "splitway_client_bundle",
     "splitway_agent",
     "splitway_countries",
     "splitway_dns_guard",
@@ -123,6 +125,7 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
             report, values, "splitway_rule_priority", number("a priority", 1, LAST_PRIORITY), Topology.rule_priority
         ),
         client_files=read_client_folder(report, values.get("splitway_client_files")),
+        client_bundle=read_client_bundle(report, values.get("splitway_client_bundle")),
         groups=groups,
         agent=read_agent(report, values.get("splitway_agent")),
         countries=read_countries(report, values.get("splitway_countries")),

@@ -8,6 +8,8 @@ from typing import Any, Optional
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.splitway.gateway.plugins.module_utils._programs import with_checksums
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import delivery
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse_exit
 
 
@@ -24,8 +26,8 @@ class ActionModule(ActionBase):
             if name.startswith("splitway_"):
                 variables.setdefault(name, None)
         try:
-            parse_exit(variables)
+            found = parse_exit(with_checksums(variables, self._loader.path_dwim))
         except TopologyError as error:
             raise AnsibleActionFail(str(error)) from error
-        result.update(changed=False)
+        result.update(changed=False, programs=[delivery(source) for source in found.programs])
         return result

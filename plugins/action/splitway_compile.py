@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils._countries import NamedCountries
 from ansible_collections.splitway.gateway.plugins.module_utils._lists import library_of, tell
+from ansible_collections.splitway.gateway.plugins.module_utils._programs import with_checksums
 from ansible_collections.splitway.gateway.plugins.module_utils._variables import holds_template
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_bundle.offers import offers_of
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
@@ -25,6 +26,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcil
     PACKAGES as OVER_TLS,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import packed
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import delivery
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sources.library import ListLibrary
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sources.report import counted, described
@@ -40,7 +42,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology
 PREFIX = "splitway_"
 ABOUT = ("numbers", "returns", "checked", "published")
 """Options that are no part of the topology."""
-CHECKED = ("source", "files", "client_folder", "bundle_folder", "interface", "countries", "packages")
+CHECKED = ("source", "files", "client_folder", "bundle_folder", "interface", "countries", "packages", "programs")
 """What is said of every topology: nothing secret."""
 
 
@@ -59,6 +61,7 @@ class ActionModule(ActionBase):
         variables = self._variables(task_vars or {})
         library = library_of(variables, task_vars or {}, constants.DEFAULT_LOCAL_TMP)
         try:
+            variables = with_checksums(variables, self._loader.path_dwim)
             answer.update(_compiled(variables, options, library))
         except (TopologyError, CompileError, CountryError) as error:
             raise AnsibleActionFail(str(error)) from error
@@ -103,6 +106,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         "bundle_folder": to_data(topology.client_bundle),
         "interface": topology.server.interface,
         "left_out": counted(library.loaded),
+        "programs": [delivery(source) for source in topology.programs],
         **countries.said(),
     }
     said["packages"] += OVER_TLS if topology.dns.tls else ()

@@ -11,7 +11,7 @@ short_description: Check the variables of an exit
 version_added: 0.1.0
 description:
   - Runs on the controller; no host is touched.
-  - Reports all errors together, each with its path and value. Keys are never shown, and nothing is returned.
+  - Reports all errors together, each with its path and value. Keys are never shown.
 options:
   exit:
     description: The exit, C(splitway_exit) in the topology reference.
@@ -62,6 +62,12 @@ options:
             type: list
             elements: str
             required: true
+      websocket:
+        description: The far end of WebSockets, for gateways from which UDP does not come through.
+        type: dict
+  programs:
+    description: How the programs that carry WebSockets come to the exit, C(splitway_programs).
+    type: dict
   state:
     description: Whether the exit is wanted, C(splitway_state).
     type: str
@@ -83,4 +89,9 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+programs:
+  description: The programs that the exit needs to carry WebSockets, as role C(programs) brings them.
+  returned: success
+  type: list
+  elements: dict
 """

@@ -94,6 +94,9 @@ options:
   host_policy:
     description: The name of the policy of the gateway's own connections.
     type: str
+  programs:
+    description: How the programs that carry WebSockets come to the gateway.
+    type: dict
   numbers:
     description: The numbers that the gateway uses already, as M(splitway.gateway.splitway_transaction) returns them.
     type: dict
@@ -172,6 +175,11 @@ packages:
   returned: success
   type: list
   elements: str
+programs:
+  description: The programs that the gateway needs to carry WebSockets, as role C(programs) brings them.
+  returned: success
+  type: list
+  elements: dict
 digest:
   description: A fingerprint of the compiled state.
   returned: when asked for in O(returns)

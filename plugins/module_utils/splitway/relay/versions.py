@@ -85,6 +85,13 @@ def check(program: str, found: Version, command: Command) -> None:
         )
 
 
+def newest_flag(program: str) -> tuple[str, Version]:
+    """Return the flag of a program that came last of those that every call of it has, and its first version."""
+    table = _WEBSOCAT if program == "websocat" else _WSTUNNEL_CLIENT
+    word = max(table, key=lambda flag: (table[flag], flag))
+    return word, table[word]
+
+
 def shown(found: Version) -> str:
     """Return a version as it is written."""
     return ".".join(map(str, found))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from .errors import Report, TopologyError
@@ -11,12 +12,14 @@ from .keys import public_key, wireguard_key
 from .model import ExitGateway, ExitNode, Interface, Network
 from .networks import not_a_host, peer_network, server_address
 from .plain import plain
+from .programs import read_programs
 from .reading import Claims, Fields, check_slips, good, mappings, parse_value
 from .scalars import choice, exit_interface, name, port
 from .server import check_overlaps, mtu_parser
+from .websocket import EXIT_KEYS, read_websocket_server
 
-VARIABLES = ("splitway_exit", "splitway_state")
-KEYS = ("interface", "listen_port", "addresses", "private_key", "mtu", "gateways")
+VARIABLES = ("splitway_exit", "splitway_programs", "splitway_state")
+KEYS = ("interface", "listen_port", "addresses", "private_key", "mtu", "gateways", "websocket")
 GATEWAY_KEYS = ("name", "public_key", "preshared_key", "addresses")
 STATES = ("present", "absent")
 
@@ -36,6 +39,8 @@ def parse_exit(variables: Mapping[str, Any]) -> ExitNode:
         report.add("splitway_exit", "is required")
     fields = Fields(report, "splitway_exit", value, KEYS)
     found = _read_exit(fields) if isinstance(value, dict) else ExitNode(())  # then finish() raises
+    needed = {found.websocket.program: "splitway_exit.websocket"} if found.websocket else {}
+    found = replace(found, programs=read_programs(report, values.get("splitway_programs"), needed))
     if state is not None:
         parse_value(report, "splitway_state", state, choice("a state", STATES))
     report.finish()
@@ -57,6 +62,7 @@ def _read_exit(fields: Fields) -> ExitNode:
         private_key=private,
         mtu=fields.get_or("mtu", mtu_parser(v6=v6), ExitNode.mtu),
         gateways=gateways,
+        websocket=read_websocket_server(fields, EXIT_KEYS),
     )
 
 

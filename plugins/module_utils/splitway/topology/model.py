@@ -453,3 +453,4 @@ class ExitNode:
     mtu: int = 1420
     gateways: tuple[ExitGateway, ...] = ()
     websocket: Optional[WebsocketServer] = None
+    programs: tuple[ProgramSource, ...] = ()

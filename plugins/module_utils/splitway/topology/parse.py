@@ -24,6 +24,7 @@ from .numbering import counted, number_owners
 from .pac import read_pac
 from .plain import plain
 from .policies import read_policies
+from .programs import needed_programs, read_programs
 from .proxies import read_proxies
 from .reading import Claims, Parse, check_slips, parse_value
 from .resolving import read_resolving
@@ -59,6 +60,7 @@ VARIABLES = (
     "splitway_hardening",
     "splitway_lan_clients",
     "splitway_host_policy",
+    "splitway_programs",
     "splitway_resolving",
     "splitway_pac",
     "splitway_web",
@@ -108,6 +110,7 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     check_modes(report, modes, proxies, values.get("splitway_proxies"))
     dns = read_dns(report, values.get("splitway_dns"))
     check_own_addresses(report, values, server)
+    needed = needed_programs(upstreams, server)
     topology = Topology(
         server=server or NO_SERVER,  # without one that is needed, finish() raises
         upstreams=upstreams,
@@ -141,6 +144,7 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
         mode=modes[0],
         fallback_modes=modes[1:],
         proxies=proxies,
+        programs=read_programs(report, values.get("splitway_programs"), needed),
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:

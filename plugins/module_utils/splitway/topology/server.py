@@ -12,8 +12,9 @@ from .model import Interface, Server
 from .networks import server_address
 from .reading import Fields, good
 from .scalars import boolean, number, port, server_interface
+from .websocket import SERVER_KEYS, read_websocket_server
 
-KEYS = ("interface", "listen_port", "addresses", "private_key", "endpoint", "mtu", "nat")
+KEYS = ("interface", "listen_port", "addresses", "private_key", "endpoint", "mtu", "nat", "websocket")
 
 # The least that IPv4 and IPv6 ask for, and an IP packet's 65,535 bytes less what WireGuard adds over IPv6.
 LEAST_MTU = {4: 576, 6: 1280}
@@ -43,6 +44,7 @@ def read_server(report: Report, value: Any, *, required: bool = True) -> Optiona
         endpoint=fields.get("endpoint", lambda written: endpoint(written, listen_port)),
         mtu=fields.get("mtu", mtu_parser(v6=any(entry.version == 6 for entry in right))),
         nat=fields.get_or("nat", boolean, default=True),
+        websocket=read_websocket_server(fields, SERVER_KEYS),
     )
 
 

@@ -16,6 +16,7 @@ from .networks import interface, network
 from .reading import Claims, Fields, good, mappings
 from .scalars import boolean, egress_name, keepalive
 from .server import mtu_parser
+from .websocket import read_transport
 from .words import Words
 
 KEYS = (
@@ -33,6 +34,8 @@ KEYS = (
     "health",
     "on_down",
     "resolvers",
+    "transport",
+    "websocket",
 )
 EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 AUTO = "auto"  # an MTU that follows the path
@@ -72,6 +75,7 @@ def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims)
     health = read_health(fields, ways)
     on_down = fields.get_or("on_down", known.egress, BLOCK)
     resolvers = read_upstreams_own(fields, ways)
+    transport, websocket = read_transport(fields, where)
     if name is None or where is None or public is None:
         return None
     return Upstream(
@@ -89,6 +93,8 @@ def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims)
         health=health,
         on_down=on_down,
         resolvers=resolvers,
+        transport=transport,
+        websocket=websocket,
     )
 
 

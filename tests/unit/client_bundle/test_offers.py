@@ -11,9 +11,11 @@ import pytest
 from ansible_collections.splitway.gateway.tests.unit.client_bundle.samples import PRIVATE
 from splitway.client_bundle import Bundle
 from splitway.client_bundle.making import bundles_of
-from splitway.client_bundle.offers import Offers, PacOffer, offers_of
+from splitway.client_bundle.offers import Offers, offers_of
+from splitway.pac import Tables
 from splitway.state import (
     Listener,
+    PacFile,
     PortRange,
     Proxies,
     Proxy,
@@ -22,10 +24,11 @@ from splitway.state import (
     Transports,
     TransportServer,
     TransportTarget,
+    Web,
     from_data,
     to_data,
 )
-from splitway.topology.model import BundleFolder, Client, Endpoint, Policy, ProgramSource, Server, Topology
+from splitway.topology.model import BundleFolder, Client, Endpoint, Pac, Policy, ProgramSource, Server, Topology
 
 SERVER = Server(
     "wg0",
@@ -111,8 +114,8 @@ def test_proxies_are_named_where_the_client_reaches_them() -> None:
     proxies = made(combined(), FAMILY)["alice"].proxies
     assert [(proxy.kind, proxy.address) for proxy in proxies] == [
         ("SOCKS5", "10.8.0.1:1081"),
-        ("HTTP", "[fdcc::1]:8080"),
         ("HTTP", "10.8.0.1:8080"),
+        ("HTTP", "[fdcc::1]:8080"),
     ]
     assert {(proxy.asks, proxy.user, proxy.password) for proxy in proxies} == {(True, "alice", None)}
 
@@ -141,21 +144,32 @@ def test_each_mode_offers_its_own() -> None:
     assert set(proxy) == {"alice", "bob", "secretive"}
     assert (proxy["alice"].tunnel, proxy["alice"].relay) == (None, None)
     # Not inside the tunnel, which is not there: where the gateway is reached.
-    assert [entry.address for entry in proxy["alice"].proxies][1:] == ["vpn.example.com:8080"] * 2
+    assert [entry.address for entry in proxy["alice"].proxies][1:] == ["vpn.example.com:8080"]
     both = made(combined(mode="proxy", fallback_modes=("wireguard",)), FAMILY)["alice"]
     assert both.tunnel is not None
     assert both.proxies
 
 
-def test_a_pac_files_address_is_short_where_it_can_be() -> None:
-    ports = PortRange("web", 80, 89)
-    assert isinstance(ports, PortRange)
-    offers = made(combined())
-    assert offers["alice"].pacs == ()
-    offer = offers_of(combined(), State())
-    client = dataclasses.replace(offer.clients[0], pacs=(PacOffer("http", "fdcc::1", ports, "/family.pac"),))
-    asked = dataclasses.replace(offer, clients=(client,))
-    assert [bundles_of(asked, "gw1", "", "", chosen)[0].pacs for chosen in ({}, {"web": 81})] == [
-        ("http://[fdcc::1]/family.pac",),
-        ("http://[fdcc::1]:81/family.pac",),
-    ]
+def pacs(client: str, web: Web, chosen: dict[str, int], **changes: object) -> tuple[str, ...]:
+    files = (Pac("family", policy="family"), Pac("all", "global"))
+    clients = (dataclasses.replace(CLIENTS[0], policy="family"), CLIENTS[1])
+    offers = offers_of(combined(pac=files, clients=clients, **changes), State(web=web))
+    found = {bundle.name: bundle for bundle in bundles_of(from_data(Offers, to_data(offers)), "gw1", "", "", chosen)}
+    return found[client].pacs
+
+
+def test_pac_files_are_those_of_the_clients_policy_or_all() -> None:
+    files = tuple(PacFile(name, Tables()) for name in ("family", "all"))
+    web = Web(("10.8.0.1",), http=PortRange("web/http", 80, 89), host="fdcc::1", files=files)
+    assert pacs("alice", web, {}) == ("http://[fdcc::1]/family.pac",)
+    assert pacs("bob", web, {"web/http": 81}) == ("http://[fdcc::1]:81/family.pac", "http://[fdcc::1]:81/all.pac")
+    secure = dataclasses.replace(web, http=None, https=PortRange("web/https", 443, 443), host="pac.example.com")
+    assert pacs("alice", secure, {}) == ("https://pac.example.com/family.pac",)
+
+
+def test_pac_files_that_no_client_reaches_are_not_named() -> None:
+    files = (PacFile("family", Tables()),)
+    web = Web(("127.0.0.1",), http=PortRange("web/http", 80, 80), host="127.0.0.1", files=files)
+    assert pacs("alice", web, {}) == ()
+    elsewhere = dataclasses.replace(web, host="10.8.0.1", modes=("wireguard",))
+    assert pacs("alice", elsewhere, {}) == ()

@@ -10,7 +10,7 @@ from typing import Optional
 
 from ..client_files import ClientFile, client_files
 from ..modes import WITH_PROXIES, WITH_WIREGUARD
-from ..state import PortRange, State, TransportServer
+from ..state import FAMILIES, PortRange, State, TransportServer, Web
 from ..state import Proxy as StateProxy
 from ..topology.model import Address, Client, ProgramSource, Topology
 
@@ -81,6 +81,7 @@ def offers_of(topology: Topology, state: State) -> Offers:
             client.name,
             None if tunnels is None else tunnels[client.name],
             tuple(_proxies(topology, client, proxies, inside=tunnels is not None)),
+            _pacs(topology, client, state.web),
         )
         for client in topology.clients
         if tunnels is None or client.name in tunnels
@@ -127,6 +128,25 @@ def _proxies(
                 )
 
 
+def _pacs(topology: Topology, client: Client, web: Optional[Web]) -> tuple[PacOffer, ...]:
+    """Return the PAC files of the client's own policy, or all of them when it has none."""
+    port = None if web is None else web.http or web.https
+    if web is None or port is None or not {*web.modes} & {*WITH_PROXIES} or _is_loopback(web.host):
+        return ()
+    scheme = "http" if web.http is not None else "https"
+    own = {file.name for file in topology.pac if file.policy is not None and file.policy == client.policy}
+    return tuple(
+        PacOffer(scheme, web.host, port, f"/{file.name}.pac") for file in web.files if not own or file.name in own
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
 def _let_in(addresses: Iterable[Address], sources: Iterable[str]) -> bool:
     networks = [ip_network(source) for source in sources]
     return any(
@@ -134,14 +154,15 @@ def _let_in(addresses: Iterable[Address], sources: Iterable[str]) -> bool:
     )
 
 
-def _hosts(topology: Topology, addresses: Iterable[str], *, inside: bool) -> Iterable[str]:
-    """Yield where clients reach listeners at these addresses: nowhere at a loopback, at `all` at the gateway's own."""
-    for text in addresses:
-        found = ip_address(text)
-        if found.is_unspecified and inside:
-            yield from (str(own.ip) for own in topology.server.addresses if own.version == found.version)
-        elif found.is_unspecified:
-            if topology.server.endpoint is not None:
-                yield topology.server.endpoint.host
-        elif not found.is_loopback:
-            yield text
+def _hosts(topology: Topology, addresses: Iterable[str], *, inside: bool) -> tuple[str, ...]:
+    """Return where clients reach listeners at these addresses: nowhere at a loopback, and at `all` at ours."""
+    hosts: list[str] = []
+    for address in map(ip_address, addresses):
+        if address.is_unspecified and inside:
+            families = FAMILIES if address.version == 6 else (4,)
+            hosts += (str(own.ip) for own in topology.server.addresses if own.version in families)
+        elif address.is_unspecified:
+            hosts += [] if topology.server.endpoint is None else [topology.server.endpoint.host]
+        elif not address.is_loopback:
+            hosts.append(str(address))
+    return tuple(dict.fromkeys(hosts))

@@ -13,6 +13,7 @@ from splitway.client_bundle import Bundle
 from splitway.client_bundle.making import bundles_of
 from splitway.client_bundle.offers import Offers, offers_of
 from splitway.pac import Tables
+from splitway.relay import releases
 from splitway.state import (
     Listener,
     PacFile,
@@ -108,6 +109,23 @@ def test_certificates_and_versions_are_passed_on() -> None:
     assert bundle.relay is not None
     assert (bundle.relay.version, bundle.relay.checksum, bundle.relay.certificate) == ("11.0.0", "ab" * 32, True)
     assert "--tls-certificate=client.crt" in bundle.relay.command.arguments
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (ProgramSource("wstunnel", version=releases.RELEASE), (releases.RELEASE, 64)),
+        (
+            ProgramSource("wstunnel", version="11.0.0", url="https://x.example/w.tgz", checksum="ab" * 32),
+            ("10.1.9 or later", 0),
+        ),
+        (ProgramSource("wstunnel", path="/usr/bin/wstunnel"), ("10.1.9 or later", 0)),
+    ],
+)
+def test_only_releases_of_its_makers_are_recommended(source: ProgramSource, said: tuple[str, int]) -> None:
+    relay = made(combined(programs=(source,)))["alice"].relay
+    assert relay is not None
+    assert (relay.version, len(relay.checksum)) == said
 
 
 def test_proxies_are_named_where_the_client_reaches_them() -> None:

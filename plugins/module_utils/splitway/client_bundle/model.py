@@ -23,7 +23,7 @@ class Relay:
     command: Command  # listens on 127.0.0.1:LOCAL_PORT
     address: str  # the gateway's own, to which the command connects
     version: str = ""  # of the program, in words for people
-    checksum: str = ""  # SHA-256 of what the gateway fetched; "": not known
+    checksum: str = ""  # SHA-256 of its release for Linux on amd64; "": not known
     ca: str = ""  # who signed the gateway's certificate, as PEM; "": somebody whom systems know
     certificate: bool = False  # whether the gateway asks clients for certificates of their own
 

@@ -10,6 +10,7 @@ from typing import Optional
 
 from ..client_files import ClientFile, client_files
 from ..modes import WITH_PROXIES, WITH_WIREGUARD
+from ..relay import releases
 from ..state import FAMILIES, PortRange, State, TransportServer, Web
 from ..state import Proxy as StateProxy
 from ..topology.model import Address, Client, ProgramSource, Topology
@@ -95,7 +96,7 @@ def _relay(topology: Topology, state: State) -> Optional[RelayOffer]:
     if not servers or endpoint is None:
         return None
     server = servers[0]  # a gateway has one
-    source = next((one for one in topology.programs if one.name == server.program), ProgramSource(server.program))
+    version, checksum = _release(topology.programs, server.program)
     return RelayOffer(
         program=server.program,
         host=endpoint.host,
@@ -103,9 +104,20 @@ def _relay(topology: Topology, state: State) -> Optional[RelayOffer]:
         path=server.path,
         target=next(target.address for target in server.targets if target.protocol == "udp"),
         certificate=bool(server.client_ca),
-        version=source.version or "",
-        checksum=source.checksum or "",
+        version=version,
+        checksum=checksum,
     )
+
+
+def _release(programs: Iterable[ProgramSource], program: str) -> tuple[str, str]:
+    """Return the version of a program that the gateway has, and the checksum of its release for Linux on amd64.
+
+    Of a program that the operator fetched from elsewhere neither is of use to a client: "".
+    """
+    for source in programs:
+        if source.name == program and source.version is not None and source.url is None:
+            return source.version, source.checksum or releases.checksum(source.version, "amd64")
+    return "", ""
 
 
 def _proxies(

@@ -187,6 +187,17 @@ def _marked(mark: str) -> list[int]:
     return found
 
 
+def _family(process: Optional[int]) -> list[int]:
+    """Return a process and its children, none when it has ended."""
+    try:
+        if process is None or Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+            return []
+        children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except OSError:
+        return []
+    return [process, *map(int, children.split())]
+
+
 def _end(pids: list[int], signal_: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
@@ -252,8 +263,16 @@ class PlainUnits(Units):
         self.kill(name, signal.SIGTERM)
 
     def pids(self, name: str) -> list[int]:
-        """Return the processes of a unit: those that inherited our mark in their environment."""
-        return _marked(f"{_MARKER}={self.owner}:{name}\0")
+        """Return the processes of a unit: those that inherited our mark in their environment, and nginx's.
+
+        nginx writes its title over its environment: it is known by the process that was started.
+        """
+        found = _marked(f"{_MARKER}={self.owner}:{name}\0")
+        return found or _family(self._main(name))
+
+    def _main(self, name: str) -> Optional[int]:
+        text = self.system.read_file(self.folder / f"{name}.pid")
+        return None if text is None else int(text)
 
     def running(self) -> list[tuple[str, int]]:
         """Return the name of the unit and the process of all that runs."""
@@ -267,9 +286,12 @@ class PlainUnits(Units):
     def kill(self, name: str, signal_: int = signal.SIGKILL) -> None:
         """Send a signal to a unit's processes and wait for their end."""
         _end(self.pids(name), signal_)
+        (self.folder / f"{name}.pid").unlink(missing_ok=True)
 
     def close(self) -> None:
         _end(_marked(f"{_MARKER}={self.owner}:"), signal.SIGKILL)
+        for path in self.folder.glob("*.pid"):
+            _end(_family(int(path.read_text())), signal.SIGKILL)
 
     def _settings(self, name: str, setting: str) -> list[str]:
         template = re.sub(r"@.*\.", "@.", name)
@@ -290,6 +312,8 @@ class PlainUnits(Units):
             )
         if wait and process.wait(timeout=20) != 0:
             raise SystemFailure(f"{name}: {log.read_text().strip()[-2000:]}")
+        if not wait:
+            (self.folder / f"{name}.pid").write_text(str(process.pid))
         # The kernel tells that the program runs a moment before it shows its environment, by which we know it.
         while not wait and process.poll() is None and process.pid not in self.pids(name):
             time.sleep(0.001)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from .model import ANSWERS, BLOCKED, DIRECT, PROXY, Tables
 from .packing import pack, unpack
-from .text import LARGEST, ProxyServer, pac_text
+from .text import LARGEST, MADE_BY, ProxyServer, pac_text, readable
 
 __all__ = [
     "ANSWERS",
     "BLOCKED",
     "DIRECT",
     "LARGEST",
+    "MADE_BY",
     "PROXY",
     "ProxyServer",
     "Tables",
     "pac_text",
     "pack",
+    "readable",
     "unpack",
 ]

@@ -8,15 +8,18 @@ slow with a name of many labels. Addresses are compared as digits of one width. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from .model import BLOCKED, DIRECT, PROXY, Tables
-from .packing import CODES
+from .packing import CODES, unpack
 
 LARGEST = 1_000_000  # bytes; browsers refuse more than a megabyte
 REFUSING = "PROXY 127.0.0.1:9"
 """For what is blocked: nothing listens at the port `discard` of the browser's own host, and no other way follows."""
+
+MADE_BY = "// Made by splitway\n"
 
 LINE = 4000  # characters of a line of packed names; some editors and engines dislike longer ones
 
@@ -43,7 +46,7 @@ def pac_text(tables: Tables, proxies: Sequence[ProxyServer], *, fail_open: bool 
     words = {DIRECT: "DIRECT", PROXY: "; ".join(ways) or REFUSING, BLOCKED: REFUSING}
     answers = (", ".join(f'"{words[letter]}"' for letter in answer) for answer in tables.answers)
     return f"""\
-// Made by splitway
+{MADE_BY}\
 var splitway = {{
   answers: [
 {_lines(f"[{answer}]" for answer in answers)}
@@ -79,11 +82,26 @@ def _ranges(entries: Sequence[str]) -> str:
     return ", ".join(starts)
 
 
-_DIRECT = """\
-// Made by splitway
-function FindProxyForURL(url, host) {
+_START, _END = "\n  names: [\n", "\n  ],\n  depth:"
+_CLASS = re.compile(r'^ {4}\[((?:"[^"]*"(?:,\n {5})?)*)\]', re.MULTILINE)
+_STRING = re.compile(r'"([^"]*)"')
+
+
+def readable(text: str) -> Iterator[str]:
+    """Yield the lines of a file, and each of its names in a line of its own, as people compare them."""
+    before, _, rest = text.partition(_START)
+    names, _, after = rest.partition(_END)
+    yield from before.splitlines()
+    for number, packed in enumerate(_CLASS.findall(names)):
+        yield from (f"names[{number}] {domain}" for domain in unpack("".join(_STRING.findall(packed))))
+    yield from after.splitlines()
+
+
+_DIRECT = f"""\
+{MADE_BY}\
+function FindProxyForURL(url, host) {{
   return "DIRECT";
-}
+}}
 """
 
 _PROGRAM = r"""

@@ -104,6 +104,7 @@ def options_text(
         "dns-loop-detect",
         f"address=/{OWN_NAME}/{OWN_ADDRESS}",
         *(f"local=/{name}/" for name in desired.absent),
+        *(f"host-record={record.name},{address}" for record in desired.records for address in record.addresses),
         # max-cache-ttl alone still tells the client the answer's own ttl.
         f"max-ttl={desired.max_ttl}",
         f"max-cache-ttl={desired.max_ttl}",

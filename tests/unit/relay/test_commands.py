@@ -149,6 +149,13 @@ def test_the_client_of_websocat() -> None:
         ),
         (("SSL_CERT_FILE", "/etc/ssl/ca.pem"),),
     )
+    v6 = dataclasses.replace(CLIENT, servers=("wss://[2001:db8::1]:8443",))
+    assert websocat.client("websocat", v6, SOCKS).arguments[-4:] == (
+        "--tls-domain=2001:db8::1",
+        f"--ws-c-uri=ws://[2001:db8::1]/{PATH}/tcp/::1/1080",
+        "tcp-l:127.0.0.1:41001",
+        "ws-c:ssl-connect:tcp:[2001:db8::1]:8443",
+    )
     assert "--insecure" in websocat.client("websocat", dataclasses.replace(CLIENT, verify=False), SOCKS).arguments
     still = websocat.client("websocat", dataclasses.replace(CLIENT, ping=0), SOCKS).arguments
     assert not [word for word in still if word.startswith("--ping")]

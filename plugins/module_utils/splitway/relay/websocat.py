@@ -8,7 +8,7 @@ It has no way to read a URL but from its arguments, so that the path is seen by 
 from __future__ import annotations
 
 from ..state import Forwarding, TransportClient, TransportTarget
-from .command import ANCHORS, DEBUG, ERROR, INFO, Command
+from .command import ANCHORS, DEBUG, ERROR, INFO, Command, bracketed
 
 RETRY = 1000  # milliseconds from one attempt to reach the server to the next; its own 20 keep a processor busy
 PING = 30  # seconds
@@ -26,10 +26,12 @@ def client(program: str, end: TransportClient, forwarding: Forwarding, level: st
     protocol, url = forwarding.protocol, end.servers[end.server]
     where = location(end.path, protocol, forwarding.target)
     options = [*_options(protocol, end.ping, level), *(() if end.verify else ("--insecure",))]
-    remote = f"{url}{where}"
-    if end.server_name:  # for wss:// the certificate must be the URL's host's
-        options += [f"--tls-domain={end.server_name}", f"--ws-c-uri=ws://{end.server_name}{where}"]
-        remote = f"ws-c:ssl-connect:tcp:{url.split('://', 1)[1]}"
+    remote, host = f"{url}{where}", url.partition("://")[2]
+    if end.server_name or host.startswith("["):
+        # wss:// wants a certificate for the URL's host, and finds none that is for an IPv6 address.
+        name = end.server_name or host.rpartition(":")[0].strip("[]")
+        options += [f"--tls-domain={name}", f"--ws-c-uri=ws://{bracketed(name)}{where}"]
+        remote = f"ws-c:ssl-connect:tcp:{host}"
     if protocol == "udp":
         # The port stays ours while the server is away. A TCP connection ends with the WebSocket that carried it.
         options.append(f"--autoreconnect-delay-millis={RETRY}")
@@ -48,7 +50,7 @@ def _options(protocol: str, ping: int, level: str) -> list[str]:
     """Return what both ends have.
 
     Binary messages: one is one datagram. A socket for UDP would stay for ever after its WebSocket's end without
-    --exit-on-eof; with it, a TCP connection's end is lost now and then.
+    --exit-on-eof; with it, a TCP connection's end is lost now and then, and its sockets stay (measured).
     """
     options = ["--binary", *(("--exit-on-eof",) if protocol == "udp" else ())]
     if ping:

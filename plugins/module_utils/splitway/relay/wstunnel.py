@@ -17,7 +17,9 @@ PING = 30  # seconds
 def client(program: str, end: TransportClient, level: str = INFO) -> Command:
     """Return the call of wstunnel's client.
 
-    Without a path it sends the common name of its certificate, as a server that asks for one expects.
+    Without a path it sends the common name of its certificate, as a server that asks for one expects. With idle
+    connections it listens only when it has made them, and aborts when it cannot for LONGEST_RETRY: its unit has to
+    start it again and again, and nobody may wait for its ports.
     """
     arguments = [
         program,

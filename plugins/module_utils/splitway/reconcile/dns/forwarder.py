@@ -190,6 +190,7 @@ def unit_text(where: Paths) -> str:
     """Return the unit. As dnsmasq's, it is started from a copy, which tells what it was started with, by its group.
 
     Debian's profile for AppArmor lets unbound read its own folder only: it is the package's service that it confines.
+    It asks netlink for the host's interfaces even when it is told the one address to listen at.
     """
     return f"""\
 # Made by splitway
@@ -214,6 +215,6 @@ CapabilityBoundingSet=
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
 SystemCallFilter=@system-service
 {SANDBOX}"""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import time
 from collections.abc import Iterator
@@ -19,7 +18,6 @@ from splitway.agent.names.answers import Answer, Answers
 from splitway.agent.names.journal import Journal
 from splitway.agent.names.learned import Names
 from splitway.agent.names.learning import Learning
-from splitway.agent.names.warm import warm_up
 from splitway.compiler.names import line
 from splitway.reconcile import sets
 from splitway.reconcile.dns.text import UNIT
@@ -228,35 +226,6 @@ def test_what_was_learned_without_the_agent_survives_a_reboot(gateway: Gateway) 
     whole = next(item.timeout for item in gateway.state.sets)
     assert whole is not None
     assert whole - 10 <= left <= whole
-
-
-@both
-def test_warm_sets_before_the_first_client_asks(gateway: Gateway) -> None:
-    names = [*gateway.names.domains, "no-such.example", "a..b", "x" * 64 + ".example", "example"]
-    done = asyncio.run(
-        warm_up(GATEWAY[0], names, lambda name, found: gateway.journal.note(name, found, time.time()), patience=3)
-    )
-    assert (done.asked, done.answered, done.silent) == (8, 8, 0)
-    assert {name: set(found) for name, found in gateway.members().items()} == {
-        "sw4d1": {"198.51.100.1"},
-        "sw6d1": {"2001:db8:1::1"},
-        "sw4d2": {"198.51.100.4"},
-        "sw6d2": {"2001:db8:1::4"},
-    }
-    gateway.refresh()
-    gateway.flush("sw4d1")
-    assert gateway.refill().added == {"sw4d1": 1}
-
-
-@pytest.mark.parametrize("backend", ["ipset"])
-def test_warming_gives_up_where_nobody_answers(gateway: Gateway) -> None:
-    gateway.system.units.stop(UNIT)
-    names = (f"n{number}.example" for number in range(20_000))
-    started = time.monotonic()
-    done = asyncio.run(warm_up(GATEWAY[0], names, lambda *_: None, limit=4, patience=0.1))
-    assert done.answered == 0
-    assert done.asked < 30
-    assert time.monotonic() - started < 5
 
 
 @both

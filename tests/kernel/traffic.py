@@ -184,7 +184,8 @@ def _answer(host: Namespace, name: str) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listener.accept()
-                connection.sendall(name.encode())
+                with contextlib.suppress(ConnectionError):  # who only tries does not wait for it
+                    connection.sendall(name.encode())
                 threading.Thread(target=_repeat, args=(connection,), daemon=True).start()
                 kept.append(connection)
 

@@ -9,10 +9,9 @@ import ipaddress
 import logging
 import random
 import re
-import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
@@ -26,6 +25,8 @@ from splitway.agent.names import journal as journal_file
 from splitway.agent.names import learned, warm
 from splitway.agent.names.journal import Journal, Pair
 from splitway.agent.names.learning import Learning
+from splitway.agent.names.question import Reply
+from splitway.agent.names.resolver import Item, Resolver, Take
 from splitway.compiler import CompileError, compile_state
 from splitway.compiler.networks import MOST_IN_NFTABLES, check_sizes
 from splitway.compiler.policies import MAXIMUM_SETS
@@ -37,7 +38,7 @@ from splitway.reconcile.marks import iptables, nftables
 from splitway.reconcile.sets.model import LEARNED_SIZE, Current
 from splitway.sealed import parts_of, sealed
 from splitway.services import Ports
-from splitway.state import STATIC_SIZE, AddressSet, Dns, FamilyMarks, MarkPolicy, MarkRule, Marks, State
+from splitway.state import STATIC_SIZE, AddressSet, Agent, Dns, FamilyMarks, MarkPolicy, MarkRule, Marks, State
 from splitway.store import Store
 from splitway.system import System, SystemFailure
 from splitway.topology import TopologyError, parse
@@ -389,15 +390,50 @@ def test_what_the_flow_table_refused_is_read() -> None:
     assert flow_table.read(Full()) == flow_table.FlowTable(262144, 262144, 26)
 
 
-def test_only_the_first_of_very_many_names_are_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+class Asked(Resolver):
+    """Nobody is asked; whom one would ask for what is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[tuple[str, int]] = []
+
+    async def resolve(self, items: Iterable[Item], take: Take) -> None:
+        for item in items:
+            self.names.append((item.name, item.family))
+            take(item, Reply())
+
+
+def test_only_the_first_of_very_many_names_are_warmed_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert warm.MOST == 20_000
     monkeypatch.setattr(warm, "MOST", 3)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(warm, "PORT", silent.getsockname()[1])
-        names = [f"n{number}.example" for number in range(10)]
-        done = asyncio.run(warm.warm_up("127.0.0.1", names, lambda *_: None, rate=1000, patience=0.01))
-    assert (done.asked, done.silent) == (6, 6), "A and AAAA of three"
+    lines = tuple(f"ipset=/n{number}.example/sw4d1,sw6d1" for number in range(10))
+    state = State(dns=Dns("wg0", ("192.0.2.1",), lines), agent=Agent(""))
+
+    async def run() -> list[tuple[str, int]]:
+        system = System(configuration=tmp_path, data=tmp_path)
+        learning, resolver = Learning(Store(system), Journal(tmp_path / "journal.db")), Asked()
+        learning.configure(state)
+        warm.Warming(system, learning, resolver).configure(state)
+        await asyncio.sleep(0)
+        learning.close()
+        return resolver.names
+
+    assert asyncio.run(run()) == [(f"n{number}.example", family) for number in range(3) for family in (4, 6)]
+
+
+def test_more_names_than_can_be_tried_are_not_pinned() -> None:
+    def pinned(count: int) -> dict[str, Any]:
+        return {
+            "splitway_lists": {"many": {"domains": [f"n{number}.example" for number in range(count)], "pin": True}},
+            "splitway_clients": [
+                {"name": "a", "addresses": ["10.8.0.2"], "rules": [{"list": "many", "egress": "direct"}]}
+            ],
+        }
+
+    agent = compiled(pinned(1000)).agent
+    assert agent is not None
+    assert sum(len(part.names) for part in agent.resolving.pinned) == 1000
+    assert refusal(pinned(1001)).startswith("splitway_lists: 1001 names are pinned (many), at most 1000 can be")
 
 
 def test_logs_are_bounded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from splitway.agent.figures.dns_statistics import DnsStatistics, Server
 from splitway.agent.figures.flow_table import FlowTable
+from splitway.agent.figures.resolving import PinnedStatus, ResolverStatus
 from splitway.agent.figures.snapshot import (
     ClientStatus,
     CountriesStatus,
@@ -69,4 +70,9 @@ def snapshot(clients: int = 2) -> Snapshot:
             (CountryStatus("cn", {"4": 6612, "6": 5136}), CountryStatus("jp", problem="country jp: there is no data")),
             *(86400, NOW - 7200, "https://example.com/geo.csv: the server says 503 Service Unavailable"),
         ),
+        resolvers=(
+            ResolverStatus("192.0.2.53#53", 5000, 7, 0.021),
+            ResolverStatus("1.1.1.1#53 through wg-up-1", 40, 40, None, dead=True),
+        ),
+        pinned=PinnedStatus(names=20, served=19, addresses=63, silent=4),
     )

@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "commands.status",
     "explain": "commands.explain",
     "audit": "commands.audit",
+    "names": "commands.names",
     "countries": "commands.countries",
     "restore": "boot",
     "run": "daemon",

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any, Callable, TypeVar
 
+from ..choices import with_choices
 from ..state import State
 from ..store import Store
 from ..system import System
@@ -24,7 +25,12 @@ from .healing.peers import Endpoints
 from .moments import Moments
 from .names.journal import Journal, location
 from .names.learning import Learning
+from .names.pinning import Pinning
+from .names.resolver import Limits, Resolver
+from .names.warm import Warming
+from .names.whom import own_mark
 from .upstreams.fitting import Fitting
+from .upstreams.health import DOWN
 from .upstreams.tunnels import Tunnels
 
 HELP = "run the agent (systemd does that)"
@@ -67,9 +73,12 @@ class Daemon:
         self._healer = Healer(self._store, self._generation, self._endpoints, self._learning.refill)
         self._moments = Moments(self._store, self._generation)
         self._tunnels = Tunnels(self._store, self._healer, self._work)
+        self._resolver = Resolver()
+        self._warming = Warming(system, self._learning, self._resolver)
+        self._pinning = Pinning(system, self._learning, self._resolver, self._now)
         self._fitting = Fitting(self._store, self._healer, self._tunnels, self._work)
         self._observing = Observing(
-            self._store, self._generation, self._healer, self._tunnels, self._fitting, self._learning
+            self._store, self._generation, self._healer, self._tunnels, self._fitting, self._learning, self._pinning
         )
         self._learning.hear = self._observing.hear
 
@@ -80,7 +89,7 @@ class Daemon:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._healer.listen()
         await self._restore()
-        await control.serve(self._system, {"status": self._observing.status})
+        await control.serve(self._system, {"status": self._observing.status, "names": self._observing.addresses})
         self._configure()
         notify.tell("READY=1")
         tasks = [
@@ -89,6 +98,7 @@ class Daemon:
                 self._healer.run(self._work, self._configure),
                 self._moments.run(self._work, lambda: self._observing.configure(self._generation.state)),
                 self._learning.run(self._work),
+                self._pinning.run(self._work),
                 self._tunnels.run(self._observing.follow),
                 self._fitting.run(),
                 self._observing.run(self._work),
@@ -101,6 +111,7 @@ class Daemon:
         notify.tell("STOPPING=1")
         await self._save()
         self._observing.close()
+        self._pinning.close()
         self._learning.close()
         for task in done:
             task.result()  # a part that ended by a defect: its traceback goes to the journal, systemd starts us anew
@@ -110,11 +121,25 @@ class Daemon:
         state = self._generation.state
         self._learning.configure(state)
         self._tunnels.configure(state)
+        self._resolve_by(state)
         self._fitting.configure(state)
         self._observing.configure(state)
         # What was read now stays: the collector need not walk over it, again and again.
         gc.collect()
         gc.freeze()
+
+    def _now(self) -> tuple[State, frozenset[str]]:
+        """Return the generation with the choices in force, and the interfaces of upstreams that are down."""
+        down = (health.watch.interface for health in self._tunnels.health.values() if health.state == DOWN)
+        return with_choices(self._generation.state, self._tunnels.choices), frozenset(down)
+
+    def _resolve_by(self, state: State) -> None:
+        """Ask for names, and try the addresses of those that are pinned, by a generation."""
+        if state.agent is not None:
+            asked = state.agent.resolving
+            self._resolver.configure(Limits(asked.concurrency, asked.timeout / 1000, asked.tries, own_mark(state)))
+        self._warming.configure(self._now()[0])
+        self._pinning.configure(state)
 
     async def _work(self, action: Callable[..., T], *arguments: Any) -> T:
         async with self._host:

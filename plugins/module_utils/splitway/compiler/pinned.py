@@ -35,6 +35,7 @@ def compile_resolving(
         tries=settings.tries,
         concurrency=settings.concurrency,
         port=settings.port,
+        countries=settings.countries,
         pinned=_pinned(topology, flattened, numbers, absent),
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Optional, Union
 
-from ..state import Forward, Through
+from ..state import REST, Forward, Through
 from ..topology.model import BLOCK, DIRECT, Group, List, Topology, Upstream
 from ..topology.numbering import member_name
 from .egress import families_of, interface_of
@@ -21,7 +21,6 @@ from .lists import Bundle, FlatPolicy, Flattened, first_owner
 from .names import Holders, close, nearest_parent
 from .numbers import CompileError
 
-REST = "#"  # dnsmasq's word for the resolvers of all names without their own
 MOST_CONFLICTS = 20  # that are shown
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, cast
 
 from .agent import Agent, CountryData, CountrySource, Group, Member, Target, Watch
-from .constants import DIRECT, FAMILIES, STATIC_SIZE
+from .constants import DIRECT, FAMILIES, REST, STATIC_SIZE
 from .devices import Device, Peer
 from .dns import Dns, Forward, Record, Through
 from .marks import (
@@ -54,6 +54,7 @@ __all__ = [
     "DIRECT",
     "FAMILIES",
     "HTTP",
+    "REST",
     "SCHEMA",
     "SECTIONS",
     "SOCKS5",

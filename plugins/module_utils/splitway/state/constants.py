@@ -9,5 +9,8 @@ FAMILIES = (4, 6)
 STATIC_SIZE = 1048576
 """Networks that a set holds; an upper bound only: it takes memory for what is in it."""
 
+REST = "#"
+"""dnsmasq's word for the resolvers of all names without their own."""
+
 DIRECT = 0
 """The egress number of `direct`: classified, no table of its own."""

@@ -24,4 +24,5 @@ class Resolving:
     tries: int = 3  # questions for one answer
     concurrency: int = 50  # questions that wait for answers
     port: int = 443  # of the connections that are tried
+    countries: tuple[str, ...] = ()  # ISO 3166-1 alpha-2, lower case: where addresses are preferred
     pinned: tuple[Pinned, ...] = ()

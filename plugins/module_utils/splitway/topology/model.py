@@ -348,6 +348,7 @@ class Resolving:
     tries: int = 3
     concurrency: int = 50  # questions at once
     port: int = 443
+    countries: tuple[str, ...] = ()  # where addresses are preferred
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from .countries import country
 from .endpoints import resolver
 from .errors import Report
 from .model import Resolving
 from .reading import Fields, good
 from .scalars import milliseconds, number, port
 
-KEYS = ("servers", "interval", "timeout", "tries", "concurrency", "port")
+KEYS = ("servers", "interval", "timeout", "tries", "concurrency", "port", "countries")
 FASTEST, SLOWEST = 2, 3600  # seconds of an interval
 SHORTEST, LONGEST = 0.1, 30  # seconds of a timeout
 MOST_TRIES = 10
@@ -34,4 +35,5 @@ def read_resolving(report: Report, value: Any) -> Resolving:
             "concurrency", number("a number of questions", 1, MOST_AT_ONCE), Resolving.concurrency
         ),
         port=fields.get_or("port", port, Resolving.port),
+        countries=good(fields.entries("countries", country)),
     )

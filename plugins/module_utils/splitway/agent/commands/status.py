@@ -49,6 +49,7 @@ def render(snapshot: Snapshot) -> Iterator[str]:
     yield from _sets(snapshot)
     yield from _countries(snapshot)
     yield from _dns(snapshot)
+    yield from _pinned(snapshot)
     yield from _room(snapshot)
     yield from _drift(snapshot)
 
@@ -188,6 +189,16 @@ def _dns(snapshot: Snapshot) -> Iterator[str]:
     total = dns.hits + dns.misses
     share = f"{dns.hits / total:.0%}" if total else "-"
     yield f"DNS: {total} queries, {share} from the cache, {dns.latency * 1000:.1f} ms, {dns.evictions} evictions"
+
+
+def _pinned(snapshot: Snapshot) -> Iterator[str]:
+    there = snapshot.pinned
+    if there.names:
+        silent = f", {there.silent} of {there.addresses} addresses do not answer" if there.silent else ""
+        yield f"PINNED: {there.served} of {there.names} names{silent} (splitway names)"
+    dead = ", ".join(resolver.server for resolver in snapshot.resolvers if resolver.dead)
+    if dead:
+        yield f"RESOLVERS that do not answer: {dead}"
 
 
 def _room(snapshot: Snapshot) -> Iterator[str]:

@@ -49,7 +49,7 @@ class SnapshotCollector(Collector):
 
 def metrics_of(snapshot: Snapshot) -> Iterator[Metric]:
     """Yield all metrics of a snapshot; those that have no value now, without samples."""
-    for part in (_agent, _totals, _upstreams, _groups, _traffic, _sets, _countries, _drift, _dns):
+    for part in (_agent, _totals, _upstreams, _groups, _traffic, _sets, _countries, _drift, _dns, _resolving):
         yield from part(snapshot)
 
 
@@ -225,6 +225,25 @@ def _dns(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counter("dns_server_queries", "Queries sent to a server.", label, asked)
     failed = (((server.address,), server.failed) for server in servers)
     yield _counter("dns_server_failures", "Queries that a server did not answer well.", label, failed)
+
+
+def _resolving(snapshot: Snapshot) -> Iterator[Metric]:
+    every, label = snapshot.resolvers, ("server",)
+    text = "Time of a resolver's answer to the agent, smoothed."
+    yield _gauge("resolver_latency_seconds", text, label, (((r.server,), r.latency) for r in every))
+    yield _gauge(
+        "resolver_up", "0: it is not asked, since it did not answer.", label, (((r.server,), not r.dead) for r in every)
+    )
+    yield _counter("resolver_queries", "Questions of the agent's.", label, (((r.server,), r.asked) for r in every))
+    text = "Questions of the agent's without a good answer in time."
+    yield _counter("resolver_failures", text, label, (((r.server,), r.failed) for r in every))
+    pinned = snapshot.pinned
+    counts = {"all": pinned.names, "served": pinned.served}
+    text = "Pinned names: all; those that clients are answered with addresses that live."
+    yield _gauge("pinned_names", text, ("status",), (((status,), count) for status, count in counts.items()))
+    counts = {"all": pinned.addresses, "silent": pinned.silent}
+    text = "Addresses of pinned names: all; those that did not answer when they were tried last."
+    yield _gauge("pinned_addresses", text, ("status",), (((status,), count) for status, count in counts.items()))
 
 
 class Exporter:

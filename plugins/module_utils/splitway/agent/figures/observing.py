@@ -23,11 +23,14 @@ from ..healing.generation import Generation
 from ..healing.loop import Healer, Worker
 from ..names.answers import Answer
 from ..names.learning import Learning
+from ..names.pinning import Pinning
 from ..upstreams.fitting import Fitting
 from ..upstreams.tunnels import Tunnels
 from . import dns_statistics, flow_table, metrics, snapshot, traffic
 from .access import AccessLog, clean
 from .country_data import of_countries
+from .resolving import addresses_of, pinned_of, resolvers_of
+from .resolving import to_plain as plain_addresses
 from .visits import Ways
 
 DRAIN = 1.0  # seconds between countings of the flows that ended
@@ -48,9 +51,11 @@ class Observing:
         tunnels: Tunnels,
         fitting: Fitting,
         learning: Learning,
+        pinning: Pinning,
     ) -> None:
         self._store, self._generation = store, generation
         self._healer, self._tunnels, self._fitting, self._learning = healer, tunnels, fitting, learning
+        self._pinning = pinning
         self._started = self._store.system.now()
         self._digest = ""
         self._traffic: Optional[traffic.Traffic] = None
@@ -163,6 +168,10 @@ class Observing:
         """Return the snapshot as plain data, for the control socket."""
         return snapshot.to_plain(await asyncio.to_thread(self.take))
 
+    async def addresses(self) -> Any:
+        """Return the addresses of pinned names as plain data, for the control socket."""
+        return plain_addresses(addresses_of(self._pinning, self._generation.state, self._store.system.now()))
+
     def take(self) -> snapshot.Snapshot:
         """Return what is known now. Blocks for a moment; for any thread."""
         state = self._present()
@@ -193,6 +202,8 @@ class Observing:
             lost_flows=self._traffic.lost if self._traffic else 0,
             flow_table=flow_table.read(self._store.system),
             lost={**self._learning.lost(), "access log": self._access_lost},
+            resolvers=resolvers_of(self._pinning.resolver),
+            pinned=pinned_of(self._pinning),
             countries=of_countries(self._store.system, self._generation.state),
         )
         return snapshot.take(sources, self._store.system.now(), clock)

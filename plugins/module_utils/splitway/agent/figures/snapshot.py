@@ -15,6 +15,7 @@ from ..healing.peers import PeerReading, Readings
 from ..upstreams.health import Health
 from .dns_statistics import DnsStatistics
 from .flow_table import FlowTable
+from .resolving import PinnedStatus, ResolverStatus
 from .traffic import Key
 
 ACTIVE = 180.0  # seconds since the last handshake within which a client counts as connected (REJECT_AFTER_TIME)
@@ -128,6 +129,8 @@ class Snapshot:
     flow_table: Optional[FlowTable] = None  # None: the kernel has none
     lost: dict[str, int] = field(default_factory=dict)  # kind → what came faster than it could be kept, since the start
     countries: CountriesStatus = CountriesStatus()
+    resolvers: tuple[ResolverStatus, ...] = ()
+    pinned: PinnedStatus = field(default_factory=PinnedStatus)
 
 
 @dataclass(frozen=True)
@@ -154,6 +157,8 @@ class Sources:
     flow_table: Optional[FlowTable] = None
     lost: Mapping[str, int] = field(default_factory=dict)
     countries: CountriesStatus = CountriesStatus()
+    resolvers: tuple[ResolverStatus, ...] = ()
+    pinned: PinnedStatus = field(default_factory=PinnedStatus)
 
 
 def take(sources: Sources, now: float, clock: float) -> Snapshot:
@@ -189,6 +194,8 @@ def take(sources: Sources, now: float, clock: float) -> Snapshot:
         flow_table=sources.flow_table,
         lost=dict(sources.lost),
         countries=sources.countries,
+        resolvers=sources.resolvers,
+        pinned=sources.pinned,
     )
 
 

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Callable, Optional
 
 from ...present import present
@@ -16,7 +16,7 @@ from ...state import Dns, State
 from ...store import Held, Store
 from ...transaction import FAILURES
 from ..healing.loop import Worker
-from . import learned, warm
+from . import learned
 from .answers import Answer, Answers, places
 from .journal import Journal
 
@@ -24,7 +24,6 @@ EVERY = 5.0  # seconds between writings
 # Seconds between looks for answers. Nobody waits at the socket: dnsmasq would wake us up with each answer that it
 # sends. At 3,000 a second that took it a fifth more time, and us more than twice as much (36 µs each, so 16; measured).
 READ = 0.25
-WARM_AGAIN = 30.0  # seconds until dnsmasq is asked again when it did not answer
 
 Hear = Callable[[list[Answer]], None]
 
@@ -44,22 +43,15 @@ class Learning:
         self._reading = threading.Lock()  # the loop reads, and the worker before it refills
         self._unheard: list[Answer] = []  # noted, and `hear` not told yet
         self._lost_answers = 0  # by sockets of before
-        self._warming: set[asyncio.Task[None]] = set()
         self.refused: Counter[str] = Counter()  # set → additions that it had no room for, since the start
         self._full: frozenset[str] = frozenset()  # sets that were full at the last look
 
     def configure(self, state: State) -> None:
         """Go by another generation from now on."""
         before = places(self._state)
-        asked = frozenset(self.names.domains)
         self._state, self.names = state, self._names_of(state)
         if places(state) and (not self._answers or places(state) != before):
             self._listen(places(state))
-        if state.agent and state.agent.warm_up and state.server:
-            new = tuple(domain for domain in self.names.domains if domain not in asked)
-            warming = asyncio.create_task(self._warm_up(state.server.addresses[0].partition("/")[0], new))
-            self._warming.add(warming)
-            warming.add_done_callback(self._warming.discard)
 
     def _names_of(self, state: State) -> learned.Names:
         local, (dns, known) = learned.local_names(self._store.system), self._read_names
@@ -135,11 +127,11 @@ class Learning:
         answers = self._lost_answers + sum(answers.dropped for answers in self._answers.values())
         return {"answers": answers, "journal": self.journal.lost}
 
-    async def run(self, worker: Worker[None]) -> None:
+    async def run(self, worker: Worker[bool]) -> None:
         """Read and write down what was answered, for ever."""
         await asyncio.gather(self._read_on(), self._write_on(worker))
 
-    async def _write_on(self, worker: Worker[None]) -> None:
+    async def _write_on(self, worker: Worker[bool]) -> None:
         while True:
             await asyncio.sleep(EVERY)
             if self._state.agent is None or not self._answers:
@@ -148,37 +140,28 @@ class Learning:
             for answers in self._answers.values():
                 answers.count_dropped()
             try:
-                await worker(self._write)
+                await worker(self.write)
             except FAILURES as error:
                 log.warning("the journal: %s", error)
             while self.journal.notices:
                 log.error("%s", self.journal.notices.pop())
 
-    def _write(self) -> None:
+    def write(self) -> bool:
+        """Write down what was answered, and give the sets what is new; return whether they have all of it. Blocks."""
         # Whoever has the gateway may be waiting for the agent to end; what was answered waits.
         with contextlib.suppress(Held), self._store.lock(patience=0):
             if self._store.transaction() is not None:
-                return  # its sets may not be there yet
+                return False  # its sets may not be there yet
             done = learned.refresh(self._store.system, self._state, self.journal, self.names, self._store.system.now())
             self._tell_full(done.refused)
             chosen = present(self._store, self._state)
             learned.end_flows(self._store.system, chosen, done.addresses)
-
-    async def _warm_up(self, server: str, domains: Collection[str]) -> None:
-        with contextlib.suppress(OSError):  # the address is gone again: another generation follows
-            for _ in range(3):  # dnsmasq may be on its way
-                done = await warm.warm_up(server, domains, self._note)
-                if done.answered or not done.asked:
-                    log.info("warmed up: %d of %d questions were answered", done.answered, done.asked)
-                    return
-                await asyncio.sleep(WARM_AGAIN)
-
-    def _note(self, name: str, addresses: tuple[str, ...]) -> None:
-        self.journal.note(name, addresses, self._store.system.now())
+            return not done.refused
+        return False
 
     def close(self) -> None:
         """Write down what is left to write."""
         self._read()
         with contextlib.suppress(*FAILURES):
-            self._write()
+            self.write()
         self.journal.close()

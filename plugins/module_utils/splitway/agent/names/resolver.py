@@ -46,9 +46,14 @@ class Resolver:
 
     def __init__(self) -> None:
         self.memory = Memory()
-        self.limits = Limits()
+        self.configure(Limits())
         self._waiting: dict[Server, set[asyncio.Future[Reply]]] = {}  # those who are told that it is dead
         self._next = 0.0  # when the next question may be sent, by the loop's clock
+
+    def configure(self, limits: Limits) -> None:
+        """Ask by these limits from now on."""
+        self.limits = limits
+        self._free = asyncio.Semaphore(limits.concurrency)
 
     async def resolve(self, items: Iterable[Item], take: Take) -> None:
         """Ask all of it; each answer is taken as it comes."""
@@ -56,7 +61,9 @@ class Resolver:
 
         async def work() -> None:
             for item in shared:
-                take(item, await self._answer(item))
+                async with self._free:
+                    reply = await self._answer(item)
+                take(item, reply)
                 await asyncio.sleep(0)  # names that cannot be asked for must not keep the loop to themselves
 
         await asyncio.gather(*(work() for _ in range(self.limits.concurrency)))

@@ -1,134 +1,75 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sets that are warm: the lists' names are resolved before the first client asks.
 
-Our own dnsmasq is asked, so that its cache and the sets agree. Its answers to the host do not pass the clients'
-interface: they are handed to a callback for the journal.
+What resolvers answer goes the way of answers to clients: into the journal, and from there into the sets.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-import socket
-import struct
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import logging
+import time
+from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import Optional
 
-import dns.exception
-import dns.name
-
-from .answers import PORT, parse_message
+from ...state import State
+from ...system import System
+from .learning import Learning
+from .question import Reply
+from .resolver import Item, Resolver
+from .whom import Whom, usual
 
 MOST = 20_000  # names; the first of the lists
-_KINDS = (1, 28)  # A, AAAA
-_SILENCE = 3  # times `limit` questions in a row without an answer: there is no dnsmasq
+AGAIN = 30.0  # seconds until names are asked for again that nobody has answered
+ROUNDS = 3
 
-Learned = Callable[[str, tuple[str, ...]], None]
-"""Takes a name and its addresses."""
-
-
-@dataclass
-class Warmed:
-    """How it went, in questions; each name is asked for twice."""
-
-    asked: int = 0
-    answered: int = 0  # that a name does not exist is an answer, too
-    silent: int = 0
+log = logging.getLogger("splitway")
 
 
-async def warm_up(
-    server: str,
-    names: Iterable[str],
-    learned: Learned,
-    *,
-    limit: int = 32,
-    rate: float = 300,
-    patience: float = 5.0,
-) -> Warmed:
-    """Ask a server for the names' addresses, `limit` questions at a time and at most `rate` a second.
+class Warming:
+    """Resolves the names of lists that are new."""
 
-    Gives up when nobody answers for long. Raises OSError when the server's address cannot be asked at all.
-    """
-    loop = asyncio.get_running_loop()
-    family = socket.AF_INET6 if ":" in server else socket.AF_INET
-    transport, channel = await loop.create_datagram_endpoint(_Channel, remote_addr=(server, PORT), family=family)
-    done, questions, pace = Warmed(), _questions(names), _Pace(rate)
-    row = 0  # questions in a row without an answer
+    def __init__(self, system: System, learning: Learning, resolver: Resolver) -> None:
+        self._system, self._learning, self._resolver = system, learning, resolver
+        self._asked: frozenset[str] = frozenset()
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def work() -> None:
-        nonlocal row
-        for name, kind in questions:  # shared by all workers
-            await pace.wait()
-            if row >= _SILENCE * limit:
+    def configure(self, state: State) -> None:
+        """Begin with the names that the generation before did not have. `state` has the choices in force."""
+        before, self._asked = self._asked, frozenset(self._learning.names.domains)
+        new = [domain for domain in self._learning.names.domains if domain not in before]
+        if new and state.dns is not None and state.agent is not None and state.agent.warm_up:
+            whom = Whom(state.dns, usual(self._system, state))
+            task = asyncio.ensure_future(self._warm_up(list(whom.items(islice(new, MOST)))))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _warm_up(self, items: Iterable[Item]) -> None:
+        left = list(items)
+        count, began = len(left), time.monotonic()
+        for _ in range(ROUNDS):
+            left = await resolve(self._resolver, self._learning, left, self._system.now)
+            log.info(
+                "warmed up: %d of %d questions were answered, in %.1f s",
+                *(count - len(left), count, time.monotonic() - began),
+            )
+            if not left:
                 return
-            done.asked += 1
-            try:
-                message = await channel.ask(transport, name, kind, patience)
-            except asyncio.TimeoutError:
-                done.silent, row = done.silent + 1, row + 1
-                continue
-            done.answered, row = done.answered + 1, 0
-            answer = parse_message(message)
-            if answer is not None:
-                learned(*answer)
-
-    try:
-        await asyncio.gather(*(work() for _ in range(limit)))
-    finally:
-        transport.close()
-    return done
+            await asyncio.sleep(AGAIN)
 
 
-def _questions(names: Iterable[str]) -> Iterator[tuple[bytes, int]]:
-    # dnsmasq asks nobody for a name without a dot (domain-needed).
-    for name in islice((name for name in names if "." in name), MOST):
-        try:
-            wire = dns.name.from_text(name).to_wire()
-        except dns.exception.DNSException:
-            continue  # no name that could be asked for
-        for kind in _KINDS:
-            yield wire or b"", kind
+async def resolve(
+    resolver: Resolver, learning: Learning, items: Iterable[Item], now: Callable[[], float]
+) -> list[Item]:
+    """Ask, and note what is answered, with the time (seconds since the epoch); return what nobody has answered."""
+    silent: list[Item] = []
 
+    def take(item: Item, reply: Optional[Reply]) -> None:
+        if reply is None:
+            silent.append(item)
+        elif reply.addresses:
+            learning.journal.note(item.name, reply.addresses, now())
 
-class _Pace:
-    """Lets at most `rate` pass a second."""
-
-    def __init__(self, rate: float) -> None:
-        self._step = 1 / rate
-        self._next = 0.0
-
-    async def wait(self) -> None:
-        now = asyncio.get_running_loop().time()
-        self._next = max(now, self._next + self._step)
-        await asyncio.sleep(self._next - now)
-
-
-class _Channel(asyncio.DatagramProtocol):
-    """Questions and answers over one UDP socket.
-
-    dnspython's own (dns.asyncquery) opens a socket for each question, and takes 3 MB more.
-    """
-
-    def __init__(self) -> None:
-        self._waiting: dict[bytes, asyncio.Future[bytes]] = {}
-
-    async def ask(self, transport: asyncio.DatagramTransport, name: bytes, kind: int, patience: float) -> bytes:
-        """Return the answer to a question. Raises asyncio.TimeoutError."""
-        question = name + struct.pack("!HH", kind, 1)
-        number = struct.pack("!H", secrets.randbelow(1 << 16))
-        future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        key = number + question
-        self._waiting[key] = future
-        try:
-            transport.sendto(number + struct.pack("!HHHHH", 0x0100, 1, 0, 0, 0) + question)
-            return await asyncio.wait_for(future, patience)
-        finally:
-            del self._waiting[key]
-
-    def datagram_received(self, data: bytes, addr: object) -> None:  # noqa: ARG002
-        # The answer repeats the question, letter by letter.
-        for key, future in self._waiting.items():
-            if data[:2] == key[:2] and data[12 : 10 + len(key)] == key[2:] and not future.done():
-                future.set_result(data)
-                return
+    await resolver.resolve(items, take)
+    return silent

@@ -33,11 +33,12 @@ class HostResolvers:
 
 def read(system: System, here: Collection[str]) -> HostResolvers:
     """Return the resolvers that this host knows; `here`: its addresses."""
-    own, systemd = (_servers(system.read_file(system.root / path) or "") for path in (OWN, SYSTEMD))
+    own, systemd = (servers_in(system.read_file(system.root / path) or "") for path in (OWN, SYSTEMD))
     return HostResolvers(own, systemd, frozenset(here))
 
 
-def _servers(text: str) -> tuple[str, ...]:
+def servers_in(text: str) -> tuple[str, ...]:
+    """Return the resolvers that a file like /etc/resolv.conf names."""
     lines = (line.split() for line in text.splitlines())
     return tuple(words[1] for words in lines if len(words) > 1 and words[0] == "nameserver")
 

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pinned names for real: clients are answered with addresses that live, which the sets have before.
+
+The uplink and the exits are the whole Internet each (traffic.py); each has a name server. What dies there is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from namespaces import Namespace, NamespaceSystem, run_here, wait_for
+from test_resolver import Answering
+from test_split_dns import tunnel, unseen
+from traffic import BACKENDS, Lab, captured, lab
+
+from splitway.agent.names import score_file
+from splitway.agent.names.journal import Journal, location
+from splitway.agent.names.learning import Learning
+from splitway.agent.names.pinning import Pinning
+from splitway.agent.names.resolver import Limits, Resolver
+from splitway.agent.names.warm import Warming
+from splitway.compiler import compile_state
+from splitway.reconcile import sets
+from splitway.reconcile.dns.text import PINNED, UNIT, paths
+from splitway.state import State
+from splitway.store import Store
+from splitway.topology import parse
+from splitway.transaction import begin, bring, commit
+
+__all__ = ["lab"]
+INTERVAL = 2.0  # seconds
+ONE, TWO, THREE, SIX = "198.51.100.1", "198.51.100.2", "198.51.100.3", "2001:db8:1::1"
+DIRECTLY = "203.0.113.7"
+ORDINARY = "198.51.100.99"  # what resolvers name after the addresses before have died
+
+
+def topology(backend: str) -> dict[str, Any]:
+    return {
+        "splitway_backend": backend,
+        "splitway_server": {"addresses": ["10.8.0.1/16", "fdcc::1/64"]},
+        "splitway_upstreams": [{"name": "us", "resolvers": ["1.1.1.1"], **tunnel(91)}],
+        "splitway_lists": {
+            "video": {"domains": ["video.example", "www.video.example"], "pin": True},
+            "home": {"domains": ["home.example"], "pin": True},
+            "other": {"domains": ["other.example"]},
+        },
+        "splitway_dns": {"servers": ["192.0.2.53"]},
+        "splitway_resolving": {"interval": INTERVAL, "timeout": 1, "port": 80},
+        "splitway_clients": [
+            {
+                "name": "alice",
+                "addresses": ["10.8.0.2", "fdcc::2"],
+                "rules": [
+                    {"list": "video", "egress": "us"},
+                    {"list": "home", "egress": "direct"},
+                    {"list": "other", "egress": "us"},
+                ],
+                "default": "direct",
+            }
+        ],
+    }
+
+
+class Gateway:
+    """A gateway as site.yml left it, whose tunnels are the lab's wires, and its agent's part with names."""
+
+    def __init__(self, system: NamespaceSystem, lab: Lab, folder: Path, backend: str) -> None:
+        self.system, self.lab, self.store = system, lab, Store(system)
+        for family in ("-4", "-6"):
+            for table in (99, 101, 102):
+                run_here("ip", family, "rule", "delete", "lookup", str(table))
+                run_here("ip", family, "route", "flush", "table", str(table))
+            run_here("ip", family, "rule", "delete", "pref", "5000")
+        self.far = self.name_server(lab.exits["wg-up-1"], folder / "far.json", "1.1.1.1")
+        lab.exits["wg-up-1"].run("ip", "address", "add", f"{SIX}/128", "dev", "wg-up-1", "nodad")  # it has a neighbour
+        self.near = self.name_server(lab.exits["uplink"], folder / "near.json", "192.0.2.53")
+        self.far.set(
+            zones={"video.example": [ONE, TWO, THREE, SIX], "www.video.example": [TWO], "other.example": [ONE]}
+        )
+        self.near.set(zones={"home.example": [DIRECTLY]})
+        for part in (system.runtime, *system.runtime.parents):  # dnsmasq's user is to read what it is told
+            part.mkdir(exist_ok=True)
+            part.chmod(0o755)
+        self.state = compile_state(parse(topology(backend)), {})
+        begin(self.store, "run")
+        for section in ("routes", "sets", "dns", "marks"):
+            bring(self.store, section, getattr(self.state, section), backend=backend, transaction="run", purge=True)
+        commit(self.store, "run", self.state.numbers)
+        self.publish(self.state)
+
+    @staticmethod
+    def name_server(host: Namespace, file: Path, address: str) -> Answering:
+        host.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+        host.run("nft", "add table inet dead; add set inet dead v4 { type ipv4_addr; }")
+        host.run(
+            "nft",
+            "add set inet dead v6 { type ipv6_addr; }; add chain inet dead in { type filter hook input priority 0; }",
+        )
+        host.run("nft", "add rule inet dead in ip daddr @v4 drop; add rule inet dead in ip6 daddr @v6 drop")
+        return Answering(host, file, address)
+
+    def publish(self, state: State) -> None:
+        self.state = state
+        self.store.publish(dataclasses.replace(self.store.generation(), agent=state.agent, server=state.server))
+
+    def kill(self, *addresses: str, host: str = "wg-up-1") -> None:
+        for address in addresses:
+            self.lab.exits[host].run("nft", f"add element inet dead v{6 if ':' in address else 4} {{ {address} }}")
+
+    def revive(self, host: str = "wg-up-1") -> None:
+        self.lab.exits[host].run("nft", "flush set inet dead v4; flush set inet dead v6")
+
+    def ask(self, name: str, kind: str = "A") -> list[str]:
+        """Return what a client is answered."""
+        out = self.lab.client.run("dig", "@10.8.0.1", "+short", "+tries=1", "+time=2", name, kind, check=False)
+        return out.split()
+
+    def pinned(self, name: str) -> list[str]:
+        """Return the IPv4 addresses that dnsmasq is told, none while a client is answered with others."""
+        with contextlib.suppress(FileNotFoundError):
+            lines = [line.split() for line in (paths(self.system).pinned / PINNED).read_text().splitlines()]
+            told = [line[0] for line in lines if line[1] == name and ":" not in line[0]]
+            return told if told == self.ask(name) else []
+        return []
+
+    def members(self, comment: str, family: int = 4) -> set[str]:
+        """Return the addresses in a list's learned set."""
+        names = [item.name for item in self.state.sets if item.timeout is not None and item.comment == comment]
+        found = sets.read_learned(self.system, self.state.backend)
+        return {entry for name in names if name[2] == str(family) for entry in found[name].remaining()}
+
+    @contextlib.contextmanager
+    def agent(self, warm: bool = False) -> Iterator[Pinning]:
+        """Have names resolved and pinned while the body runs."""
+        made: list[Pinning] = []
+        ended: list[Callable[[], object]] = []
+
+        async def run() -> None:
+            learning = Learning(self.store, Journal(location(self.system)))
+            learning.configure(self.state)
+            resolver = Resolver()
+            assert self.state.agent is not None
+            resolver.configure(Limits(timeout=self.state.agent.resolving.timeout / 1000))
+            pinning = Pinning(self.system, learning, resolver, lambda: (self.state, frozenset()))
+            pinning.configure(self.state)
+            if warm:
+                warming = Warming(self.system, learning, resolver)
+                warming.configure(self.state)
+            work = asyncio.gather(learning.run(asyncio.to_thread), pinning.run(asyncio.to_thread))
+            loop = asyncio.get_running_loop()
+            ended.append(lambda: loop.call_soon_threadsafe(work.cancel))
+            made.append(pinning)
+            try:
+                await work
+            except asyncio.CancelledError:
+                pinning.close()
+                learning.close()
+
+        thread = threading.Thread(target=lambda: asyncio.run(run()))
+        thread.start()
+        wait_for(lambda: made, "the agent")
+        try:
+            yield made[0]
+        finally:
+            ended[0]()
+            thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def gateway(system: NamespaceSystem, lab: Lab, tmp_path: Path, backend: str) -> Gateway:
+    return Gateway(system, lab, tmp_path, backend)
+
+
+both = pytest.mark.parametrize("backend", BACKENDS)
+one = pytest.mark.parametrize("backend", ["ipset"])
+
+
+@both
+def test_the_sets_have_what_clients_are_answered_with_before_they_are(gateway: Gateway) -> None:
+    lab = gateway.lab
+    with gateway.agent():
+        while len(found := gateway.pinned("video.example")) < 3:
+            assert set(gateway.ask("video.example")) <= gateway.members("list video")
+        assert set(found) == {ONE, TWO, THREE} == gateway.members("list video")
+        assert gateway.ask("video.example", "AAAA") == [SIX]
+        assert gateway.members("list video", 6) == {SIX}
+        assert {tuple(gateway.ask("video.example")) for _ in range(5)} == {tuple(found)}, "the order stays"
+        assert gateway.ask("www.video.example") == [TWO]
+        assert gateway.ask("home.example") == [DIRECTLY]
+        for address in (*found, SIX):
+            assert (address, lab.way(address)) == (address, "wg-up-1")
+        assert lab.way(DIRECTLY) == "uplink"
+
+
+@both
+def test_one_that_dies_is_replaced_within_an_interval(gateway: Gateway) -> None:
+    with gateway.agent():
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
+        for left in (2, 1):
+            first = gateway.ask("video.example")[0]
+            gateway.kill(first)
+            began = time.monotonic()
+            wait_for(lambda first=first: gateway.ask("video.example")[0] != first, "another")
+            took = time.monotonic() - began
+            print(f"{gateway.state.backend}: a dead address is replaced after {took:.1f} s of {INTERVAL}")
+            assert took <= INTERVAL + 0.2
+            assert first not in gateway.ask("video.example")
+            assert len(gateway.ask("video.example")) == left
+        gateway.revive()
+        wait_for(lambda: len(gateway.ask("video.example")) == 3, "those that live again", 2 * 6 * INTERVAL)
+
+
+@one
+def test_where_none_lives_and_when_the_agent_ends_names_are_resolved_as_others(gateway: Gateway) -> None:
+    with gateway.agent():
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
+        gateway.far.set(zones={"video.example": [ORDINARY]})
+        gateway.kill(ONE, TWO, THREE, ORDINARY)
+        wait_for(lambda: gateway.ask("video.example") == [ORDINARY], "what the resolver says", 4 * INTERVAL)
+        gateway.revive()
+        wait_for(lambda: ONE in gateway.ask("video.example"), "one that is known and lives again", 4 * INTERVAL)
+    assert gateway.ask("video.example") == [ORDINARY]
+    assert gateway.ask("www.video.example", "AAAA") == []
+    assert gateway.ask("home.example") == [DIRECTLY]
+
+
+@one
+def test_neither_a_question_nor_a_try_leaves_outside_of_the_tunnel(gateway: Gateway) -> None:
+    lab = gateway.lab
+    addresses = {bytes(map(int, address.split("."))) for address in (ONE, TWO, THREE)}
+    secret = unseen(lab, "video.example", "www.video.example", "other.example")
+    with secret, captured(lab.exits["uplink"], "uplink") as packets, gateway.agent(warm=True):
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
+        run_here("ip", "link", "set", "wg-up-1", "down")
+        time.sleep(2 * INTERVAL)  # nothing is to happen in that time
+        run_here("ip", "link", "delete", "wg-up-1")
+        time.sleep(2 * INTERVAL)
+    assert any(b"\x04home" in packet for packet in packets), "the capture sees what goes directly"
+    assert [packet for packet in packets if packet[0] >> 4 == 4 and packet[16:20] in addresses] == []
+    assert any("video.example" in line for line in gateway.far.asked)
+
+
+@one
+def test_warm_sets_before_the_first_client_asks(gateway: Gateway) -> None:
+    with gateway.agent(warm=True):
+        wait_for(lambda: ONE in gateway.members("list other"), "the address of a name that nobody asked for")
+        assert not any("other.example" in line for line in gateway.near.asked)
+
+
+@one
+def test_scores_survive_the_agent(gateway: Gateway) -> None:
+    gateway.kill(TWO)
+    with gateway.agent() as pinning:
+        wait_for(lambda: len(gateway.pinned("video.example")) == 2, "the pinned addresses")
+        number = pinning.egress["video.example"]
+        first = gateway.ask("video.example")[0]
+        wait_for(lambda: pinning.scores[number, first].tried > time.time() - 1, "another try")
+    kept = score_file.load(gateway.system)
+    assert kept[number, TWO].failures > 0
+    assert kept[number, first].failures == 0
+    assert kept[number, first].connect is not None
+    with gateway.agent() as pinning:
+        assert pinning.scores.keys() == kept.keys()
+        wait_for(lambda: gateway.pinned("video.example")[:1] == [first], "the best of before")
+    score_file.location(gateway.system).write_text("{")
+    with gateway.agent():
+        wait_for(lambda: len(gateway.pinned("video.example")) == 2, "the pinned addresses")
+
+
+@one
+def test_dnsmasq_that_is_restarted_knows_them_at_once(gateway: Gateway) -> None:
+    with gateway.agent():
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
+        before = gateway.ask("video.example")
+        gateway.far.set(code="SERVFAIL")
+        gateway.system.units.restart(UNIT)
+        assert gateway.ask("video.example") == before

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import grp
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NoReturn, Optional
 
+from splitway.reconcile.accounts import number
 from splitway.reconcile.services import Units
 from splitway.system import System, SystemFailure
 
@@ -225,12 +228,19 @@ class PlainUnits(Units):
         if self.read(name) != text:
             self.system.write_file(self.folder / name, text, 0o644)
 
+    def named(self, prefix: str) -> tuple[str, ...]:
+        names = (name for name in self.system.list_files(self.folder) if name.startswith(prefix))
+        return tuple(name for name in names if not name.endswith((".log", ".enabled", ".pid")))
+
     def remove(self, name: str) -> None:
         if self.read(name) is not None:
             self.system.remove_file(self.folder / name)
 
     def active(self, name: str) -> bool:
         return bool(self.pids(name))
+
+    def executing(self, name: str) -> bool:
+        return self.active(name)
 
     def enabled(self, name: str) -> bool:
         return (self.folder / f"{name}.enabled").exists()
@@ -246,21 +256,32 @@ class PlainUnits(Units):
             return
         self.system.commands.append(f"start {name}")
         forking = "forking" in self._settings(name, "Type")
+        user = self._user(name)
+        if user is not None:
+            self._make_runtime_folder(name, user)
         for setting in ("ExecStartPre", "ExecStart"):
             for line in self._settings(name, setting):
-                self._execute(name, shlex.split(line.lstrip("-+!@:")), wait=forking or setting == "ExecStartPre")
+                wait = forking or setting == "ExecStartPre"
+                self._execute(name, shlex.split(line.lstrip("-+!@:")), wait, None if "+" in line[:1] else user)
 
     def restart(self, name: str) -> None:
         self.stop(name)
         self.start(name)
 
     def reload(self, name: str) -> None:
-        for process in self.pids(name):
-            os.kill(process, signal.SIGHUP)
+        lines = self._settings(name, "ExecReload")
+        for line in lines:
+            if line.startswith("+"):
+                self._execute(name, shlex.split(line.lstrip("+")), wait=True)
+        if any("-HUP" in line for line in lines):
+            os.kill(min(self.pids(name)), signal.SIGHUP)
 
     def stop(self, name: str) -> None:
         self.system.commands.append(f"stop {name}")
+        user = self._user(name) if self.read(name) else None
         self.kill(name, signal.SIGTERM)
+        for folder in self._settings(name, "RuntimeDirectory") if user is not None else ():
+            shutil.rmtree(self.system.runtime.parent / folder, ignore_errors=True)
 
     def pids(self, name: str) -> list[int]:
         """Return the processes of a unit: those that inherited our mark in their environment, and nginx's.
@@ -301,10 +322,40 @@ class PlainUnits(Units):
         instance = name.partition("@")[2].rpartition(".")[0]
         return [line.replace("%i", instance) for line in re.findall(rf"^{setting}=(.+)$", text, re.MULTILINE)]
 
-    def _execute(self, name: str, argv: list[str], wait: bool) -> None:
+    def _user(self, name: str) -> Optional[int]:
+        """Return the number of a unit's user where we made it; others' units run as root here."""
+        users = self._settings(name, "User")
+        return number(self.system, users[0]) if users else None
+
+    def _make_runtime_folder(self, name: str, user: int) -> None:
+        for folder in self._settings(name, "RuntimeDirectory"):
+            path = self.system.runtime.parent / folder
+            path.mkdir(mode=0o750, exist_ok=True)
+            os.chown(path, user, grp.getgrnam("nogroup").gr_gid)
+            for parent in path.parents[:-2]:  # pytest's own are root's alone
+                parent.chmod(parent.stat().st_mode | 0o011)
+
+    def _variables(self, name: str) -> dict[str, str]:
+        variables = dict(os.environ)
+        for path in self._settings(name, "EnvironmentFile"):
+            for line in Path(path).read_text(encoding="utf-8").splitlines():
+                key, _, value = line.partition("=")
+                variables[key] = shlex.split(value)[0]
+        for names in self._settings(name, "UnsetEnvironment"):
+            for key in names.split():
+                variables.pop(key, None)
+        return variables
+
+    def _execute(self, name: str, argv: list[str], wait: bool, user: Optional[int] = None) -> None:
+        variables = self._variables(name)
+        argv = [re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], word) for word in argv]
+        if user is not None:
+            rights = "".join(self._settings(name, "AmbientCapabilities")).lower().replace("cap_", "+").replace(" ", ",")
+            kept = (f"--inh-caps={rights}", f"--ambient-caps={rights}") if rights else ()
+            argv = ["setpriv", f"--reuid={user}", "--regid=nogroup", "--clear-groups", *kept, *argv]
         for limit in self._settings(name, "LimitNOFILE"):
             argv = ["prlimit", f"--nofile={limit}", *argv]
-        environment = {**os.environ, _MARKER: f"{self.owner}:{name}"}
+        environment = {**variables, _MARKER: f"{self.owner}:{name}"}
         log = self.folder / f"{name}.log"
         with log.open("a") as stream:
             process = subprocess.Popen(

@@ -55,7 +55,7 @@ SystemCallArchitectures=native
 
 
 class Units:
-    """systemd's units on this host. All methods but read, active, enabled and available change it."""
+    """systemd's units on this host. All but read, named, active, executing, enabled and available change it."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -67,6 +67,10 @@ class Units:
     def read(self, name: str) -> Optional[str]:
         """Return the text of a unit file of ours, None when there is none."""
         return self.system.read_file(FOLDER / name)
+
+    def named(self, prefix: str) -> tuple[str, ...]:
+        """Return the names of the unit files that begin so."""
+        return tuple(name for name in self.system.list_files(FOLDER) if name.startswith(prefix))
 
     def write(self, name: str, text: str) -> None:
         """Write a unit file, unless it has this text already, and let systemd read it."""
@@ -86,6 +90,12 @@ class Units:
             return False
         shown = self.system.read("systemctl", "show", "--property=ActiveState", "--value", name)
         return shown.strip() in ("active", "activating", "reloading")
+
+    def executing(self, name: str) -> bool:
+        """Return whether a unit's program runs at this moment."""
+        if not self.available():
+            return False
+        return self.system.read("systemctl", "show", "--property=ActiveState", "--value", name).strip() == "active"
 
     def enabled(self, name: str) -> bool:
         """Return whether a unit is started at boot."""

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the host has of the section: units, files, what processes were started with, who listens, which versions."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Optional
+
+from ...ports import Wanted
+from ...relay.versions import RelayError, Version, version
+from ...state import Transports
+from ...store import Store
+from ...system import System, SystemFailure
+from .. import accounts, listening
+from ..base import ReconcileError
+from .model import NGINX, PREFIX, USER, CopyState, Current, Found, folder, places
+from .processes import LOOPBACK, operators_files, program_paths
+
+SUFFIX = ".service"
+
+
+def read(system: System, desired: Optional[Transports]) -> Current:
+    """Return what there is. Raises ReconcileError, SystemFailure."""
+    names = {unit[len(PREFIX) : -len(SUFFIX)] for unit in system.units.named(PREFIX) if unit.endswith(SUFFIX)}
+    names |= set(system.list_files(folder(system)))
+    found = {name: _found(system, name) for name in sorted(names)}
+    where = functools.partial(places, system)
+    declared = accounts.declared(system, USER)
+    if desired is None:
+        return Current(where, found, accounts.number(system, USER), declared, remembered=Store(system).ports())
+    ports = {port for item in wanted(desired) for port in range(item.range.low, item.range.high + 1)}
+    return Current(
+        where=where,
+        processes=found,
+        user=accounts.number(system, USER),
+        declared=declared,
+        listeners=listening.read(system, ports),
+        copies={path: _state(Path(path)) for path in operators_files(desired)},
+        versions={name: installed(system, path) for name, path in program_paths(desired).items() if name != NGINX},
+        remembered=Store(system).ports(),
+    )
+
+
+def _found(system: System, name: str) -> Found:
+    where, unit = places(system, name), f"{PREFIX}{name}{SUFFIX}"
+    running = system.units.active(unit)
+    texts = {file: system.read_file(where.folder / file) or "" for file in system.list_files(where.folder)}
+    started = system.read_file(where.started) if running else None
+    return Found(system.units.read(unit), running, system.units.enabled(unit), texts, started)
+
+
+def wanted(desired: Transports) -> tuple[Wanted, ...]:
+    """Return the ports that the section's processes are to have."""
+    return (
+        *(Wanted(server.port, "tcp", server.listen) for server in desired.servers),
+        *(
+            Wanted(forwarding.port, forwarding.protocol, (LOOPBACK,))
+            for client in desired.clients
+            for forwarding in client.forwardings
+        ),
+    )
+
+
+def _state(path: Path) -> Optional[CopyState]:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def installed(system: System, path: str) -> Optional[Version]:
+    """Return a program's version, None when there is no such program. Raises ReconcileError."""
+    if not system.has(path):
+        return None
+    try:
+        return version(system.read(path, "--version"))
+    except (RelayError, SystemFailure) as error:
+        raise ReconcileError(f"{path}: {error}") from error

@@ -9,7 +9,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils._programs import with_checksums
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import delivery
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import EXIT_FOLDER, delivery
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse_exit
 
 
@@ -29,5 +29,5 @@ class ActionModule(ActionBase):
             found = parse_exit(with_checksums(variables, self._loader.path_dwim))
         except TopologyError as error:
             raise AnsibleActionFail(str(error)) from error
-        result.update(changed=False, programs=[delivery(source) for source in found.programs])
+        result.update(changed=False, programs=[delivery(source, EXIT_FOLDER) for source in found.programs])
         return result

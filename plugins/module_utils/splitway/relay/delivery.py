@@ -10,19 +10,21 @@ from .releases import ARCHITECTURES, checksum, url
 from .versions import newest_flag, shown
 
 FOLDER = "/usr/local/lib/splitway/programs"
-"""A folder for each version of a program, so that a run that is rolled back finds the last one."""
+EXIT_FOLDER = "/usr/local/lib/splitway/exit-programs"
+"""Where a gateway and an exit have a folder for each version of a program, so that a run that is rolled back finds the
+last one. A host may be both."""
 
 
-def place(source: ProgramSource) -> str:
+def place(source: ProgramSource, folder: str = FOLDER) -> str:
     """Return a program's path on the host; one that comes from a file is named by that file's checksum."""
     if source.path is not None:
         return source.path
     digest = (source.checksum or "")[:12]
     label = digest if source.url or source.source else source.version
-    return f"{FOLDER}/{source.name}-{label}/{source.name}"
+    return f"{folder}/{source.name}-{label}/{source.name}"
 
 
-def delivery(source: ProgramSource) -> dict[str, Any]:
+def delivery(source: ProgramSource, folder: str = FOLDER) -> dict[str, Any]:
     """Return what the role is told of a program.
 
     `downloads`: the kernel's word for an architecture, or "any" → URL and SHA-256; a checksum that nobody knows is "".
@@ -30,7 +32,7 @@ def delivery(source: ProgramSource) -> dict[str, Any]:
     flag, first = newest_flag(source.name)
     return {
         "name": source.name,
-        "path": place(source),
+        "path": place(source, folder),
         "ours": source.path is None,
         "source": source.source or "",
         "checksum": source.checksum or "",

@@ -143,6 +143,11 @@ options:
   access_log:
     description: Days that the access log is kept. Left out, there is none.
     type: int
+  log_level:
+    description: What the agent tells in the journal, and what is graver.
+    type: str
+    choices: [debug, info, warning, error]
+    default: info
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -231,6 +236,7 @@ OPTIONS = {
     "warm_up": {"type": "bool", "default": True},
     "metrics": {"type": "str"},
     "access_log": {"type": "int"},
+    "log_level": {"type": "str", "choices": ["debug", "info", "warning", "error"], "default": "info"},
 }
 
 

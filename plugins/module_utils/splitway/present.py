@@ -22,7 +22,7 @@ from .naming import static_name
 from .ports import with_ports
 from .reconcile.base import ReconcileError
 from .schedules import Schedule, active
-from .state import AddressSet, FamilyMarks, MarkPolicy, MarkRule, Marks, State
+from .state import AddressSet, Device, FamilyMarks, MarkPolicy, MarkRule, Marks, State
 from .store import Store
 from .system import System
 from .transports import with_transports
@@ -43,6 +43,12 @@ def present(store: Store, state: State, choices: Optional[Choices] = None, now: 
     state = with_mtus(with_transports(state, store.carried()), store.mtus())
     chosen = store.choices() if choices is None else choices
     return as_of(state, chosen, system.now() if now is None else now, known_to(system))
+
+
+def tunnels_of(store: Store, state: State) -> tuple[Device, ...]:
+    """Return the upstreams' tunnels as they are carried now; whose MTU follows the path has what it begins with."""
+    only = with_ports(State(upstreams=state.upstreams), store.ports())
+    return with_transports(only, store.carried()).upstreams
 
 
 def known_to(system: System) -> Networks:

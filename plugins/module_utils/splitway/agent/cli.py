@@ -19,6 +19,7 @@ COMMANDS = {
     "audit": "commands.audit",
     "names": "commands.names",
     "countries": "commands.countries",
+    "log-level": "commands.log_level",
     "restore": "boot",
     "run": "daemon",
 }

@@ -22,6 +22,7 @@ from .figures.observing import Observing
 from .healing.generation import Generation
 from .healing.loop import Healer
 from .healing.peers import Endpoints
+from .levels import Level
 from .moments import Moments
 from .names.journal import Journal, location
 from .names.learning import Learning
@@ -29,6 +30,7 @@ from .names.pinning import Pinning
 from .names.resolver import Limits, Resolver
 from .names.warm import Warming
 from .names.whom import own_mark
+from .transports.carrying import Carrying
 from .upstreams.fitting import Fitting
 from .upstreams.health import DOWN
 from .upstreams.tunnels import Tunnels
@@ -65,6 +67,7 @@ class Daemon:
     def __init__(self, system: System) -> None:
         self._system, self._store = system, Store(system)
         self._generation = Generation(self._store)
+        self._level = Level()
         self._host = asyncio.Lock()
         self._busy_since = 0.0  # when the worker began; 0: it rests
         self._endpoints = Endpoints(system.data / "endpoints.json")
@@ -77,6 +80,7 @@ class Daemon:
         self._warming = Warming(system, self._learning, self._resolver)
         self._pinning = Pinning(system, self._learning, self._resolver, self._now)
         self._fitting = Fitting(self._store, self._healer, self._tunnels, self._work)
+        self._carrying = Carrying(self._store, self._healer, self._tunnels, self._work)
         self._observing = Observing(
             self._store, self._generation, self._healer, self._tunnels, self._fitting, self._learning, self._pinning
         )
@@ -89,7 +93,12 @@ class Daemon:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         self._healer.listen()
         await self._restore()
-        await control.serve(self._system, {"status": self._observing.status, "names": self._observing.addresses})
+        answerers = {
+            "status": self._observing.status,
+            "names": self._observing.addresses,
+            **self._level.answerers(),
+        }
+        await control.serve(self._system, answerers)
         self._configure()
         notify.tell("READY=1")
         tasks = [
@@ -101,6 +110,7 @@ class Daemon:
                 self._pinning.run(self._work),
                 self._tunnels.run(self._observing.follow),
                 self._fitting.run(),
+                self._carrying.run(),
                 self._observing.run(self._work),
                 self._keep_endpoints(),
                 self._keep_watchdog(),
@@ -119,10 +129,12 @@ class Daemon:
     def _configure(self) -> None:
         """Go by the generation as it is now."""
         state = self._generation.state
+        self._level.configure(state)
         self._learning.configure(state)
         self._tunnels.configure(state)
         self._resolve_by(state)
         self._fitting.configure(state)
+        self._carrying.configure(state)
         self._observing.configure(state)
         # What was read now stays: the collector need not walk over it, again and again.
         gc.collect()

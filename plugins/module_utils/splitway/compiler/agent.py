@@ -31,6 +31,7 @@ def compile_agent(topology: model.Topology, numbers: Mapping[str, int], switchbo
         warm_up=topology.agent.warm_up,
         metrics=topology.agent.metrics,
         access_log=topology.agent.access_log,
+        log_level=topology.agent.log_level,
     )
 
 

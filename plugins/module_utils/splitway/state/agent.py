@@ -84,6 +84,7 @@ class Agent:
     warm_up: bool = True  # whether the lists' names are resolved at start
     metrics: Optional[str] = None  # "address:port" of the exporter
     access_log: Optional[int] = None  # days that it is kept; None: off
+    log_level: str = "info"  # one of log_levels.LEVELS
     countries: Optional[CountryData] = None  # where the data of countries in use comes from; None: none is in use
     modes: tuple[str, ...] = ("wireguard",)  # the operator's, then those that the agent may fall back to
     resolving: Resolving = field(default_factory=Resolving)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from ..log_levels import LEVELS
 from .endpoints import literal
 from .errors import Report, TopologyError, shown
 from .model import AgentSettings
 from .reading import Fields
-from .scalars import boolean, number
+from .scalars import boolean, choice, number
 
-KEYS = ("metrics", "access_log", "warm_up")
+KEYS = ("metrics", "access_log", "warm_up", "log_level")
 DAYS = 7  # that an access log is kept where nothing else is said
 LONGEST_LOG = 3650  # days
 
@@ -25,6 +26,7 @@ def read_agent(report: Report, value: Any) -> AgentSettings:
     return AgentSettings(
         metrics=metrics,
         access_log=_access_log(fields),
+        log_level=fields.get_or("log_level", choice("a log level", LEVELS), AgentSettings.log_level),
         warm_up=fields.get_or("warm_up", boolean, default=AgentSettings.warm_up),
     )
 

@@ -336,6 +336,7 @@ class AgentSettings:
     metrics: Optional[str] = "127.0.0.1:9586"  # where Prometheus asks; None: nowhere
     access_log: Optional[int] = None  # days that it is kept; None: off
     warm_up: bool = True  # whether the lists' names are resolved at start
+    log_level: str = "info"  # debug | info | warning | error
 
 
 @dataclass(frozen=True)

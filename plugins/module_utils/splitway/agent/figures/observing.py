@@ -191,6 +191,7 @@ class Observing:
             health=dict(tunnels.health),
             readings=healer.readings,
             passes=self._fitting.passes(),
+            carried=self._store.carried(),
             restarts=dict(tunnels.restarts),
             switches=dict(tunnels.switches),
             traffic=moved,

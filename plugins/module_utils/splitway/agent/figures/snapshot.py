@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ...state import Device, State, from_data, to_data
+from ...transports import CarriedBy, way_of
 from ..healing.peers import PeerReading, Readings
 from ..upstreams.health import Health
 from .dns_statistics import DnsStatistics
@@ -40,6 +41,7 @@ class UpstreamStatus:
     why: str = ""  # what the last bad round of probes said
     mtu: Optional[int] = None  # bytes; None: WireGuard's default
     full_size: Optional[bool] = None  # whether packets of the MTU come back through it; None: not known
+    way: str = "udp"  # udp | websocket: how the tunnel's own packets travel
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class Sources:
     health: Mapping[str, Health] = field(default_factory=dict)  # by upstream
     readings: Readings = field(default_factory=Readings)
     passes: Mapping[str, bool] = field(default_factory=dict)  # by upstream: whether full-size packets do
+    carried: CarriedBy = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)  # by upstream
     switches: Mapping[str, int] = field(default_factory=dict)  # by group
     traffic: Mapping[Key, int] = field(default_factory=dict)
@@ -220,6 +223,7 @@ def _upstream(device: Device, sources: Sources, epoch: float) -> UpstreamStatus:
         why=health.why if health else "",
         mtu=device.mtu,
         full_size=sources.passes.get(device.name),
+        way=way_of(device.name, device.transport, sources.carried),
     )
 
 

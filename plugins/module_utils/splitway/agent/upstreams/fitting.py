@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ...mtus import Found, endpoint_of
+from ...present import tunnels_of
 from ...state import Device, State, Watch
 from ...store import Held, Store
 from ...transaction import FAILURES
@@ -52,7 +53,7 @@ class Fitting:
         self._state = state
         self._checked = {
             device.name: self._checked[device.name]
-            for device in state.upstreams
+            for device in tunnels_of(self._store, state)
             if device.name in self._checked and self._checked[device.name].device == device
         }
 
@@ -68,7 +69,7 @@ class Fitting:
             await asyncio.gather(
                 *(
                     self._check(device, watches[device.name], endpoint)
-                    for device in self._state.upstreams
+                    for device in tunnels_of(self._store, self._state)
                     for endpoint in (self._due(device),)
                     if endpoint and device.name in watches
                 )

@@ -51,6 +51,13 @@ async def look(endpoint: str, mark: Optional[int]) -> Optional[Path]:
     return None
 
 
+def source(endpoint: str, mark: Optional[int]) -> str:
+    """Return the host's own address on the way to "address:port"; "" when there is no way now."""
+    with contextlib.suppress(OSError), _connected(endpoint, mark) as connection:
+        return str(connection.getsockname()[0])
+    return ""
+
+
 def _connected(endpoint: str, mark: Optional[int]) -> socket.socket:
     host, port = split_endpoint(endpoint)
     connection = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)

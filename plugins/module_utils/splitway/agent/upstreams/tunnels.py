@@ -13,7 +13,8 @@ from typing import Any, Optional
 
 from ... import audit
 from ...choices import Choices
-from ...state import Group, State, Watch
+from ...present import tunnels_of
+from ...state import Group, State, Target, Watch
 from ...store import Store
 from ...transaction import FAILURES
 from ..healing.loop import Healer, Worker
@@ -90,6 +91,8 @@ class Tunnels:
         before = self.health[watch.upstream]
         after = judge(before, Round(now, replies, self._reading(watch), memory.received, memory.refused))
         self.health[watch.upstream] = after
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("upstream %s: %s", watch.upstream, _in_words(replies, after))
         if after.state != before.state:
             self._tell(after)
         if after.state != before.state or now - self._decided_at >= DECIDE:
@@ -154,7 +157,8 @@ class Tunnels:
         """Try the next thing for an upstream that is down, when it is due."""
         history = self._repairs.get(watch.upstream, repair.History())
         step = repair.next_step(history, now, watch.restart)
-        device = next((device for device in self._state.upstreams if device.name == watch.upstream), None)
+        tunnels = tunnels_of(self._store, self._state)
+        device = next((device for device in tunnels if device.name == watch.upstream), None)
         if step is None or device is None:
             return
         self._repairs[watch.upstream] = repair.done(history, now)
@@ -170,6 +174,14 @@ class Tunnels:
             self.restarts[watch.upstream] += step == repair.DEVICE
             log.warning("upstream %s: %s", watch.upstream, done.words)
             self._healer.ask(done.sections)
+
+
+def _in_words(replies: Mapping[Target, Optional[float]], health: Health) -> str:
+    """Return what a round of probes found, for people."""
+    asked = (
+        f"{target.address} {'silent' if time is None else f'{time * 1000:.1f} ms'}" for target, time in replies.items()
+    )
+    return f"{', '.join(asked)}: {health.state}, good {health.good}, bad {health.bad}"
 
 
 def _next(watch: Watch, began: float) -> float:

@@ -25,6 +25,9 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine i
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.dns.forwarder import (
     PACKAGES as OVER_TLS,
 )
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.web.text import (
+    packages as web_packages,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import packed
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import delivery
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
@@ -110,6 +113,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         **countries.said(),
     }
     said["packages"] += OVER_TLS if topology.dns.tls else ()
+    said["packages"] += web_packages(https=topology.web.https is not None) if topology.pac else ()
     returns = list(options["returns"] or [])
     if "lists" in returns:
         returns.remove("lists")

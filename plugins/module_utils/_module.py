@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
@@ -39,8 +40,16 @@ DEVICE = {
 }
 
 
-def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn:
-    """Reconcile one section as the module's arguments or the transaction's rehearsal say, and exit."""
+def run_section(
+    module: AnsibleModule,
+    section: str,
+    arguments: Any,
+    about: Callable[[Store, Any], dict[str, Any]] = lambda *_: {},
+) -> NoReturn:
+    """Reconcile one section as the module's arguments or the transaction's rehearsal say, and exit.
+
+    `about`: what else is returned of the section, once it is there.
+    """
     parameters = module.params
     system = System()
     system.check_mode = module.check_mode
@@ -59,7 +68,7 @@ def run_section(module: AnsibleModule, section: str, arguments: Any) -> NoReturn
             )
     except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(**result(module, changes), commands=system.commands)
+    module.exit_json(**result(module, changes), commands=system.commands, **about(Store(system), desired))
 
 
 def needs(*options: str) -> dict[str, Any]:

@@ -148,6 +148,11 @@ options:
     type: str
     choices: [debug, info, warning, error]
     default: info
+  folders:
+    description: Folders that it writes beside its own, of other sections.
+    type: list
+    elements: str
+    default: []
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -237,6 +242,7 @@ OPTIONS = {
     "metrics": {"type": "str"},
     "access_log": {"type": "int"},
     "log_level": {"type": "str", "choices": ["debug", "info", "warning", "error"], "default": "info"},
+    "folders": {"type": "list", "elements": "str", "default": []},
 }
 
 

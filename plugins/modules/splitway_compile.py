@@ -94,6 +94,13 @@ options:
   host_policy:
     description: The name of the policy of the gateway's own connections.
     type: str
+  pac:
+    description: PAC files, which tell browsers what goes through a proxy.
+    type: list
+    elements: dict
+  web:
+    description: The web server that gives PAC files out.
+    type: dict
   programs:
     description: How the programs that carry WebSockets come to the gateway.
     type: dict

@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Optional
 
 from ..state import Agent, CountryData, Target, Watch
+from ..state.web import PUBLISHED
 from ..topology import model
 from .countries import country_data
 from .egress import families_of, interface_of
@@ -32,6 +33,7 @@ def compile_agent(topology: model.Topology, numbers: Mapping[str, int], switchbo
         metrics=topology.agent.metrics,
         access_log=topology.agent.access_log,
         log_level=topology.agent.log_level,
+        folders=(PUBLISHED, *([topology.web.directory] if topology.web.directory else [])) if topology.pac else (),
     )
 
 

@@ -8,6 +8,7 @@ slow with a name of many labels. Addresses are compared as digits of one width. 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -82,19 +83,23 @@ def _ranges(entries: Sequence[str]) -> str:
     return ", ".join(starts)
 
 
-_START, _END = "\n  names: [\n", "\n  ],\n  depth:"
+_NAMES = re.compile(r"^  names: \[\n(.*?)\n  \],\n  depth: \d+,\n", re.MULTILINE | re.DOTALL)
 _CLASS = re.compile(r'^ {4}\[((?:"[^"]*"(?:,\n {5})?)*)\]', re.MULTILINE)
 _STRING = re.compile(r'"([^"]*)"')
+_RANGES = re.compile(r"^  (v[46]): \[(.*)\],?$", re.MULTILINE)
 
 
 def readable(text: str) -> Iterator[str]:
-    """Yield the lines of a file, and each of its names in a line of its own, as people compare them."""
-    before, _, rest = text.partition(_START)
-    names, _, after = rest.partition(_END)
-    yield from before.splitlines()
-    for number, packed in enumerate(_CLASS.findall(names)):
+    """Yield what a file says as lines that people compare: a listed name and the beginning of a range a line."""
+    data, _, program = text.partition("\n};\n")
+    names = _NAMES.search(data)
+    yield from filter(None, _RANGES.sub("", _NAMES.sub("", data)).splitlines())
+    for number, packed in enumerate(_CLASS.findall(names[1]) if names else ()):
         yield from (f"names[{number}] {domain}" for domain in unpack("".join(_STRING.findall(packed))))
-    yield from after.splitlines()
+    for family, ranges in _RANGES.findall(data):
+        yield from (f"{family} {entry.strip('[]')}" for entry in ranges.split("], ["))
+    if program:
+        yield f"program {hashlib.sha256(program.encode()).hexdigest()[:8]}"
 
 
 _DIRECT = f"""\

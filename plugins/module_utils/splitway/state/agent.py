@@ -88,3 +88,4 @@ class Agent:
     countries: Optional[CountryData] = None  # where the data of countries in use comes from; None: none is in use
     modes: tuple[str, ...] = ("wireguard",)  # the operator's, then those that the agent may fall back to
     resolving: Resolving = field(default_factory=Resolving)
+    folders: tuple[str, ...] = ()  # that it writes, beside those of every agent

@@ -9,6 +9,9 @@ from typing import Optional
 from ..pac import Tables
 from .ports import PortRange
 
+PUBLISHED = "/var/lib/splitway-web"
+"""The folder of what is given out."""
+
 
 @dataclass(frozen=True)
 class PacServer:

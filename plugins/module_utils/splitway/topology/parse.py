@@ -140,7 +140,7 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
         pac=read_pac(
             report, values.get("splitway_pac"), known, values.get("splitway_proxies"), proxies, default_policy
         ),
-        web=read_web(report, values.get("splitway_web"), values.get("splitway_pac")),
+        web=read_web(report, values.get("splitway_web"), values.get("splitway_pac"), server),
         mode=modes[0],
         fallback_modes=modes[1:],
         proxies=proxies,

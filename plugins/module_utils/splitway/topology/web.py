@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from posixpath import normpath
 from typing import Any, Optional
 
@@ -10,7 +11,7 @@ from ..services import Ports
 from .domains import domain
 from .endpoints import host_name
 from .errors import Report, TopologyError, shown
-from .model import HTTP, HTTPS, Address, WebServer
+from .model import HTTP, HTTPS, Address, Server, WebServer
 from .networks import address
 from .reading import Fields, good
 from .scalars import boolean, text
@@ -18,12 +19,19 @@ from .services import ports
 
 KEYS = ("listen", "port", "https_port", "certificate", "key", "name", "wpad", "directory")
 
+_PATH = re.compile(r"/[A-Za-z0-9/._@+:,=-]{1,1023}")
 
-def read_web(report: Report, value: Any, pac: Any) -> WebServer:
-    """Return the web server. `pac`: splitway_pac as it was written."""
+
+def read_web(report: Report, value: Any, pac: Any, server: Optional[Server]) -> WebServer:
+    """Return the web server. `pac`: splitway_pac as it was written; `server`: None where no client has a tunnel."""
     fields = Fields(report, "splitway_web", value, KEYS)
     if value is not None and not pac:
         report.add("splitway_web", "there is nothing to give out: splitway_pac has no file")
+    if pac and server is None:
+        if not fields.given("listen"):
+            report.add(f"{fields.path}.listen", "is required without splitway_server")
+        if fields.given("wpad"):
+            report.add(f"{fields.path}.wpad", "is of no use without splitway_server: nobody asks us for names")
     certificate, key = fields.get("certificate", _path), fields.get("key", _path)
     for one, other in (("certificate", "key"), ("key", "certificate"), ("https_port", "certificate")):
         if fields.given(one) and not fields.given(other):
@@ -71,11 +79,11 @@ def _listen(value: Any) -> Address:
 
 
 def _path(value: Any) -> str:
-    """Return the path of a file on the gateway, safe in a configuration file."""
+    """Return the path of a file on the gateway, safe in every file that names it."""
     written = text(value, "a path")
-    if not written.startswith("/") or not written.isprintable() or any(letter in written for letter in "\"'\\;{}$"):
+    if not _PATH.fullmatch(written):
         raise TopologyError(
-            f"{shown(written)} is not a path on the gateway: it begins with / and has no quotes or ;{{}}$\\"
+            f"{shown(written)} is not a path on the gateway (it begins with /; letters, digits and '/._@+:,=-')"
         )
     return written
 

@@ -123,7 +123,7 @@ def plan(desired: Optional[Agent], current: Current) -> tuple[Change, ...]:
     return (
         *_version(desired.engine, current),
         *_files(current),
-        *_units(current),
+        *_units(desired, current),
         *countries.plan(desired.countries, current.where, current.refreshing),
         *_run(desired, current),
     )
@@ -144,8 +144,8 @@ def _files(current: Current) -> Iterator[Change]:
             yield Change(ADD if before is None else CHANGE, str(file.path), before or "", file.text, file)
 
 
-def _units(current: Current) -> Iterator[Change]:
-    for name, text in ((GUARD, guard_text(current.where)), (AGENT, agent_text(current.where))):
+def _units(desired: Agent, current: Current) -> Iterator[Change]:
+    for name, text in ((GUARD, guard_text(current.where)), (AGENT, agent_text(current.where, desired.folders))):
         before = current.units[name]
         if before != text:
             yield Change(ADD if before is None else CHANGE, f"unit {name}", before or "", text, Unit(name, text))
@@ -154,7 +154,7 @@ def _units(current: Current) -> Iterator[Change]:
 
 
 def _run(desired: Agent, current: Current) -> Iterator[Change]:
-    fresh = (current.started, current.started_unit) == (desired.engine, agent_text(current.where))
+    fresh = (current.started, current.started_unit) == (desired.engine, agent_text(current.where, desired.folders))
     if not (current.running and fresh):
         before, after = ("running", "restarted") if current.running else ("stopped", "running")
         yield Change(CHANGE, f"service {AGENT}", before, after, Restart())

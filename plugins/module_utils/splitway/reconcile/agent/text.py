@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,8 +128,8 @@ MEMORY = "MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072 MALLOC_TRIM_THRESHOLD
 """mallopt(3): one heap; what is large lies outside of it and is given back at once. 20 of 69 MB (measured)."""
 
 
-def agent_text(where: Places) -> str:
-    """Return the agent's unit.
+def agent_text(where: Places, folders: Sequence[str] = ()) -> str:
+    """Return the agent's unit. `folders`: what it writes beside what every agent does.
 
     Not after network-online.target: a tunnel whose endpoint has no address yet keeps nothing else waiting. No
     start limit: an agent that gave up would heal nothing until somebody looks. KillMode=mixed: what it has
@@ -166,6 +167,7 @@ LogsDirectory=splitway
 SupplementaryGroups={GROUP}
 PrivateTmp=yes
 PrivateDevices=yes
+{"".join(f"ReadWritePaths=-{folder}{chr(10)}" for folder in folders)}\
 {_SANDBOX}
 [Install]
 WantedBy=multi-user.target

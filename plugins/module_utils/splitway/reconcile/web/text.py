@@ -12,7 +12,6 @@ from ..services import SANDBOX
 
 UNIT = "splitway-web.service"
 USER = "splitway-web"
-PACKAGES = ("nginx",)
 
 TYPE = "application/x-ns-proxy-autoconfig"
 FRESH = 300  # seconds that a browser may go by a file without asking again
@@ -52,6 +51,11 @@ def paths(system: System) -> Paths:
     runtime = system.runtime.with_name(f"{system.runtime.name}-web")
     published = system.data.with_name(f"{system.data.name}-web")
     return Paths(system.configuration / "web" / "nginx.conf", runtime, published)
+
+
+def packages(*, https: bool) -> tuple[str, ...]:
+    """Return the packages that a host needs to give files out."""
+    return ("nginx", "openssl") if https else ("nginx",)
 
 
 def addresses(name: str, *, first: bool) -> tuple[str, ...]:

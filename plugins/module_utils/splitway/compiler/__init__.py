@@ -25,6 +25,7 @@ from .rates import compile_rates
 from .resolvers import asked_egresses, compile_forwards
 from .routes import compile_routes
 from .sources import compile_host, compile_lan, with_sources
+from .transports import compile_transports
 
 # Browsers and systems that ask for these and hear that they do not exist leave their own ways of asking names off:
 # Firefox its DoH, Apple's systems their private relay.
@@ -87,6 +88,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
         ),
         qos=qos,
         web=compile_web(topology, None),
+        transports=compile_transports(topology, egresses),
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Optional
 
 from ..mtus import START, endpoint_of
-from ..state import DIRECT, FAMILIES, Device, Egress, Peer, TunnelMtu, exempt_mark, number_field
+from ..state import DIRECT, FAMILIES, WIREGUARD, Device, Egress, Peer, TunnelMtu, exempt_mark, number_field
 from ..topology import model
 from ..topology.numbering import counted, member_name, number_owners
+from .carriage import local_port, transport_of
 from .groups import Switchboard, default_ways, reach
 from .numbers import CompileError, allocate
 
@@ -147,6 +148,8 @@ def compile_tunnels(topology: model.Topology, numbers: Mapping[str, int]) -> tup
             mtu=START if upstream.mtu is None else upstream.mtu,
             mtu_from_path=upstream.mtu is None,
             mark=own_mark(topology),
+            transport=transport_of(upstream),
+            websocket=local_port(upstream, WIREGUARD),
         )
         for upstream in topology.upstreams
         if upstream.enabled

@@ -10,6 +10,7 @@ from typing import Optional
 from ..state import FAMILIES, Host, LanNetwork
 from ..topology.model import Client, Topology
 from .lists import Flattened
+from .transports import compile_users
 
 _HOST = "gateway/own"  # no client has a name with a slash
 
@@ -44,7 +45,7 @@ def compile_host(topology: Topology, flattened: Flattened, policies: Mapping[str
     first = {family: [a for a in topology.server.addresses if a.version == family][:1] for family in FAMILIES}
     return Host(
         policy=_policy_number(flattened, policies, _HOST),
-        users=("dnsmasq", *(("unbound",) if topology.dns.tls else ())),
+        users=("dnsmasq", *(("unbound",) if topology.dns.tls else ()), *compile_users(topology)),
         resolvers=tuple(str(address.ip) for family in FAMILIES for address in first[family]),
     )
 

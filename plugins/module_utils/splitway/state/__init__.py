@@ -40,6 +40,7 @@ from .sets import AddressSet
 from .transports import (
     HTTP,
     SOCKS5,
+    TRANSPORT_USER,
     WIREGUARD,
     Forwarding,
     Program,
@@ -59,6 +60,7 @@ __all__ = [
     "SECTIONS",
     "SOCKS5",
     "STATIC_SIZE",
+    "TRANSPORT_USER",
     "WIREGUARD",
     "AddressSet",
     "Agent",

@@ -10,6 +10,9 @@ from .ports import PortRange
 WIREGUARD, SOCKS5, HTTP = "wireguard", "socks5", "http"
 """What a forward is for."""
 
+TRANSPORT_USER = "splitway-transport"
+"""As whom the programs run."""
+
 
 @dataclass(frozen=True)
 class Forwarding:

@@ -11,10 +11,11 @@ from typing import Optional
 
 from ...relay import Command
 from ...relay.versions import Version
+from ...state import TRANSPORT_USER
 from ...system import System
 from ..listening import Listener, Socket
 
-USER, ABOUT = "splitway-transport", "splitway WebSockets"
+USER, ABOUT = TRANSPORT_USER, "splitway WebSockets"
 """Whose processes these are: the policy of the gateway's own connections leaves what they send alone."""
 
 WSTUNNEL, NGINX = "wstunnel", "nginx"

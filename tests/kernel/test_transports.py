@@ -200,3 +200,20 @@ def test_another_path_or_certificate_is_no_way_in(relay: Relay, program: str) ->
 
 def test_an_empty_section_is_nothing(relay: Relay, program: str) -> None:
     assert planned(relay.system, Transports(programs=relay.programs)) == []
+
+
+def test_a_certificate_that_nobody_would_believe_is_refused_before_anything_runs(relay: Relay, program: str) -> None:
+    (server,) = relay.server().servers
+    other = relay.authority.issue("other", "other.example.net")
+    expired = relay.authority.issue("expired", NAME, seconds=60, from_now=-120)
+    for changed, problem in (
+        ({"key": str(other.key)}, "is not the key of"),
+        ({"certificate": str(expired.certificate), "key": str(expired.key)}, "expired on"),
+        ({"certificate": str(relay.key)}, "is not a certificate"),
+    ):
+        with pytest.raises(ReconcileError, match=f"server exit: .*{problem}"):
+            relay.bring_exit(dataclasses.replace(relay.server(), servers=(dataclasses.replace(server, **changed),)))
+        assert units(relay.exit) == {}
+    distrusted = dataclasses.replace(relay.client().clients[0], ca=str(relay.key))
+    with pytest.raises(ReconcileError, match=r"upstream us: .*is not a certificate"):
+        bring(relay.system, dataclasses.replace(relay.client(), clients=(distrusted,)))

@@ -27,7 +27,8 @@ __all__ = ["Current", "apply", "plan", "read"]
 def plan(desired: Optional[Transports], current: Current) -> tuple[Change, ...]:
     """Return the changes: the user, ports, processes in the order of their start; then what is to be removed.
 
-    Raises ReconcileError for a range without a free port, a program that lacks a flag, a file that is not there.
+    Raises ReconcileError for a range without a free port, a program that lacks a flag, a file that is not there, a
+    certificate that has expired or another key.
     """
     if desired is None or desired == Transports(programs=desired.programs):
         return tuple(_removals(frozenset(), current))
@@ -54,6 +55,13 @@ def _check(process: Process, current: Current) -> None:
     for path in process.copies.values():
         if current.copies.get(path) is None:
             raise ReconcileError(f"{process.about}: there is no file {path}")
+
+
+def _check_certificates(process: Process, current: Current) -> None:
+    """Raise ReconcileError for a certificate that nobody would believe. What runs with one goes on."""
+    for path in process.copies.values():
+        if path in current.problems:
+            raise ReconcileError(f"{process.about}: {current.problems[path]}")
 
 
 def _account(current: Current) -> Iterator[Change]:
@@ -83,6 +91,7 @@ def _process(process: Process, current: Current) -> Iterator[Change]:
     what = f"service {process.unit}"
     as_it_is = found.running and found.unit == unit and dict(found.texts) == texts
     if not as_it_is or found.started != stamped:
+        _check_certificates(process, current)
         action = ADD if found.unit is None else CHANGE
         files = dict(found.texts), found.started
         rereads = process.rereads and found.running and found.unit == unit and _same_but_copies(files, texts, stamped)

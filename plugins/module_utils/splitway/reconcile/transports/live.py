@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
@@ -12,7 +13,7 @@ from ...relay.versions import RelayError, Version, version
 from ...state import Transports
 from ...store import Store
 from ...system import System, SystemFailure
-from .. import accounts, listening
+from .. import accounts, certificates, listening
 from ..base import ReconcileError
 from .model import NGINX, PREFIX, USER, CopyState, Current, Found, folder, places
 from .processes import LOOPBACK, operators_files, program_paths
@@ -37,6 +38,7 @@ def read(system: System, desired: Optional[Transports]) -> Current:
         declared=declared,
         listeners=listening.read(system, ports),
         copies={path: _state(Path(path)) for path in operators_files(desired)},
+        problems=_problems(system, desired),
         versions={name: installed(system, path) for name, path in program_paths(desired).items() if name != NGINX},
         remembered=Store(system).ports(),
     )
@@ -68,6 +70,33 @@ def _state(path: Path) -> Optional[CopyState]:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_size, status.st_mtime_ns
+
+
+def _pairs(desired: Transports) -> Iterator[tuple[str, str]]:
+    """Yield each file of certificates, with its key if there is one."""
+    for server in desired.servers:
+        yield server.certificate, server.key
+        yield server.client_ca, ""
+    for client in desired.clients:
+        yield client.certificate, client.key
+        yield client.ca, ""
+
+
+def _problems(system: System, desired: Transports) -> dict[str, str]:
+    """Return what is wrong with certificates and keys, by their files. What cannot be read here is not judged."""
+    found = {}
+    for path, key in _pairs(desired):
+        if not path:
+            continue
+        try:
+            certificate = certificates.read(system, path)
+            if key:
+                certificates.check(system, certificate, key, system.now())
+        except ReconcileError as error:
+            found[path] = str(error)
+        except (PermissionError, SystemFailure):
+            continue
+    return found
 
 
 def installed(system: System, path: str) -> Optional[Version]:

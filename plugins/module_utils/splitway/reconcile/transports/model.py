@@ -104,6 +104,7 @@ class Current:
     declared: Optional[str] = None  # our file that makes it
     listeners: tuple[Listener, ...] = ()  # on the ports that we may take
     copies: Mapping[str, Optional[CopyState]] = field(default_factory=dict)  # path → None: there is no such file
+    problems: Mapping[str, str] = field(default_factory=dict)  # path of a certificate or key → what is wrong with it
     versions: Mapping[str, Optional[Version]] = field(default_factory=dict)  # by program; None: not installed
     remembered: Mapping[str, int] = field(default_factory=dict)  # ports by key
 

@@ -22,8 +22,9 @@ def unit_text(process: Process, where: Places) -> str:
     with is known, always, and its user needs no way to our files or the operator's keys.
 
     It is started again for ever, every two seconds: growing pauses (RestartSteps=) are newer than Debian 12's systemd.
-    A server that does not answer ends no program: they try again by themselves. Type=exec: systemd waits until the
-    program is executed; that it listens is looked at by whoever started it.
+    A wstunnel that finds no server when it starts aborts after ten seconds (no core of that is worth keeping);
+    otherwise programs try again by themselves. Type=exec: systemd waits until the program is executed; that it listens
+    is looked at by whoever started it.
     """
     command = _hidden(process)
     names = {name for name, _ in command.environment}
@@ -50,6 +51,7 @@ ExecStart={_exec_start(command)}
 {_reload(process, where)}\
 Restart=always
 RestartSec=2
+LimitCORE=0
 LimitNOFILE=16384
 UMask=0077
 AmbientCapabilities={rights}

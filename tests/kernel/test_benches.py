@@ -15,6 +15,8 @@ SMALL = {
     "apply": "--clients 5 --policies 2 --upstreams 2 --lists 8 --domains 16 --networks 16 --peer-clients 2 --rounds 1",
     "boot": "--clients 5 --policies 2 --upstreams 2 --lists 8 --domains 16 --networks 16 --rounds 1",
     "rates": "--clients 2 --seconds 1 --rated 1,3 --flows 20 --packets 100 --rounds 1",
+    "pac": "--names 10 --rounds 1",
+    "resolving": "--names 5 --many 5 --delay 0.001 --rounds 1",
     "websocket": "--seconds 1 --streams 1 --pings 5 --rounds 1",
     "packets": "--clients 2 --policies 1 --egresses 2 --flows 20 --seconds 0.01 --rounds 1",
 }

@@ -29,7 +29,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcil
     packages as web_packages,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import packed
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import delivery
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import delivery, packages
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sources.library import ListLibrary
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sources.report import counted, described
@@ -112,6 +112,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         "programs": [delivery(source) for source in topology.programs],
         **countries.said(),
     }
+    said["packages"] += packages(topology.server.websocket) if topology.programs else ()
     said["packages"] += OVER_TLS if topology.dns.tls else ()
     said["packages"] += web_packages(https=topology.web.https is not None) if topology.pac else ()
     returns = list(options["returns"] or [])

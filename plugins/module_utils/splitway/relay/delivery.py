@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
-from ..topology.model import ProgramSource
+from ..topology.model import ProgramSource, WebsocketServer
 from .releases import ARCHITECTURES, checksum, url
 from .versions import newest_flag, shown
 
@@ -40,6 +40,12 @@ def delivery(source: ProgramSource, folder: str = FOLDER) -> dict[str, Any]:
         "first_version": shown(first),
         "newest_flag": flag,
     }
+
+
+def packages(server: Optional[WebsocketServer]) -> tuple[str, ...]:
+    """Return Debian's packages that a host with WebSockets needs; `server`: the far end that it has itself."""
+    front = server is not None and server.program != "wstunnel"
+    return ("ca-certificates", "openssl", *(("nginx",) if front else ()))
 
 
 def _downloads(source: ProgramSource) -> dict[str, dict[str, str]]:

@@ -269,7 +269,7 @@ class PlainUnits(Units):
         self.start(name)
 
     def reload(self, name: str) -> None:
-        lines = self._settings(name, "ExecReload")
+        lines = self._settings(name, "ExecReload") if self.active(name) else []
         for line in lines:
             if line.startswith("+"):
                 self._execute(name, shlex.split(line.lstrip("+")), wait=True)

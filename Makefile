@@ -77,14 +77,14 @@ kernel: prepared ## reconcilers against the real kernel, in network namespaces (
 	test -z "$$failed"
 
 .PHONY: molecule
-molecule: lab-machine ## SCENARIO=default (ipset), nftables, guard (ways round) or chaos (faults): the whole on real hosts, judged by real traffic
+molecule: lab-machine ## SCENARIO=default (ipset), nftables, guard (ways round), chaos (faults) or autovpn (no UDP): the whole on real hosts, judged by real traffic
 	PYTEST_ADDOPTS="--junitxml=$(results)/molecule-$(SCENARIO).xml" molecule test --no-command-borders --scenario-name $(SCENARIO)
 
-.PHONY: molecule-default molecule-nftables molecule-guard molecule-chaos
-molecule-default molecule-nftables molecule-guard molecule-chaos:
+.PHONY: molecule-default molecule-nftables molecule-guard molecule-chaos molecule-autovpn
+molecule-default molecule-nftables molecule-guard molecule-chaos molecule-autovpn:
 	$(MAKE) molecule SCENARIO=$(@:molecule-%=%)
 
-tiers := lint unit kernel molecule-default molecule-nftables molecule-guard molecule-chaos
+tiers := lint unit kernel molecule-default molecule-nftables molecule-guard molecule-chaos molecule-autovpn
 
 # Every tier runs, so that one run tells all that is wrong; the last line counts the tests of all of them.
 define run_tiers

@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 from ..relay.command import Command
-from .shells import batch, sh
+from .shells import batch, sh_lines
 
 _UNWANTED = ("NO_COLOR", "RUST_LOG")  # wstunnel does not start with the one as people set it; the other tells the path
 
 
 def for_sh(command: Command, tunnel: str) -> str:
     """Return a script for Linux and macOS; the program is beside it or installed."""
-    return (
-        "#!/bin/sh\n"
-        f"# Keep this running while the tunnel {tunnel} is on.\n"
-        'cd "$(dirname "$0")" || exit 1\n'
-        "PATH=.:$PATH\n"
-        f"unset {' '.join(_UNWANTED)}\n"
-        f"{sh(command)}\n"
+    lines = (
+        "#!/bin/sh",
+        f"# Keep this running while the tunnel {tunnel} is on.",
+        'cd "$(dirname "$0")" || exit 1',
+        "PATH=.:$PATH",
+        f"unset {' '.join(_UNWANTED)}",
+        *sh_lines(command),
     )
+    return "".join(f"{line}\n" for line in lines)
 
 
 def for_windows(command: Command, tunnel: str) -> str:

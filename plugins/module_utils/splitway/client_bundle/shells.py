@@ -18,6 +18,12 @@ def sh(command: Command) -> str:
     return " ".join((*variables, shlex.join(command.arguments)))
 
 
+def sh_lines(command: Command) -> list[str]:
+    """Return the command as the end of a POSIX shell's script, whose place the program takes."""
+    variables = (f"export {name}={shlex.quote(value)}" for name, value in command.environment)
+    return [*variables, f"exec {shlex.join(command.arguments)}"]
+
+
 def powershell(command: Command) -> str:
     """Return the command for Windows PowerShell 5.1 and PowerShell 7, one statement a line.
 

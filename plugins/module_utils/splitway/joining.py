@@ -6,7 +6,22 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from .state import AddressSet, Device, Egress, Group, MarkPolicy, PacFile, Peer, RatedClient, Record, Table, Watch
+from .state import (
+    AddressSet,
+    Device,
+    Egress,
+    Group,
+    MarkPolicy,
+    PacFile,
+    Peer,
+    Program,
+    RatedClient,
+    Record,
+    Table,
+    TransportClient,
+    TransportServer,
+    Watch,
+)
 
 
 def join(old: Any, new: Any) -> Any:
@@ -24,9 +39,13 @@ def join(old: Any, new: Any) -> Any:
 
 def _joined_field(old: Any, new: Any, name: str) -> Any:
     value = getattr(new, name)
-    if name in _PLAIN_FIELDS or not (isinstance(value, (tuple, dict)) or dataclasses.is_dataclass(value)):
+    if (name in _PLAIN_FIELDS and not _identified(value)) or not (isinstance(value, (tuple, dict)) or dataclasses.is_dataclass(value)):
         return value
     return join(getattr(old, name), value)
+
+
+def _identified(value: Any) -> bool:
+    return isinstance(value, tuple) and any(type(item) in _IDENTITIES for item in value)
 
 
 # Tuples that are one value, not a collection of objects of ours.
@@ -40,9 +59,12 @@ _IDENTITIES: dict[type, str] = {
     MarkPolicy: "number",
     PacFile: "name",
     Peer: "name",
+    Program: "name",
     RatedClient: "name",
     Record: "name",
     Table: "number",
+    TransportClient: "upstream",
+    TransportServer: "name",
     Watch: "upstream",
 }
 

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run says of the section beside its changes: the ports that were taken, and who has those before them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...ports import Ports, filled, passed_over
+from ...state import Transports
+from ...system import System
+from .. import listening
+from .live import wanted
+
+
+def about(system: System, desired: Transports, chosen: Ports) -> dict[str, Any]:
+    """Return the ports by key, and warnings in words. `chosen`: what this host remembers."""
+    ports = {item.range.key: item.range.port for item in wanted(filled(desired, chosen))}
+    return {"ports": ports, "warnings": taken(system, desired, ports)}
+
+
+def taken(system: System, desired: Transports, ports: Ports) -> list[str]:
+    """Return a warning for each range of which the first ports are a stranger's."""
+    before = {port for item in wanted(desired) for port in range(item.range.low, ports[item.range.key])}
+    ours = set(ports.values())
+    listeners = [found for found in listening.read(system, before) if found.port not in ours] if before else []
+    warnings = []
+    for item in wanted(desired):
+        port = ports[item.range.key]
+        found = passed_over(item, port, listeners)
+        if found:
+            warnings.append(f"{item.range.key} has port {port}: {'; '.join(map(str, found))}")
+    return warnings

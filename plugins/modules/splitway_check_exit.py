@@ -68,6 +68,12 @@ options:
   programs:
     description: How the programs that carry WebSockets come to the exit, C(splitway_programs).
     type: dict
+  returns:
+    description: What else is returned. C(transports) has the WebSocket's secret path in it.
+    type: list
+    elements: str
+    choices: [transports]
+    default: []
   state:
     description: Whether the exit is wanted, C(splitway_state).
     type: str
@@ -94,4 +100,13 @@ programs:
   returned: success
   type: list
   elements: dict
+packages:
+  description: The Debian packages that its WebSocket needs.
+  returned: success
+  type: list
+  elements: str
+transports:
+  description: The options of M(splitway.gateway.split_transport) that bring the exit's WebSocket.
+  returned: when O(returns) has C(transports)
+  type: dict
 """

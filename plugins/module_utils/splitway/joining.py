@@ -39,7 +39,9 @@ def join(old: Any, new: Any) -> Any:
 
 def _joined_field(old: Any, new: Any, name: str) -> Any:
     value = getattr(new, name)
-    if (name in _PLAIN_FIELDS and not _identified(value)) or not (isinstance(value, (tuple, dict)) or dataclasses.is_dataclass(value)):
+    if (name in _PLAIN_FIELDS and not _identified(value)) or not (
+        isinstance(value, (tuple, dict)) or dataclasses.is_dataclass(value)
+    ):
         return value
     return join(getattr(old, name), value)
 

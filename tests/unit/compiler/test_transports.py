@@ -87,9 +87,9 @@ def test_what_carries_a_tunnel_never_enters_one() -> None:
 def test_an_exit_lets_its_clients_reach_wireguard_and_proxies_if_asked() -> None:
     websocket = model.WebsocketServer("a-secret-of-both", "/etc/ssl/exit.pem", "/etc/ssl/exit.key", "websocat")
     node = model.ExitNode((), listen_port=51821, websocket=websocket)
-    (server,) = compile_exit(node, ()).servers
+    (server,) = compile_exit(node).servers
     assert [(target.protocol, target.address) for target in server.targets] == [("udp", "127.0.0.1:51821")]
     with_proxies = dataclasses.replace(node, websocket=dataclasses.replace(websocket, proxies=True))
-    (server,) = compile_exit(with_proxies, ()).servers
+    (server,) = compile_exit(with_proxies).servers
     assert [target.address for target in server.targets] == ["127.0.0.1:51821", "127.0.0.1:1080", "127.0.0.1:3128"]
-    assert compile_exit(model.ExitNode(()), ()) == Transports()
+    assert compile_exit(model.ExitNode(())) == Transports()

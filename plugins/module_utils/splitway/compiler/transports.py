@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Optional
 
-from ..relay.delivery import place
+from ..relay.delivery import EXIT_FOLDER, FOLDER, place
 from ..state import (
     HTTP,
     SOCKS5,
@@ -44,14 +44,15 @@ def compile_transports(topology: model.Topology, numbers: Mapping[str, int]) -> 
     return Transports(clients, servers, compile_programs(topology.programs))
 
 
-def compile_exit(exit_node: model.ExitNode, programs: tuple[model.ProgramSource, ...]) -> Transports:
+def compile_exit(exit_node: model.ExitNode) -> Transports:
     """Return an exit's section: it is all that an exit has of a state."""
     if exit_node.websocket is None:
         return Transports()
     targets = [TransportTarget("udp", f"{LOOPBACK}:{exit_node.listen_port}")]
     if exit_node.websocket.proxies:
         targets += [TransportTarget("tcp", address) for address in FAR_PROXIES.values()]
-    return Transports((), (_server("exit", exit_node.websocket, tuple(targets)),), compile_programs(programs))
+    server = _server("exit", exit_node.websocket, tuple(targets))
+    return Transports((), (server,), compile_programs(exit_node.programs, EXIT_FOLDER))
 
 
 def compile_users(topology: model.Topology) -> tuple[str, ...]:
@@ -60,9 +61,9 @@ def compile_users(topology: model.Topology) -> tuple[str, ...]:
     return (TRANSPORT_USER,) if carried or topology.server.websocket is not None else ()
 
 
-def compile_programs(sources: tuple[model.ProgramSource, ...]) -> tuple[Program, ...]:
+def compile_programs(sources: tuple[model.ProgramSource, ...], folder: str = FOLDER) -> tuple[Program, ...]:
     """Return where the programs are on the host."""
-    return tuple(Program(source.name, place(source)) for source in sources)
+    return tuple(Program(source.name, place(source, folder)) for source in sources)
 
 
 def _client(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run says of the section beside its changes: the ports that were taken, and who has those before them."""
+"""What a run says of the section beside its changes: ports, who has those before them, certificates that end soon."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from typing import Any
 
 from ...ports import Ports, filled, passed_over
 from ...state import Transports
-from ...system import System
-from .. import listening
-from .live import wanted
+from ...system import System, SystemFailure
+from .. import certificates, listening
+from ..base import ReconcileError
+from .live import pairs, wanted
 
 
 def about(system: System, desired: Transports, chosen: Ports) -> dict[str, Any]:
     """Return the ports by key, and warnings in words. `chosen`: what this host remembers."""
     ports = {item.range.key: item.range.port for item in wanted(filled(desired, chosen))}
-    return {"ports": ports, "warnings": taken(system, desired, ports)}
+    return {"ports": ports, "warnings": [*taken(system, desired, ports), *ending(system, desired)]}
 
 
 def taken(system: System, desired: Transports, ports: Ports) -> list[str]:
@@ -30,3 +31,16 @@ def taken(system: System, desired: Transports, ports: Ports) -> list[str]:
         if found:
             warnings.append(f"{item.range.key} has port {port}: {'; '.join(map(str, found))}")
     return warnings
+
+
+def ending(system: System, desired: Transports) -> list[str]:
+    """Return a warning for each certificate that has expired or soon will."""
+    now, warnings = system.now(), []
+    for path in dict.fromkeys(path for path, _ in pairs(desired) if path):
+        try:
+            certificate = certificates.read(system, path)
+            certificates.check_time(certificate, now)
+            warnings.append(certificate.warning(now))
+        except (ReconcileError, SystemFailure) as error:
+            warnings.append(str(error))
+    return [warning for warning in warnings if warning]

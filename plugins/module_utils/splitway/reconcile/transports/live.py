@@ -72,7 +72,7 @@ def _state(path: Path) -> Optional[CopyState]:
     return status.st_size, status.st_mtime_ns
 
 
-def _pairs(desired: Transports) -> Iterator[tuple[str, str]]:
+def pairs(desired: Transports) -> Iterator[tuple[str, str]]:
     """Yield each file of certificates, with its key if there is one."""
     for server in desired.servers:
         yield server.certificate, server.key
@@ -85,7 +85,7 @@ def _pairs(desired: Transports) -> Iterator[tuple[str, str]]:
 def _problems(system: System, desired: Transports) -> dict[str, str]:
     """Return what is wrong with certificates and keys, by their files. What cannot be read here is not judged."""
     found = {}
-    for path, key in _pairs(desired):
+    for path, key in pairs(desired):
         if not path:
             continue
         try:

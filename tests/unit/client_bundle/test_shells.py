@@ -57,7 +57,7 @@ SAYS = (
 @given(COMMANDS)
 def test_sh_gives_a_program_its_words(command: Command) -> None:
     asked = Command((sys.executable, "-c", SAYS, *command.arguments[1:]), command.environment)
-    done = subprocess.run(["sh", "-c", sh(asked)], capture_output=True, text=True, check=True)
+    done = subprocess.run(["sh", "-c", sh(asked)], cwd="/", capture_output=True, text=True, check=True)
     arguments, environment = json.loads(done.stdout)
     assert arguments == list(command.arguments[1:])
     assert {name: value for name, value in environment.items() if value is not None} == dict(command.environment)
@@ -114,6 +114,8 @@ def read_by_cmd(line: str) -> str:
 @given(COMMANDS)
 def test_a_batch_file_gives_a_program_its_words(command: Command) -> None:
     *variables, last = batch(command).split("\n")
+    # A caret before the first space would make it part of the program's name.
+    assert last.split(" ")[0] == "relay.exe"
     assert argv_of(read_by_cmd(last)) == ["relay.exe", *command.arguments[1:]]
     assert [read_by_cmd(line) for line in variables] == [f"set {name}={value}" for name, value in command.environment]
 

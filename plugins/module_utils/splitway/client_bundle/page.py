@@ -142,7 +142,7 @@ def _carry(relay: Optional[Relay], names: Names) -> Step:
                 "On macOS, the first time, “System Settings → Privacy &amp; Security” may have to be told to allow the "
                 "program."
             ),
-            "<details><summary>What is started, as a command</summary>",
+            "<details><summary>The same as a command, in the folder of these files</summary>",
             _p("Linux, macOS:"),
             _pre(sh(relay.command)),
             _p("Windows, in PowerShell:"),

@@ -9,17 +9,18 @@ import subprocess
 from ..relay.command import Command
 
 _SINGLE_QUOTES = "'\u2018\u2019\u201a\u201b"  # PowerShell takes the typographic ones for the plain one
-_OF_CMD = frozenset('()!^"<>&|,;= \t')  # what means something to cmd.exe outside of quotes
+_OF_CMD = frozenset('()!^"<>&|')  # what means something to cmd.exe outside of quotes, behind the program's name
 
 
 def sh(command: Command) -> str:
-    """Return the command for a POSIX shell, on one line."""
+    """Return the command for a POSIX shell, on one line; the program is in the folder."""
     variables = (f"{name}={shlex.quote(value)}" for name, value in command.environment)
-    return " ".join((*variables, shlex.join(command.arguments)))
+    program, *arguments = command.arguments
+    return " ".join((*variables, shlex.join((f"./{program}", *arguments))))
 
 
 def sh_lines(command: Command) -> list[str]:
-    """Return the command as the end of a POSIX shell's script, whose place the program takes."""
+    """Return the end of a POSIX shell's script, whose place the program takes, wherever it is installed."""
     variables = (f"export {name}={shlex.quote(value)}" for name, value in command.environment)
     return [*variables, f"exec {shlex.join(command.arguments)}"]
 

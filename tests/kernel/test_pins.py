@@ -27,8 +27,10 @@ from splitway.agent.names.learning import Learning
 from splitway.agent.names.pinning import Pinning
 from splitway.agent.names.resolver import Limits, Resolver
 from splitway.agent.names.warm import Warming
+from splitway.agent.names.whom import own_mark
 from splitway.compiler import compile_state
 from splitway.reconcile import sets
+from splitway.reconcile.agent.text import agent_text, places
 from splitway.reconcile.dns.text import PINNED, UNIT, paths
 from splitway.state import State
 from splitway.store import Store
@@ -72,7 +74,7 @@ def topology(backend: str) -> dict[str, Any]:
 class Gateway:
     """A gateway as site.yml left it, whose tunnels are the lab's wires, and its agent's part with names."""
 
-    def __init__(self, system: NamespaceSystem, lab: Lab, folder: Path, backend: str) -> None:
+    def __init__(self, system: NamespaceSystem, lab: Lab, folder: Path, backend: str, **more: Any) -> None:
         self.system, self.lab, self.store = system, lab, Store(system)
         for family in ("-4", "-6"):
             for table in (99, 101, 102):
@@ -89,7 +91,7 @@ class Gateway:
         for part in (system.runtime, *system.runtime.parents):  # dnsmasq's user is to read what it is told
             part.mkdir(exist_ok=True)
             part.chmod(0o755)
-        self.state = compile_state(parse(topology(backend)), {})
+        self.state = compile_state(parse({**topology(backend), **more}), {})
         begin(self.store, "run")
         for section in ("routes", "sets", "dns", "marks"):
             bring(self.store, section, getattr(self.state, section), backend=backend, transaction="run", purge=True)
@@ -148,7 +150,7 @@ class Gateway:
             learning.configure(self.state)
             resolver = Resolver()
             assert self.state.agent is not None
-            resolver.configure(Limits(timeout=self.state.agent.resolving.timeout / 1000))
+            resolver.configure(Limits(timeout=self.state.agent.resolving.timeout / 1000, mark=own_mark(self.state)))
             pinning = Pinning(self.system, learning, resolver, lambda: (self.state, frozenset()))
             pinning.configure(self.state)
             if warm:
@@ -237,9 +239,12 @@ def test_where_none_lives_and_when_the_agent_ends_names_are_resolved_as_others(g
 def test_neither_a_question_nor_a_try_leaves_outside_of_the_tunnel(gateway: Gateway) -> None:
     lab = gateway.lab
     addresses = {bytes(map(int, address.split("."))) for address in (ONE, TWO, THREE)}
+    gateway.far.set(delay=1.2, zones={"*": [ONE, TWO, THREE]})  # answers come late: errors go back to the resolver
     secret = unseen(lab, "video.example", "www.video.example", "other.example")
     with secret, captured(lab.exits["uplink"], "uplink") as packets, gateway.agent(warm=True):
-        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
+        wait_for(lambda: len(gateway.far.asked) > 6, "questions that are asked again")
+        gateway.far.set(zones={"*": [ONE, TWO, THREE]})
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses", 40)
         run_here("ip", "link", "set", "wg-up-1", "down")
         time.sleep(2 * INTERVAL)  # nothing is to happen in that time
         run_here("ip", "link", "delete", "wg-up-1")
@@ -284,3 +289,33 @@ def test_dnsmasq_that_is_restarted_knows_them_at_once(gateway: Gateway) -> None:
         gateway.far.set(code="SERVFAIL")
         gateway.system.units.restart(UNIT)
         assert gateway.ask("video.example") == before
+
+
+@one
+def test_what_was_pinned_goes_with_an_agent_that_is_killed(gateway: Gateway) -> None:
+    """systemd runs ExecStopPost= however a unit ends; here it is run by hand, after an end without any."""
+    told = paths(gateway.system).pinned / PINNED
+    with gateway.agent():
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
+        left = told.read_text()
+    gateway.far.set(zones={"*": [ORDINARY]})
+    told.write_text(left)
+    wait_for(lambda: len(gateway.pinned("video.example")) == 3, "what the agent left behind")
+    text = agent_text(places(gateway.system))
+    run_here(*next(line for line in text.splitlines() if line.startswith("ExecStopPost=")).partition("=")[2].split())
+    wait_for(lambda: gateway.ask("video.example") == [ORDINARY], "what the resolver says")
+
+
+@both
+def test_with_a_policy_of_the_gateways_own_direct_names_are_asked_and_tried_directly(
+    system: NamespaceSystem, lab: Lab, tmp_path: Path, backend: str
+) -> None:
+    """The gateway's own connections go through the tunnel, its own questions to dnsmasq; not the agent's."""
+    gateway = Gateway(
+        system, lab, tmp_path, backend, splitway_host_policy="all", splitway_policies={"all": {"default": "us"}}
+    )
+    with captured(lab.exits["wg-up-1"], "wg-up-1") as packets, gateway.agent():
+        wait_for(lambda: gateway.pinned("home.example") == [DIRECTLY], "the pinned address")
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
+    assert not any(b"\x04home" in packet for packet in packets)
+    assert not any(bytes(map(int, DIRECTLY.split("."))) in packet[12:20] for packet in packets)

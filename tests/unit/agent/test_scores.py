@@ -91,7 +91,7 @@ def test_scores_survive(tmp_path_factory: pytest.TempPathFactory, histories: dic
     system = System(data=tmp_path_factory.mktemp("data"))
     scores = {key: history(tries)[0] for key, tries in histories.items() if tries}
     now = max((score.tried for score in scores.values()), default=0.0)
-    score_file.save(system, scores, now)
+    score_file.save(system, score_file.worth_keeping(scores, now))
     found = score_file.load(system)
     young = {key: score for key, score in scores.items() if now - score.tried < score_file.LONGEST}
     assert found.keys() == young.keys()
@@ -103,7 +103,7 @@ def test_scores_survive(tmp_path_factory: pytest.TempPathFactory, histories: dic
 def test_only_the_latest_of_very_many_are_kept(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score_file, "MOST", 10)
     scores = {(0, f"192.0.2.{number}"): Score(1, 0.1, 1000.0 + number) for number in range(100)}
-    score_file.save(system, scores, 1100)
+    score_file.save(system, score_file.worth_keeping(scores, 1100))
     assert {address for _, address in score_file.load(system)} == {f"192.0.2.{number}" for number in range(90, 100)}
 
 
@@ -116,5 +116,5 @@ def test_a_damaged_file_is_told(system: System, text: str) -> None:
     score_file.location(system).write_text(text)
     with pytest.raises(score_file.Damaged, match=r"scores\.json"):
         score_file.load(system)
-    score_file.save(system, {(0, "192.0.2.1"): Score(1, 0.1, 5.0)}, 5.0)
+    score_file.save(system, {(0, "192.0.2.1"): Score(1, 0.1, 5.0)})
     assert json.loads(score_file.location(system).read_text())["scores"] == [[0, "192.0.2.1", 1, 0.1, 5, 0]]

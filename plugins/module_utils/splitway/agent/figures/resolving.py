@@ -55,10 +55,11 @@ class AddressStatus:
 
 def resolvers_of(resolver: Resolver) -> tuple[ResolverStatus, ...]:
     """Return the resolvers that were asked. For any thread."""
-    now = time.monotonic()
+    memory = resolver.memory
+    dead = memory.dead(time.monotonic())
     return tuple(
-        ResolverStatus(str(server), record.asked, record.failed, record.latency, record.dead_until > now)
-        for server, record in list(resolver.memory.records.items())
+        ResolverStatus(str(server), record.asked, record.failed, record.latency, server in dead)
+        for server, record in list(memory.records.items())
         if record.asked
     )
 

@@ -32,8 +32,9 @@ from .whom import Way, Whom, usual, way
 
 FORGET = 30.0  # seconds, at least, between times that dnsmasq forgets what it has from resolvers
 SAVE = 300.0  # seconds between savings of the scores
-AT_ONCE = 100  # connections that are tried
-RATE = 400.0  # of them a second, at most
+AT_ONCE = 300  # connections that are tried
+RATE = 800.0  # of them a second, at most
+RECORDS = {4: "A", 6: "AAAA"}
 ELSEWHERE = 0.05  # seconds that an address in another country than those that are preferred is taken to cost more
 
 Key = tuple[str, int]
@@ -75,9 +76,10 @@ class Pinning:
         self._settings = state.agent.resolving if state.agent else Resolving()
         local = self._learning.names.local  # dnsmasq answers these by itself
         self.egress = {name: part.egress for part in self._settings.pinned for name in part.names if name not in local}
-        before = self.known
+        before, filtered = self.known, state.dns.filtered if state.dns else ()
+        families = [family for family in FAMILIES if RECORDS[family] not in filtered]
         self.known = {
-            (name, family): before.get((name, family), Known()) for name in self.egress for family in FAMILIES
+            (name, family): before.get((name, family), Known()) for name in self.egress for family in families
         }
         self.countries = Lookup(self._system, sorted(set(state.marks.countries.values()) if state.marks else ()))
         self._put = {entry for entry in self._put if entry[0] in self.egress}
@@ -141,25 +143,37 @@ class Pinning:
             known.answer(filter(may_be_tried, reply.addresses), reply.ttl, self._system.now())
 
     async def _try(self, ways: Mapping[int, Way], length: float) -> None:
-        """Try the addresses whose time has come."""
-        loop, now = asyncio.get_running_loop(), self._system.now()
-        due: dict[score_file.Key, Way] = {}
-        for (name, _family), known in self.known.items():
-            number = self.egress[name]
-            known.forget(now)
-            if number in ways:
-                found = known.due(seen(self.scores, number, known.answered), now, length * 0.9)
-                due.update(((number, address), ways[number]) for address in found)
-        patience = min(self._settings.timeout / 1000, length / 2)  # a dead one is replaced before the next step
-        began, shared = loop.time(), iter(enumerate(due.items()))
+        """Try the addresses whose time has come, those that are served first before all others.
+
+        No try begins in the second half of a step, nor lasts longer than a half: what does not fit waits for the next.
+        """
+        loop, half = asyncio.get_running_loop(), length / 2
+        patience = min(self._settings.timeout / 1000, half)
+        began, shared = loop.time(), enumerate(self._due(ways, length).items())
 
         async def work() -> None:
             for index, (key, by) in shared:
                 await asyncio.sleep(max(0.0, began + index / RATE - loop.time()))
+                if loop.time() - began > half:
+                    return
                 took = await connect(key[1], self._settings.port, by, patience)
                 self.scores[key] = after(self.scores.get(key, UNKNOWN), self._system.now(), took)
 
-        await asyncio.gather(*(work() for _ in range(min(AT_ONCE, len(due)))))
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+
+    def _due(self, ways: Mapping[int, Way], length: float) -> dict[score_file.Key, Way]:
+        """Return what is to be tried in this step, and by which way."""
+        now = self._system.now()
+        first: dict[score_file.Key, Way] = {}
+        others: dict[score_file.Key, Way] = {}
+        for (name, _family), known in self.known.items():
+            number = self.egress[name]
+            known.forget(now)
+            if number in ways:
+                scores = seen(self.scores, number, known.answered)
+                for address in known.due(scores, now, length * 0.9):  # a step may come a little early
+                    (first if address in known.served[:1] else others)[number, address] = ways[number]
+        return {**first, **others}
 
     async def _serve(self, worker: Worker[bool]) -> None:
         """Choose, and tell dnsmasq, after the sets have what it is told."""
@@ -169,7 +183,9 @@ class Pinning:
         for name, address, _sets in self._served():
             self._learning.journal.note(name, (address,), now)
         self._tell(self._safe())  # what has left does not wait for what is new: the worker may be busy
-        new = set(self._served()) - self._put
+        served = set(self._served())
+        self._put &= served
+        new = served - self._put
         if new:
             try:
                 if await worker(self._learning.write):
@@ -245,8 +261,9 @@ class Pinning:
                 log.error("pinned names: %s", error)
 
     def _save(self) -> None:
+        self.scores = score_file.worth_keeping(self.scores, self._system.now())
         try:
-            score_file.save(self._system, self.scores, self._system.now())
+            score_file.save(self._system, self.scores)
         except (SystemFailure, OSError) as error:
             log.warning("the scores of addresses are not saved: %s", error)
 

@@ -49,12 +49,14 @@ def _score(row: Any) -> Score:
     return Score(float(success), None if connect is None else float(connect), float(tried), int(failures))
 
 
-def save(system: System, scores: Mapping[Key, Score], now: float) -> None:
-    """Keep the scores, but for those that are old or too many. Raises SystemFailure and OSError."""
-    kept = sorted(
-        ((key, score) for key, score in scores.items() if now - score.tried < LONGEST),
-        key=lambda item: -item[1].tried,
-    )[:MOST]
+def worth_keeping(scores: Mapping[Key, Score], now: float) -> Scores:
+    """Return the scores that are neither old nor too many."""
+    young = ((key, score) for key, score in scores.items() if now - score.tried < LONGEST)
+    return dict(sorted(young, key=lambda item: -item[1].tried)[:MOST])
+
+
+def save(system: System, scores: Mapping[Key, Score]) -> None:
+    """Keep scores. Raises SystemFailure and OSError."""
     rows = [
         [
             *key,
@@ -63,6 +65,6 @@ def save(system: System, scores: Mapping[Key, Score], now: float) -> None:
             round(score.tried),
             score.failures,
         ]
-        for key, score in kept
+        for key, score in scores.items()
     ]
     system.write_file(location(system), json.dumps({"version": VERSION, "scores": rows}, separators=(",", ":")))

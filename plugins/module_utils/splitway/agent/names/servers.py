@@ -114,7 +114,7 @@ class Memory:
 
     def dead(self, now: float) -> frozenset[Server]:
         """Return those that are not asked now."""
-        return frozenset(entry for entry, record in self.records.items() if record.dead_until > now)
+        return frozenset(entry for entry, record in list(self.records.items()) if record.dead_until > now)
 
     def forget(self, but: Collection[Server]) -> None:
         """Forget all resolvers but these, unless something waits for them."""

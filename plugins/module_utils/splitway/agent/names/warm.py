@@ -39,8 +39,11 @@ class Warming:
         """Begin with the names that the generation before did not have. `state` has the choices in force."""
         before, self._asked = self._asked, frozenset(self._learning.names.domains)
         new = [domain for domain in self._learning.names.domains if domain not in before]
-        if new and state.dns is not None and state.agent is not None and state.agent.warm_up:
-            whom = Whom(state.dns, usual(self._system, state))
+        if state.dns is None or state.agent is None:
+            return
+        whom = Whom(state.dns, usual(self._system, state))
+        self._resolver.memory.forget(whom.all)
+        if new and state.agent.warm_up:
             task = asyncio.ensure_future(self._warm_up(list(whom.items(islice(new, MOST)))))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

@@ -319,3 +319,15 @@ def test_with_a_policy_of_the_gateways_own_direct_names_are_asked_and_tried_dire
         wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")
     assert not any(b"\x04home" in packet for packet in packets)
     assert not any(bytes(map(int, DIRECTLY.split("."))) in packet[12:20] for packet in packets)
+
+
+@one
+def test_nothing_is_told_while_the_sets_cannot_have_it(gateway: Gateway) -> None:
+    """A run of site.yml has the gateway: what the agent would put into sets waits, and so does what it would tell."""
+    told = paths(gateway.system).pinned / PINNED
+    with gateway.agent() as pinning:
+        with gateway.store.lock():
+            wait_for(lambda: len(pinning.scores) == 5, "all addresses to be tried")
+            wait_for(lambda: all(score.tried < time.time() - 1 for score in pinning.scores.values()), "another step")
+            assert not told.exists()
+        wait_for(lambda: len(gateway.pinned("video.example")) == 3, "the pinned addresses")

@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Iterator, Sequence
 
 from ...system import System
@@ -40,7 +39,7 @@ def run(options: argparse.Namespace, system: System) -> int:
     if options.json:
         text = json.dumps(to_plain(found), indent=2, sort_keys=True)
     else:
-        text = "\n".join(render(found, time.time()))
+        text = "\n".join(render(found, system.now()))
     sys.stdout.write(f"{text}\n")
     return 0
 

@@ -93,6 +93,21 @@ options:
     description: Whether the host's own questions come here, so that no resolver on this host can be asked.
     type: bool
     default: false
+  records:
+    description: Names that this dnsmasq answers itself.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The name.
+        type: str
+        required: true
+      addresses:
+        description: Its addresses.
+        type: list
+        elements: str
+        required: true
   pinned_ttl:
     description: >-
       Seconds that clients keep the addresses of pinned names, which the agent tells dnsmasq. Left out, none is pinned.
@@ -166,6 +181,15 @@ OPTIONS = {
     "tls": {"type": "list", "elements": "str", "default": []},
     "lan": {"type": "list", "elements": "str", "default": []},
     "for_host": {"type": "bool", "default": False},
+    "records": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "addresses": {"type": "list", "elements": "str", "required": True},
+        },
+    },
     "pinned_ttl": {"type": "int"},
     "max_ttl": {"type": "int", "default": 600},
     "cache_size": {"type": "int", "default": 10000},

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, ReadOnlySystem, run_here, wait_for
 
+from splitway.agent.healing import fingerprint, peers
 from splitway.compiler.networks import SPECIAL
 from splitway.compiler.pac_rules import Kind, PacRule, compile_tables
 from splitway.pac import DIRECT, PROXY
@@ -235,6 +236,22 @@ def test_drift_is_healed_and_nothing_is_left(system: NamespaceSystem, client: Na
     assert not system.units.active(UNIT)
     assert not published.exists()
     assert not paths(system).configuration.exists()
+
+
+def test_the_agents_look_shows_what_was_changed(system: NamespaceSystem, client: Namespace) -> None:
+    reconcile(system, DESIRED)
+
+    def look(chosen: int = 8080) -> object:
+        state = with_ports(State(web=DESIRED), {"proxy/p/http": chosen})
+        return fingerprint.take(system, state, peers.Readings(), {})["web"]
+
+    sound = look()
+    assert look() == sound
+    assert look(8081) != sound  # the proxy took another port
+    published = paths(system).current / "family.pac"
+    text = published.read_text()
+    published.write_text(text.replace("google", "goggle"))
+    assert look() != sound
 
 
 def test_copies_for_another_web_server(system: NamespaceSystem, client: Namespace, tmp_path: Path) -> None:

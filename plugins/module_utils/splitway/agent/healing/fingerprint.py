@@ -25,6 +25,7 @@ from ...reconcile.routes.sysctl import ACCOUNTING, FORWARDING
 from ...reconcile.services import FOLDER, WIREGUARD
 from ...reconcile.sets import glance
 from ...reconcile.sets.model import IPSET, OWNED
+from ...reconcile.web import text as web
 from ...state import State
 from ...system import System
 from .peers import Readings
@@ -57,9 +58,10 @@ def take(system: System, state: State, readings: Readings, sets: Mapping[str, gl
         "server": _devices(readings, (state.server.interface,) if state.server else ()),
         "routes": tuple(system.sysctl(key) for key in (*FORWARDING, *ACCOUNTING)),
         "sets": _sets(state, sets),
-        "marks": tuple(sets.get(name) for name in _LOOKUPS),
+        "marks": (*(sets.get(name) for name in _LOOKUPS), _open_ports(state)),
         "dns": _dns(system),
         "qos": () if state.qos is None else _indices(system, (state.qos.interface, DEVICE)),
+        "web": _web(system, state),
         "agent": tuple(map(_file, (FOLDER / AGENT, FOLDER / GUARD))),
     }
 
@@ -148,6 +150,23 @@ def _dns(system: System) -> object:
     forwarders = (over_tls.configuration, over_tls.started, FOLDER / forwarder.UNIT)
     process = (system.read_file(where.pid) or "").strip()
     return (*map(_file, (*files, *forwarders)), process, bool(process) and os.path.exists(f"/proc/{process}"))
+
+
+def _web(system: System, state: State) -> object:
+    """Return how the files of PAC and their server look, and the ports that they name."""
+    if state.web is None:
+        return ()
+    where = web.paths(system)
+    published = (where.current / name for name in system.list_files(where.current))
+    secured = (Path(state.web.certificate), Path(state.web.key)) if state.web.https else ()
+    files = (where.configuration, where.started, FOLDER / web.UNIT, *secured, *published)
+    ports = (server.port for file in state.web.files for server in file.servers)
+    return (*map(_file, files), state.web.http, state.web.https, *ports)
+
+
+def _open_ports(state: State) -> object:
+    """Return what of the chains depends on ports that our daemons took."""
+    return () if state.marks is None else (state.marks.guard, state.marks.host)
 
 
 def _file(path: Path) -> Optional[tuple[int, int, int]]:

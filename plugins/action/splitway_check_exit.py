@@ -39,7 +39,7 @@ class ActionModule(ActionBase):
         result.update(
             changed=False,
             programs=[delivery(source, EXIT_FOLDER) for source in found.programs],
-            packages=packages(found.websocket) if found.websocket else (),
+            packages=list(packages(found.websocket)) if found.websocket else [],
         )
         if "transports" in (self._task.args.get("returns") or ()):
             result["transports"] = without_none(to_data(compile_exit(found)))

@@ -131,7 +131,8 @@ def _carry(relay: Optional[Relay], names: Names) -> Step:
             _items(
                 _get(relay),
                 f"Start it, and leave its window open. <b>Windows:</b> double-click {_code(names.batch)}. "
-                f"<b>macOS, Linux:</b> in a terminal, in the folder of these files: {_code(f'sh {names.script}')}",
+                f"<b>macOS, Linux:</b> in a terminal, in the folder of these files: {_code(f'sh {names.script}')}. "
+                "If it ends by itself, see that there is a network, and start it again.",
                 f"Add the tunnel {_code(names.carried)} as in step 2, and switch it on as in step 3, with this file in "
                 "place of the first. Never have both tunnels on together.",
                 "When you are done, switch the tunnel off first, then close the window.",

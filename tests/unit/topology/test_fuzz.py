@@ -25,9 +25,37 @@ HEALTH = {
     "down": 3,
     "restart": True,
 }
+PATH = "a-path-that-is-a-secret"
+WEBSOCKET = {
+    "servers": ["wss://exit.example.net:443", "wss://[2001:db8::7]"],
+    "path": PATH,
+    "ca": "/etc/ssl/ca.pem",
+    "server_name": "front.example.net",
+    "certificate": "/etc/ssl/gw.pem",
+    "key": "/etc/ssl/gw.key",
+    "minimum_idle": 3,
+    "ping": 20,
+    "target": "127.0.0.1:51820",
+    "ports": "41000-41010",
+}
+SERVERS_WEBSOCKET = {
+    "path": PATH,
+    "certificate": "/etc/ssl/c.pem",
+    "key": "/etc/ssl/c.key",
+    "listen": ["::"],
+    "port": 443,
+}
 SETTINGS = {
+    "splitway_server": {**RIGHT["splitway_server"], "websocket": SERVERS_WEBSOCKET},
+    "splitway_programs": {"wstunnel": {"url": "https://files.example/wstunnel", "checksum": "ab" * 32}},
     "splitway_upstreams": [
-        {**RIGHT["splitway_upstreams"][0], "health": HEALTH, "on_down": "fast"},
+        {
+            **RIGHT["splitway_upstreams"][0],
+            "health": HEALTH,
+            "on_down": "fast",
+            "transport": "auto",
+            "websocket": WEBSOCKET,
+        },
         {**RIGHT["splitway_upstreams"][1], "on_down": "direct"},
     ],
     "splitway_upstream_groups": [
@@ -57,7 +85,8 @@ MAPPINGS = [
     path
     for path in POSITIONS
     if re.search(
-        r"(server|dns|client_files|agent|access_log\]|health\]|lists|policies|\[\d+\]|google\]|family\])$", path
+        r"(server|websocket\]|programs|wstunnel\]|dns|client_files|agent|access_log\]|health\]|lists|policies|\[\d+\]|google\]|family\])$",
+        path,
     )
 ]
 
@@ -95,7 +124,7 @@ def test_any_value_in_any_position(changes: list[tuple[str, Any]]) -> None:
             place(variables, path, value)
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took the position away
-    outcome(variables)
+    assert PATH not in "\n".join(outcome(variables))
 
 
 @settings(max_examples=200)

@@ -24,8 +24,15 @@ from labkit.hosts import host
 
 __all__ = ["pytest_runtest_makereport"]
 TRAFFIC = "autovpn-traffic"  # the unit of each client's
-# What belongs into a tunnel, asked all the time.
-WISHES = [["google.com", 4], ["google.com", 6], ["youtube.com", 4], ["youtube.com", 6], ["198.51.100.161", 4]]
+# What belongs into a tunnel, and a name that does not, asked all the time.
+WISHES = [
+    ["google.com", 4],
+    ["google.com", 6],
+    ["youtube.com", 4],
+    ["youtube.com", 6],
+    ["198.51.100.161", 4],
+    ["example.org", 4],
+]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -33,5 +33,6 @@ def test_a_file_says_what_its_mode_means(file: str, expected: dict[str, bool]) -
 
 def test_what_is_discovered_is_the_first_file() -> None:
     family = browse("alice", f"http://{GATEWAY}/family.pac").text
+    assert family
     assert browse("alice", f"http://{GATEWAY}/wpad.dat").text == family
     assert browse("alice", "http://wpad.home.example/wpad.dat").text == family

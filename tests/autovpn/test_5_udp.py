@@ -12,7 +12,7 @@ from labkit.hosts import container, host, wait_until
 from labkit.ways import settled_ways
 
 RETURN = 120.0  # seconds within which the agent has found out that UDP works again, and gone back
-SIZE, RATE = 30_000_000, 2_000_000  # bytes, bytes a second
+SIZE, RATE = 20_000_000, 1_000_000  # bytes, bytes a second
 
 
 def test_udp_is_used_again() -> None:

@@ -33,7 +33,12 @@ def from_loopback(exit_: str) -> bool:
     return "127.0.0.1:" in host(exit_).check_output("wg show wg-exit endpoints")
 
 
-def secrets() -> list[str]:
-    """Returns what nobody is to read: keys, the WebSocket's path, the proxies' password."""
-    path = yaml.safe_load((INVENTORY / "group_vars" / "all" / "transports.yml").read_text(encoding="utf-8"))
-    return [*playbooks.secrets(), path["autovpn_path"], PASSWORD]
+def keys() -> list[str]:
+    """Returns what nobody is to read: WireGuard's keys and the proxies' password."""
+    return [*playbooks.secrets(), PASSWORD]
+
+
+def path() -> str:
+    """Returns the WebSocket's path."""
+    variables = yaml.safe_load((INVENTORY / "group_vars" / "all" / "transports.yml").read_text(encoding="utf-8"))
+    return str(variables["autovpn_path"])

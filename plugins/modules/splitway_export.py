@@ -29,7 +29,8 @@ options:
     default: csv
   secrets:
     description:
-      - Whether private and preshared keys are written, too. The files then have the mode 0600, else 0644.
+      - Whether private and preshared keys, and upstreams' C(websocket), are written, too.
+      - The files then have the mode 0600, else 0644.
       - Without them an import keeps the keys that its destination has.
     type: bool
     default: false

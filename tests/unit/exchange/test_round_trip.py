@@ -71,6 +71,20 @@ def test_no_key_leaves_unless_asked(variables: dict[str, Any], form: str) -> Non
     assert not any(key in text for key in SECRETS)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_websocket_leaves_when_it_is_asked_for_and_comes_in_again(form: str) -> None:
+    websocket = {"server": "wss://exit.example.net", "path": "a-path-that-is-a-secret", "ping": 20}
+    upstream = {**RIGHT["splitway_upstreams"][0], "transport": "auto", "websocket": websocket}
+    variables = {**RIGHT, "splitway_upstreams": [upstream, *RIGHT["splitway_upstreams"][1:]]}
+    text = yaml.safe_dump(variables, sort_keys=False)
+    bare, whole = (exported(variables, form, secrets=secrets) for secrets in (False, True))
+    assert websocket["path"] not in "".join(bare.values())
+    assert imported(bare, variables, text) == text
+    assert imported(whole, variables, text) == text
+    found = yaml.safe_load(imported(whole, {"splitway_server": RIGHT["splitway_server"]}, ""))
+    assert found["splitway_upstreams"][0]["websocket"] == websocket
+
+
 def inventory(name: str) -> dict[str, Any]:
     """Return the gateway's variables of an inventory, with something in place of its templates."""
     path = Path(__file__).parents[3] / "inventories" / name / "group_vars" / "splitway_gateways.yml"

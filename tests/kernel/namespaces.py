@@ -221,6 +221,9 @@ class PlainUnits(Units):
     def available(self) -> bool:
         return True
 
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
     def read(self, name: str) -> Optional[str]:
         return self.system.read_file(self.folder / name)
 

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labkit.authority import Authority
 from namespaces import Namespace, NamespaceSystem, Network
-from relays import NAME, PAIRS
+from relays import NAME, PAIRS, Authority
 
 from splitway.ports import with_ports
 from splitway.reconcile import transports

@@ -232,7 +232,10 @@ class Store:
 
     def keep_ports(self, ports: Ports) -> None:
         """Keep what was chosen, also over reboots."""
-        self.system.write_file(self._ports, ports_file.to_json(ports))
+        if ports:
+            self.system.write_file(self._ports, ports_file.to_json(ports))
+        else:
+            self.system.remove_file(self._ports)
 
     def carried(self) -> dict[str, Carried]:
         """Return how upstreams' packets travel by the agent's choice; nothing after a reboot, or when it is damaged."""

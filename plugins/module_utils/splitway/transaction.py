@@ -217,6 +217,8 @@ def _each(
             changes = choose(RECONCILERS[section].changes(store.system, chosen))
             _apply(store, section, changes, reason, chosen)
             done += changes
+            if section == "transports" and changes:  # a port that was picked now is where a tunnel begins
+                chosen = present(store, state)
         except FAILURES as error:
             if failures is None:
                 raise

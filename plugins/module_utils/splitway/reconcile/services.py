@@ -64,6 +64,10 @@ class Units:
         """Return whether systemd runs this host."""
         return Path("/run/systemd/system").is_dir()
 
+    def file(self, name: str) -> Path:
+        """Return where a unit file of ours is."""
+        return FOLDER / name
+
     def read(self, name: str) -> Optional[str]:
         """Return the text of a unit file of ours, None when there is none."""
         return self.system.read_file(FOLDER / name)

@@ -25,6 +25,7 @@ from ...reconcile.routes.sysctl import ACCOUNTING, FORWARDING
 from ...reconcile.services import FOLDER, WIREGUARD
 from ...reconcile.sets import glance
 from ...reconcile.sets.model import IPSET, OWNED
+from ...reconcile.transports.live import glimpse
 from ...reconcile.web import text as web
 from ...state import State
 from ...system import System
@@ -60,6 +61,7 @@ def take(system: System, state: State, readings: Readings, sets: Mapping[str, gl
         "sets": _sets(state, sets),
         "marks": (*(sets.get(name) for name in _LOOKUPS), _open_ports(state)),
         "dns": _dns(system),
+        "transports": glimpse(system, state.transports),
         "qos": () if state.qos is None else _indices(system, (state.qos.interface, DEVICE)),
         "web": _web(system, state),
         "agent": tuple(map(_file, (FOLDER / AGENT, FOLDER / GUARD))),

@@ -30,6 +30,10 @@ VERDICT = ("routes", "sets", "marks")
 """What decides which way a packet takes: it is there before anything can come in by wg0."""
 
 
+PICKING = ("transports", "proxies", "web")
+"""What takes the port that is free: others depend on it."""
+
+
 @dataclass(frozen=True)
 class Healing:
     """What one look found and did."""
@@ -55,7 +59,7 @@ def heal(store: Store, state: Callable[[], Optional[State]], sections: Collectio
             wanted = None if store.transaction() is not None else state()
             if wanted is None:
                 return Healing(busy=True, rolled_back=rolled_back)
-            healer = _Healer(store, present(store, wanted), refill)
+            healer = _Healer(store, wanted, refill)
             healer.heal(SECTIONS if rolled_back else sections)
     except Held:
         return Healing(busy=True)
@@ -72,7 +76,8 @@ class _Healer:
     """One look: additions in the order of the sections, then removals in reverse."""
 
     def __init__(self, store: Store, state: State, refill: Refill) -> None:
-        self.store, self.state, self._refill = store, state, refill
+        self.store, self._wanted, self._refill = store, state, refill
+        self.state = present(store, state)
         self.done: dict[str, tuple[Change, ...]] = {}
         self.failures: dict[str, str] = {}
         self.refilled = 0
@@ -89,9 +94,18 @@ class _Healer:
                     self.failures[section] = f"wg0 waits for {' and '.join(missing)}"
                     continue
             self._add(section, planned, removing)
+            if section in PICKING and self.done.get(section):
+                self._follow_ports(sections, removing)
         for section in reversed(SECTIONS):
             if removing.get(section):
                 self._apply(section, removing[section])
+
+    def _follow_ports(self, sections: Collection[str], removing: dict[str, tuple[Change, ...]]) -> None:
+        """Have what depends on a port that moved, and is not looked at anyway, follow."""
+        before, self.state = self.state, present(self.store, self._wanted)
+        for other in (other for other in SECTIONS if other not in sections):
+            if getattr(before, other) != getattr(self.state, other):
+                self._add(other, self._plan(other), removing)
 
     def _plan(self, section: str) -> Optional[tuple[Change, ...]]:
         """Return what must change, None when that is not to be known."""

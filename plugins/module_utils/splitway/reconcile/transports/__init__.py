@@ -19,7 +19,9 @@ from .live import read, wanted
 from .model import ABOUT, PREFIX, USER, Current, Found, Process, stamp, without_copies
 from .processes import processes
 from .units import environment_text, unit_text
-from .write import Account, Bring, Enable, NoAccount, Ports, Reload, Stop, apply
+from .write import Account, Bring, Enable, NoAccount, NoPort, Ports, Reload, Stop, apply
+
+PORTS = "transport/"  # what the keys of this section's ports begin with
 
 __all__ = ["Current", "apply", "plan", "read"]
 
@@ -31,7 +33,7 @@ def plan(desired: Optional[Transports], current: Current) -> tuple[Change, ...]:
     certificate that has expired or another key.
     """
     if desired is None or desired == Transports(programs=desired.programs):
-        return tuple(_removals(frozenset(), current))
+        return tuple(_removals(frozenset(), frozenset(), current))
     ports = pick(wanted(desired), current.listeners, current.user)
     desired = filled(desired, ports)
     wanted_processes = processes(desired, lambda name: current.where(name).runtime)
@@ -41,7 +43,7 @@ def plan(desired: Optional[Transports], current: Current) -> tuple[Change, ...]:
     for process in wanted_processes:
         changes += _process(process, current)
     names = frozenset(process.name for process in wanted_processes)
-    return (*changes, *_removals(names, current))
+    return (*changes, *_removals(names, frozenset(ports), current))
 
 
 def _check(process: Process, current: Current) -> None:
@@ -118,9 +120,12 @@ def _state(found: Found) -> str:
     return "running" if found.running else "stopped"
 
 
-def _removals(wanted_names: frozenset[str], current: Current) -> Iterator[Change]:
+def _removals(wanted_names: frozenset[str], wanted_ports: frozenset[str], current: Current) -> Iterator[Change]:
     for name, found in sorted(current.processes.items(), reverse=True):
         if name not in wanted_names:
             yield Change(REMOVE, f"service {PREFIX}{name}.service", _state(found), "", Stop(name))
+    for key, port in current.remembered.items():
+        if key.startswith(PORTS) and key not in wanted_ports:
+            yield Change(REMOVE, f"port of {key}", str(port), "", NoPort(key))
     if not wanted_names and (current.user is not None or current.declared is not None):
         yield Change(REMOVE, f"user {USER}", ABOUT, "", NoAccount())

@@ -23,9 +23,7 @@ SUFFIX = ".service"
 
 def read(system: System, desired: Optional[Transports]) -> Current:
     """Return what there is. Raises ReconcileError, SystemFailure."""
-    names = {unit[len(PREFIX) : -len(SUFFIX)] for unit in system.units.named(PREFIX) if unit.endswith(SUFFIX)}
-    names |= set(system.list_files(folder(system)))
-    found = {name: _found(system, name) for name in sorted(names)}
+    found = {name: _found(system, name) for name in _names(system)}
     where = functools.partial(places, system)
     declared = accounts.declared(system, USER)
     if desired is None:
@@ -42,6 +40,12 @@ def read(system: System, desired: Optional[Transports]) -> Current:
         versions={name: installed(system, path) for name, path in program_paths(desired).items() if name != NGINX},
         remembered=Store(system).ports(),
     )
+
+
+def _names(system: System) -> tuple[str, ...]:
+    """Return the names of the processes of which there is anything."""
+    units = (unit[len(PREFIX) : -len(SUFFIX)] for unit in system.units.named(PREFIX) if unit.endswith(SUFFIX))
+    return tuple(sorted({*units, *system.list_files(folder(system))}))
 
 
 def _found(system: System, name: str) -> Found:
@@ -107,3 +111,34 @@ def installed(system: System, path: str) -> Optional[Version]:
         return version(system.read(path, "--version"))
     except (RelayError, SystemFailure) as error:
         raise ReconcileError(f"{path}: {error}") from error
+
+
+def glimpse(system: System, desired: Optional[Transports]) -> object:
+    """Return what is equal as long as units, files, copies and who listens are: a look that costs little.
+
+    A process that ended does not listen any more; one that was started again has other sockets.
+    """
+    names = _names(system)
+    if desired is None and not names:
+        return ()
+    ports = {item.range.port for item in wanted(desired)} if desired is not None else set()
+    paths = [system.units.file(f"{PREFIX}{name}{SUFFIX}") for name in names]
+    for name in names:
+        where = places(system, name)
+        paths += [where.folder / file for file in system.list_files(where.folder)] + [where.started]
+    paths += [Path(path) for path in sorted(operators_files(desired))] if desired is not None else []
+    unix = system.read_file(Path("/proc/thread-self/net/unix")) or ""
+    return (
+        names,
+        tuple(map(_mark, paths)),
+        listening.bound(system, ports) if ports else (),
+        tuple(sorted(line.split()[6] for line in unix.splitlines() if PREFIX[len("splitway") :] in line)),
+    )
+
+
+def _mark(path: Path) -> Optional[tuple[int, int, int]]:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -37,6 +37,13 @@ class Ports:
 
 
 @dataclass(frozen=True)
+class NoPort:
+    """Part of a Change: a port is remembered no more."""
+
+    key: str
+
+
+@dataclass(frozen=True)
 class Bring:
     """Part of a Change: a process runs with these files."""
 
@@ -77,6 +84,9 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
         elif isinstance(part, Ports):
             store = Store(system)
             store.keep_ports({**store.ports(), **part.ports})
+        elif isinstance(part, NoPort):
+            store = Store(system)
+            store.keep_ports({key: port for key, port in store.ports().items() if key != part.key})
         elif isinstance(part, Bring):
             _bring(system, part)
         elif isinstance(part, Reload):

@@ -224,9 +224,12 @@ def moves_endpoint(change: Change) -> bool:
     """Return whether a change does nothing but give a peer another endpoint.
 
     Its name may have several addresses, and WireGuard follows a peer that answers from elsewhere: whether the
-    tunnel works is what tells if that is right, and not a comparison.
+    tunnel works is what tells if that is right, and not a comparison. A port of our own, where a WebSocket begins,
+    is right whatever comes from it.
     """
     words = change.before.split(" ")
+    if change.after.startswith("endpoint 127.0.0.1:"):
+        return False
     return change.action == CHANGE and ": peer " in change.what and len(words) == 2 and words[0] == "endpoint"
 
 

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole gateway whose tunnel travels in a WebSocket, and an exit: UDP is dropped on the way between them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from namespaces import NamespaceSystem, Network, run_here, wait_for
+from test_healing import PROMISED, Running, run_site
+from traffic import captured
+from transported import EXIT, PATH, PROGRAMS, Relay
+
+from splitway.compiler import compile_state
+from splitway.reconcile.sections import RECONCILERS
+from splitway.reconcile.wireguard import keypairs
+from splitway.state import Device, Peer, State
+from splitway.store import Store
+from splitway.topology import parse
+from splitway.transaction import begin, bring, drift, remove_all, roll_back
+
+FAR, PORT = "10.64.0.1", 7
+FOREIGN = "203.0.113.80"  # somewhere behind the exit
+pytestmark = pytest.mark.parametrize("program", PROGRAMS)
+
+
+class World(Relay):
+    """The relay's two hosts, with WireGuard on both."""
+
+    def __init__(self, system: NamespaceSystem, network: Network, folder: Path, program: str) -> None:
+        super().__init__(system, network, folder, program)
+        run_here("ip", "route", "add", "default", "via", EXIT)
+        self.exit_host.run("nft", "add table inet blocked")
+        self.exit_host.run("nft", "add chain inet blocked in { type filter hook input priority 0; }")
+        self.exit_host.run("nft", 'add rule inet blocked in iifname "uplink" udp dport != 53 drop')
+        self.exit_host.run("ip", "address", "add", f"{FOREIGN}/32", "dev", "lo")
+        self.bring_exit(self.server())
+        ours, theirs = (run_here("wg", "genkey").strip() for _ in range(2))
+        peer = Peer("gateway", keypairs.public_of(system, ours), ("10.64.0.2/32",))
+        far = Device("server", "wg-far", theirs, (f"{FAR}/24",), (peer,), listen_port=51820)
+        with self.exit_host.entered():
+            reconciler, state = RECONCILERS["server"], State(server=far)
+            reconciler.apply(self.exit, reconciler.changes(self.exit, state))
+        self.variables: dict[str, Any] = {
+            "splitway_server": {"addresses": ["10.8.0.1/24"], "listen_port": 51999},
+            "splitway_dns": {"servers": [EXIT]},
+            "splitway_upstreams": [
+                {
+                    "name": "us",
+                    "endpoint": f"{EXIT}:51820",
+                    "public_key": keypairs.public_of(system, theirs),
+                    "private_key": ours,
+                    "addresses": ["10.64.0.2/32"],
+                    "transport": program,
+                    "websocket": {
+                        "server": f"wss://{EXIT}:443",
+                        "path": PATH,
+                        "ca": str(self.authority.certificate),
+                        "ports": "41000-41003",
+                    },
+                }
+            ],
+            "splitway_programs": {program: {"path": self.programs[0].path}},
+            "splitway_policies": {"away": {"default": "us"}},
+        }
+
+    @property
+    def store(self) -> Store:
+        return Store(self.system)
+
+    def reached(self, patience: float = 20, address: str = FAR) -> bool:
+        """Return whether what is bound to the tunnel reaches the exit through it, in the end."""
+        end = time.monotonic() + patience
+        with self.exit_host.entered():
+            answerer = socket.create_server((address, PORT))
+        with answerer:
+            while time.monotonic() < end:
+                with contextlib.suppress(OSError), socket.socket() as connection:
+                    connection.settimeout(1)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wg-up-1")
+                    connection.connect((address, PORT))
+                    return True
+        return False
+
+
+@pytest.fixture
+def world(system: NamespaceSystem, network: Network, program: str) -> Iterator[World]:
+    with tempfile.TemporaryDirectory(prefix="sw") as folder:
+        made = World(system, network, Path(folder), program)
+        yield made
+        made.exit.plain_units.close()
+
+
+def endpoint() -> str:
+    return run_here("wg", "show", "wg-up-1", "endpoints").split()[1]
+
+
+def test_a_tunnel_comes_up_where_udp_is_dropped(world: World, program: str) -> None:
+    with captured(world.exit_host, "uplink") as packets:
+        run_site(world.store, world.variables)
+        assert world.reached()
+    assert endpoint() == "127.0.0.1:41000"
+    assert "mtu 1360" in run_here("ip", "link", "show", "wg-up-1")
+    # TCP, and dnsmasq's questions to the resolver that the operator named.
+    ours = [packet for packet in packets if packet[0] >> 4 == 4]
+    assert {6} <= {packet[9] for packet in ours} <= {6, 17}
+    assert {int.from_bytes(packet[22:24], "big") for packet in ours if packet[9] == 17} <= {53}
+    assert not any(drift(world.store, world.store.generation()).values())
+
+
+def test_what_carries_the_tunnel_is_not_carried_by_it(world: World, program: str) -> None:
+    """Under a policy that sends all that the gateway does itself through the tunnel."""
+    world.variables["splitway_host_policy"] = "away"
+    with accounts_of(world):
+        run_site(world.store, world.variables)
+        assert world.reached()
+        with world.exit_host.entered():
+            answerer = socket.create_server((FOREIGN, PORT))
+        with captured(world.exit_host, "wg-far") as packets, answerer:
+            socket.create_connection((FOREIGN, PORT), timeout=5).close()
+            time.sleep(1)
+        assert packets, "the host's own connections go through the tunnel"
+        # A loop would be the WebSocket's own connection, to port 443, inside of the tunnel.
+        assert not [packet for packet in packets if int.from_bytes(packet[22:24], "big") == 443]
+
+
+@contextlib.contextmanager
+def accounts_of(world: World) -> Iterator[None]:
+    """Let this machine know the user that we made, whom rules name by its number."""
+    made = world.system.root / "etc" / "passwd"
+    lines = Path("/etc/passwd").read_text().splitlines()
+    number = 60000 + os.getpid() % 1000
+    own = world.system.root.parent / "passwd"
+    line = f"splitway-transport:x:{number}:65534::/:/usr/sbin/nologin"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    made.write_text(f"{line}\n")
+    own.write_text("\n".join([*lines, line]) + "\n")
+    subprocess.run(["mount", "--bind", own, "/etc/passwd"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "/etc/passwd"], check=True)
+
+
+@pytest.fixture
+def healed(world: World) -> Iterator[World]:
+    run_site(world.store, world.variables)
+    with Running(world.store) as agent:
+        wait_for(lambda: agent.healer.readings.devices, "the first look")
+        yield world
+
+
+FAULTS = {
+    "killed": lambda units, unit: units.kill(unit),
+    "stopped": lambda units, unit: units.stop(unit),
+    "unit removed": lambda units, unit: units.remove(unit),
+    "unit changed": lambda units, unit: units.file(unit).write_text("[Service]\nExecStart=/bin/true\n"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_breaks_is_healed(healed: World, program: str, fault: str) -> None:
+    (unit,) = healed.system.units.named("splitway-transport-")
+    FAULTS[fault](healed.system.units, unit)
+    since = time.monotonic()
+    wait_for(lambda: not any(drift(healed.store, healed.store.generation()).values()), "no drift", PROMISED + 5)
+    assert time.monotonic() - since < PROMISED + 1
+    assert healed.reached()
+
+
+def test_a_port_that_was_taken_meanwhile_moves_and_the_tunnel_follows(healed: World, program: str) -> None:
+    assert healed.reached()
+    (unit,) = healed.system.units.named("splitway-transport-")
+    healed.system.units.kill(unit)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+        stranger.bind(("127.0.0.1", 41000))
+        wait_for(lambda: endpoint() == "127.0.0.1:41001", "the other port", PROMISED + 5)
+        assert healed.reached()
+        assert healed.store.ports() == {"transport/us/wireguard": 41001}
+
+
+def test_a_run_that_fails_puts_back_what_was(world: World, program: str) -> None:
+    run_site(world.store, world.variables)
+    (unit,) = world.system.units.named("splitway-transport-")
+    text = world.system.units.read(unit)
+    other = world.store.generation()
+    begin(world.store, "fails")
+    world.variables["splitway_upstreams"][0]["websocket"]["ping"] = 7
+    state = compile_state(parse(world.variables), other.numbers)
+    bring(world.store, "transports", state.transports, backend=None, transaction="fails", purge=True)
+    assert world.system.units.read(unit) != text
+    roll_back(world.store, "fails")
+    assert world.system.units.read(unit) == text
+    assert world.reached()
+
+
+def test_a_first_run_that_fails_and_a_teardown_leave_nothing(world: World, program: str) -> None:
+    begin(world.store, "fails")
+    state = compile_state(parse(world.variables), {})
+    for section in ("transports", "upstreams"):
+        bring(world.store, section, getattr(state, section), backend=None, transaction="fails", purge=True)
+    roll_back(world.store, "fails")
+    assert left(world) == []
+    run_site(world.store, world.variables)
+    remove_all(world.store)
+    assert left(world) == []
+    assert world.system.units.named("splitway-transport-") == ()
+
+
+def left(world: World) -> list[Path]:
+    """Return what is left of the section."""
+    system = world.system
+    found = [path for path in (system.configuration / "transports", system.data / "ports.json") if path.exists()]
+    return found + list(system.runtime.parent.glob("run-transport-*"))

@@ -190,15 +190,23 @@ def _marked(mark: str) -> list[int]:
     return found
 
 
-def _family(process: Optional[int]) -> list[int]:
-    """Return a process and its children, none when it has ended."""
+def _born(process: int) -> Optional[str]:
+    """Return when a process began, None when it has ended: its number may be another's soon."""
     try:
-        if process is None or Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-            return []
-        children = Path(f"/proc/{process}/task/{process}/children").read_text()
+        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     except OSError:
+        return None
+    return None if status[0] in "ZX" else status[19]
+
+
+def _family(started: Path) -> list[int]:
+    """Return the process that a file names and its children, none when it has ended."""
+    try:
+        process, born = started.read_text().split()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except (OSError, ValueError):
         return []
-    return [process, *map(int, children.split())]
+    return [int(process), *map(int, children.split())] if _born(int(process)) == born else []
 
 
 def _end(pids: list[int], signal_: int) -> None:
@@ -292,11 +300,10 @@ class PlainUnits(Units):
         nginx writes its title over its environment: it is known by the process that was started.
         """
         found = _marked(f"{_MARKER}={self.owner}:{name}\0")
-        return found or _family(self._main(name))
+        return found or _family(self._started(name))
 
-    def _main(self, name: str) -> Optional[int]:
-        text = self.system.read_file(self.folder / f"{name}.pid")
-        return None if text is None else int(text)
+    def _started(self, name: str) -> Path:
+        return self.folder / f"{name}.pid"
 
     def running(self) -> list[tuple[str, int]]:
         """Return the name of the unit and the process of all that runs."""
@@ -310,12 +317,12 @@ class PlainUnits(Units):
     def kill(self, name: str, signal_: int = signal.SIGKILL) -> None:
         """Send a signal to a unit's processes and wait for their end."""
         _end(self.pids(name), signal_)
-        (self.folder / f"{name}.pid").unlink(missing_ok=True)
+        self._started(name).unlink(missing_ok=True)
 
     def close(self) -> None:
         _end(_marked(f"{_MARKER}={self.owner}:"), signal.SIGKILL)
         for path in self.folder.glob("*.pid"):
-            _end(_family(int(path.read_text())), signal.SIGKILL)
+            _end(_family(path), signal.SIGKILL)
 
     def _settings(self, name: str, setting: str) -> list[str]:
         template = re.sub(r"@.*\.", "@.", name)
@@ -367,7 +374,7 @@ class PlainUnits(Units):
         if wait and process.wait(timeout=20) != 0:
             raise SystemFailure(f"{name}: {log.read_text().strip()[-2000:]}")
         if not wait:
-            (self.folder / f"{name}.pid").write_text(str(process.pid))
+            self._started(name).write_text(f"{process.pid} {_born(process.pid)}")
         # The kernel tells that the program runs a moment before it shows its environment, by which we know it.
         while not wait and process.poll() is None and process.pid not in self.pids(name):
             time.sleep(0.001)

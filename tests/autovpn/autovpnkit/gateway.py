@@ -33,7 +33,7 @@ def from_loopback(exit_: str) -> bool:
     return "127.0.0.1:" in host(exit_).check_output("wg show wg-exit endpoints")
 
 
-def keys() -> list[str]:
+def private_keys() -> list[str]:
     """Returns what nobody is to read: WireGuard's keys and the proxies' password."""
     return [*playbooks.secrets(), PASSWORD]
 

@@ -135,6 +135,7 @@ def test_a_release_is_fetched_once_and_goes_when_nothing_uses_it(host: Host, web
 def test_a_file_of_the_controller(host: Host) -> None:
     file = host.folder / "websocat"
     source = ProgramSource("websocat", source=str(file), checksum=program(file, "websocat 1.13.0"))
+    assert "changed=2" in host.run(source, check=True)
     host.run(source)
     assert "changed=0" in host.run(source)
     assert host.versions() == [f"websocat-{source.checksum[:12] if source.checksum else ''}"]

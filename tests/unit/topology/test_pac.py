@@ -69,9 +69,11 @@ def test_what_is_wrong_with_a_file_is_named(entry: dict[str, Any], message: str)
 def test_a_file_needs_a_proxy_that_browsers_can_use() -> None:
     none = refusal([{"name": "a"}, {"name": "b", "mode": "direct"}], splitway_proxies=None)
     assert none == (
-        "splitway_pac[0].proxy: is required, and splitway_proxies has none; a file of the mode direct needs none\n"
+        'splitway_pac[0].mode: splitway_mode "wireguard" has no proxies: only "direct" needs none\n'
         "splitway_pac[0].policy: is required: a file of the mode smart goes by a policy's rules"
     )
+    empty = refusal([{"name": "a"}], splitway_proxies=[], splitway_mode="combined")
+    assert "splitway_pac[0].proxy: is required, and splitway_proxies has none" in empty
     two = refusal(
         [{"name": "a"}], splitway_proxies=[OPEN, {**OPEN, "name": "other", "http": {**OPEN["http"], "port": 81}}]
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from ..modes import WITH_PROXIES
 from .domains import domain
 from .errors import Report, TopologyError, shown
 from .model import Pac, Proxy
@@ -25,8 +26,10 @@ def read_pac(
     proxies: Any,
     found_proxies: Sequence[Proxy],
     default_policy: Optional[str],
+    gateway_modes: Sequence[str],
 ) -> tuple[Pac, ...]:
     """Return the PAC files. `proxies`: splitway_proxies as it was written, and what was read of it."""
+    without_proxies = not any(mode in WITH_PROXIES for mode in gateway_modes)
     names = Claims(report, "is already the name of")
     by_name = {proxy.name: proxy for proxy in found_proxies}
     proxy_names = declared(proxies)
@@ -40,7 +43,9 @@ def read_pac(
         mode = fields.get_or("mode", choice("a mode of a PAC file", MODES), SMART)
         policy = fields.get("policy", known.policy)
         proxy = fields.get("proxy", parse_proxy)
-        if mode != DIRECTLY and not fields.given("proxy"):
+        if mode != DIRECTLY and without_proxies:
+            report.add(f"{path}.mode", f'splitway_mode "{gateway_modes[0]}" has no proxies: only "direct" needs none')
+        elif mode != DIRECTLY and not fields.given("proxy"):
             proxy = _only(fields, proxy_names)
         used = by_name.get(proxy or "")
         if used is not None and mode != DIRECTLY:

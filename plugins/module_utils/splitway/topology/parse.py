@@ -138,7 +138,7 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
         resolving=read_resolving(report, values.get("splitway_resolving")),
         host_policy=_read(report, values, "splitway_host_policy", known.policy, None),
         pac=read_pac(
-            report, values.get("splitway_pac"), known, values.get("splitway_proxies"), proxies, default_policy
+            report, values.get("splitway_pac"), known, values.get("splitway_proxies"), proxies, default_policy, modes
         ),
         web=read_web(report, values.get("splitway_web"), values.get("splitway_pac"), server),
         mode=modes[0],

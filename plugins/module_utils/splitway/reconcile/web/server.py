@@ -19,7 +19,7 @@ from ..base import ReconcileError
 from ..listening import Socket
 from .text import UNIT, Paths, candidate_text, paths
 
-PATIENCE = 5.0  # seconds that a started server has until it answers
+PATIENCE = 10.0  # seconds that a started server has until it answers
 
 
 @dataclass(frozen=True)

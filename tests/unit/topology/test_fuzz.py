@@ -69,6 +69,30 @@ SETTINGS = {
     "splitway_table_base": 100,
     "splitway_rule_priority": 5000,
     "splitway_client_files": {"destination": "gateway", "directory": "/srv/vpn", "qr": True},
+    "splitway_proxies": [
+        {
+            "name": "home",
+            "http": {"listen": ["127.0.0.1"], "port": "8080-8089"},
+            "socks5": {"listen": ["127.0.0.1"]},
+            "users": [{"name": "eva", "password": "p@ss word"}],
+            "sources": ["10.8.0.0/24"],
+            "policy": "family",
+        }
+    ],
+    "splitway_pac": [
+        {"name": "family", "policy": "family", "proxy": "home", "fail_open": True, "local": ["intern.example"]},
+        {"name": "nothing", "mode": "direct"},
+    ],
+    "splitway_web": {
+        "listen": ["10.8.0.1", "fdcc:ad94:bacf:61a4::1"],
+        "port": 80,
+        "https_port": "443-449",
+        "certificate": "/etc/ssl/c.pem",
+        "key": "/etc/ssl/c.key",
+        "name": "gateway.example",
+        "wpad": ["lan"],
+        "directory": "/srv/pac",
+    },
 }
 
 
@@ -85,7 +109,7 @@ MAPPINGS = [
     path
     for path in POSITIONS
     if re.search(
-        r"(server|websocket\]|programs|wstunnel\]|dns|client_files|agent|access_log\]|health\]|lists|policies|\[\d+\]|google\]|family\])$",
+        r"(server|websocket\]|programs|wstunnel\]|http\]|socks5\]|web|dns|client_files|agent|access_log\]|health\]|lists|policies|\[\d+\]|google\]|family\])$",
         path,
     )
 ]

@@ -48,7 +48,7 @@ def run_section(
 ) -> NoReturn:
     """Reconcile one section as the module's arguments or the transaction's rehearsal say, and exit.
 
-    `about`: what else is returned of the section, once it is there.
+    `about`: what else is returned of the section, once it is there; what it has as `warnings` is shown as such.
     """
     parameters = module.params
     system = System()
@@ -68,7 +68,10 @@ def run_section(
             )
     except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(**result(module, changes), commands=system.commands, **about(Store(system), desired))
+    more = about(Store(system), desired)
+    for warning in more.pop("warnings", ()):
+        module.warn(warning)
+    module.exit_json(**result(module, changes), commands=system.commands, **more)
 
 
 def needs(*options: str) -> dict[str, Any]:

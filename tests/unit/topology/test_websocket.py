@@ -203,6 +203,7 @@ def test_a_server() -> None:
         ("listen", [], "listen: is empty"),
         ("listen", ["exit.example.net"], 'listen[0]: "exit.example.net" is not an address'),
         ("listen", ["fe80::1"], 'listen[0]: "fe80::1" is not an address to listen at'),
+        ("listen", ["10.0.0.1", "0.0.0.0", "::1"], 'listen[0]: "10.0.0.1" is one of those that "0.0.0.0" stands for'),  # noqa: S104
         ("port", "453-443", "port: "),
         ("proxies", True, "proxies: unknown key"),
     ],

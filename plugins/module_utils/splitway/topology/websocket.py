@@ -14,7 +14,7 @@ from ..services import Ports
 from .domains import canonical_domain
 from .endpoints import endpoint, literal
 from .errors import TopologyError, shown
-from .model import Endpoint, Websocket, WebsocketServer
+from .model import Address, Endpoint, Websocket, WebsocketServer
 from .networks import address
 from .reading import Fields, good
 from .scalars import boolean, choice, number, text
@@ -46,7 +46,6 @@ HTTPS = 443
 # What is the same in a URL, a regular expression's string, a file of variables and nginx's configuration.
 _PATH = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{11,127}")
 _FILE = re.compile(r"/[^\x00-\x1f\x7f\"'\\$;{}]*[^\x00-\x1f\x7f\"'\\$;{}/]")
-_SCHEMES = {"ws": "without TLS everyone on the way sees the path", "https": "", "http": "", "": ""}
 
 
 def read_transport(fields: Fields, where: Optional[Endpoint]) -> tuple[str, Optional[Websocket]]:
@@ -152,8 +151,8 @@ def server_url(value: Any) -> str:
     if parts.username is not None or "@" in written:
         raise TopologyError("a user and a password have no place in the URL of a server (wss://host:port)")
     if parts.scheme != "wss":
-        why = _SCHEMES.get(parts.scheme, "")
-        raise TopologyError(f"{_safe(written)} does not begin with wss://" + (f": {why}" if why else ""))
+        why = ": without TLS everyone on the way sees the path" if parts.scheme == "ws" else ""
+        raise TopologyError(f"{_safe(written)} does not begin with wss://{why}")
     if parts.path not in ("", "/") or parts.query or parts.fragment or "?" in written or "#" in written:
         raise TopologyError(f"wss://{shown(parts.netloc)[1:-1]}/… has more than a host and a port: the rest is `path`")
     where = endpoint(parts.netloc, HTTPS)
@@ -207,10 +206,17 @@ def _listen(fields: Fields) -> tuple[str, ...]:
     """Return the addresses at which a server listens."""
     if not fields.given("listen"):
         return WebsocketServer.listen
-    return tuple(map(str, good(fields.require_entries("listen", _listen_address))))
+    found = fields.require_entries("listen", _listen_address)
+    for index, entry in enumerate(found):
+        every = next(
+            (one for one in found if one and entry and one.is_unspecified and one.version == entry.version), entry
+        )
+        if entry is not None and every != entry:
+            fields.report.add(f"{fields.path}.listen[{index}]", f'"{entry}" is one of those that "{every}" stands for')
+    return tuple(map(str, good(found)))
 
 
-def _listen_address(value: Any) -> Any:
+def _listen_address(value: Any) -> Address:
     found = address(value)
     if found.is_multicast or found.is_link_local:
         raise TopologyError(f"{shown(value)} is not an address to listen at")

@@ -148,6 +148,12 @@ options:
     type: str
     choices: [debug, info, warning, error]
     default: info
+  modes:
+    description: The operator's mode, then those that the agent may put into force while it moves no data.
+    type: list
+    elements: str
+    choices: [proxy, wireguard, combined]
+    default: [wireguard]
   folders:
     description: Folders that it writes beside its own, of other sections.
     type: list
@@ -242,6 +248,12 @@ OPTIONS = {
     "metrics": {"type": "str"},
     "access_log": {"type": "int"},
     "log_level": {"type": "str", "choices": ["debug", "info", "warning", "error"], "default": "info"},
+    "modes": {
+        "type": "list",
+        "elements": "str",
+        "choices": ["proxy", "wireguard", "combined"],
+        "default": ["wireguard"],
+    },
     "folders": {"type": "list", "elements": "str", "default": []},
 }
 

@@ -7,25 +7,29 @@ The hosts are those of test_mtu: client ── gateway ── near ── far �
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import shutil
 import socket
-import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
-from namespaces import run_here, wait_for
+from namespaces import NamespaceSystem, run_here, wait_for
+from relays import Authority
 from test_daemon import agent
 from test_mtu import EXIT, WEB, World, world
+from transported import PATH, PROGRAMS, binary, bring
 
-from splitway.state import PortRange
+from splitway.agent import control
+from splitway.agent.transports import servers
+from splitway.state import PortRange, Program, Transports, TransportServer, TransportTarget
 from splitway.transaction import drift
 
 __all__ = ["world"]
-pytestmark = pytest.mark.skipif(shutil.which("websocat") is None, reason="websocat is not installed")
-LOCAL, SERVER = 41000, 8443
+PORTS = (443, 8443)  # of the exit's two servers
 RATE = 2_000_000  # bytes a second
 
 
@@ -62,24 +66,81 @@ class Transfer:
                 self._last = now
                 self.received += len(data)
 
+    @property
+    def quiet(self) -> float:
+        """Return the seconds since the last data."""
+        return time.monotonic() - self._last
+
     def ended_well(self) -> bool:
         self._receiving.join(60)
         self._sending.join(1)
         return self.received == self.expected
 
 
-@contextlib.contextmanager
-def websocket(world: World) -> Iterator[None]:
-    """Carry the exit's WireGuard over a WebSocket, both ends started by hand."""
-    server = world.exit.start("websocat", "-b", "-E", f"ws-l:0.0.0.0:{SERVER}", "udp:127.0.0.1:51820")
-    url = f"ws://{EXIT[4]}:{SERVER}/"
-    client = subprocess.Popen(["websocat", "-b", f"udp-l:127.0.0.1:{LOCAL}", url], stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        for process in (client, server):
-            process.kill()
-            process.wait()
+def each(*values: str) -> list[Any]:
+    """Return parameters that go with websocat and with wstunnel."""
+    return [pytest.param(value, *program.values, marks=program.marks) for value, program in zip(values, PROGRAMS)]
+
+
+class Carried:
+    """The tunnel's hosts with WebSockets between them: the exit has two servers, which the tests stop and start."""
+
+    def __init__(self, world: World, folder: Path, program: str) -> None:
+        self.world, self.program = world, program
+        authority = Authority(folder / "ca")
+        self.issued = authority.issue("exit", "exit.example.net", EXIT[4])
+        self.authority = authority.certificate
+        own = folder / program
+        shutil.copy(binary(program), own)  # where our user may execute it
+        for parent in own.parents[:-2]:
+            parent.chmod(parent.stat().st_mode | 0o011)
+        own.chmod(0o755)
+        self.binary = str(own)
+        with world.exit.entered():
+            self.exit = NamespaceSystem(folder / "exit")
+
+    def serve(self, *ports: int) -> None:
+        """Have the exit's WebSocket served at these ports only."""
+        servers = tuple(
+            TransportServer(
+                name=f"exit{port}",
+                program=self.program,
+                listen=("0.0.0.0",),  # noqa: S104
+                port=PortRange(f"transport/{port}", port, port),
+                path=PATH,
+                certificate=str(self.issued.certificate),
+                key=str(self.issued.key),
+                targets=(TransportTarget("udp", "127.0.0.1:51820"),),
+            )
+            for port in ports
+        )
+        with self.world.exit.entered():
+            bring(self.exit, Transports((), servers, (Program(self.program, self.binary),)))
+
+    def run_site(self, backend: str, transport: str = "auto", more: dict[str, Any] | None = None) -> None:
+        """Set the gateway up, its upstream with both servers."""
+        websocket = {
+            "servers": [f"wss://{EXIT[4]}:{port}" for port in PORTS],
+            "path": PATH,
+            "ca": str(self.authority),
+            **({"program": self.program} if transport == "auto" else {}),
+        }
+        programs = {"splitway_programs": {self.program: {"path": self.binary}}}
+        self.world.run_site(backend, 4, {**programs, **(more or {})}, transport=transport, websocket=websocket)
+
+    def transport(self) -> dict[str, Any]:
+        """Return what the agent says of the WebSocket."""
+        found: dict[str, Any] = control.ask(self.world.system, "status")["transports"][0]
+        return found
+
+
+@pytest.fixture
+def carried(world: World, program: str) -> Iterator[Carried]:
+    # pytest's own folders are too deep for the address of a Unix socket.
+    with tempfile.TemporaryDirectory(prefix="sw") as folder:
+        made = Carried(world, Path(folder), program)
+        yield made
+        made.exit.plain_units.close()
 
 
 def block(world: World) -> None:
@@ -93,17 +154,6 @@ def unblock(world: World) -> None:
     world.near.run("nft", "delete table inet block")
 
 
-def either_way(world: World) -> None:
-    """Let the upstream take either way."""
-    state = world.store.generation()
-    port = PortRange("transport/us/wireguard", LOCAL, LOCAL + 9)
-    upstreams = tuple(dataclasses.replace(device, transport="auto", websocket=port) for device in state.upstreams)
-    assert state.marks is not None
-    tunnels = tuple(dataclasses.replace(tunnel, transport="auto") for tunnel in state.marks.tunnel_mtus)
-    marks = dataclasses.replace(state.marks, tunnel_mtus=tunnels)
-    world.store.publish(dataclasses.replace(state, upstreams=upstreams, marks=marks))
-
-
 def endpoint() -> str:
     return run_here("wg", "show", "wg-up-1", "endpoints").split()[-1]
 
@@ -112,33 +162,59 @@ def way(world: World) -> str:
     return str(world.upstream()["way"])
 
 
-@pytest.mark.parametrize("backend", ["ipset", "nftables"])
-def test_udp_is_blocked_half_way_through_a_transfer_and_comes_back(world: World, backend: str) -> None:
-    world.run_site(backend, 4)
-    either_way(world)
-    with websocket(world), agent(world.system):
+@pytest.mark.parametrize(("backend", "program"), each("ipset", "nftables"))
+def test_udp_is_blocked_half_way_through_a_transfer_and_comes_back(carried: Carried, backend: str) -> None:
+    world = carried.world
+    carried.serve(*PORTS)
+    carried.run_site(backend)
+    with agent(world.system):
         wait_for(lambda: world.upstream()["state"] == "up" and world.mtu() == 1440, "the tunnel", 20)
-        transfer = Transfer(world, 50)
+        transfer = Transfer(world, 60)
         time.sleep(1)
         block(world)
         began = time.monotonic()
         wait_for(lambda: way(world) == "websocket", "the WebSocket", 15)
         switched = time.monotonic() - began
-        assert endpoint() == f"127.0.0.1:{LOCAL}"
+        assert endpoint().startswith("127.0.0.1:410")
         assert world.mtu() == 1360
-        wait_for(lambda: time.monotonic() - transfer._last < 0.2, "data", 10)
+        wait_for(lambda: transfer.quiet < 0.2, "data", 10)
         stalled = transfer.longest
         assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
-        time.sleep(5)
-        assert endpoint() == f"127.0.0.1:{LOCAL}"
+        wait_for(lambda: carried.transport()["state"] == "up", "a word on it", 10)
+        wait_for(lambda: carried.transport()["received"] > RATE, "its bytes", 10)
+        assert carried.transport()["rtt"] > 0
+        assert carried.transport()["expires"] > time.time()
+        assert endpoint().startswith("127.0.0.1:410")
         transfer.longest = 0.0
         unblock(world)
-        wait_for(lambda: way(world) == "udp", "UDP", 40)
-        assert endpoint() == f"{EXIT[4]}:51820"
+        wait_for(lambda: way(world) == "udp", "UDP", 80)
+        wait_for(lambda: endpoint() == f"{EXIT[4]}:51820", "what was on its way over the WebSocket", 20)
         assert transfer.ended_well()
+        assert endpoint() == f"{EXIT[4]}:51820"
         print(f"{backend}: over in {switched:.1f} s, {stalled:.1f} s without data; going back {transfer.longest:.2f} s")
         assert world.mtu() == 1440
-        assert transfer.longest < 0.5
+        assert transfer.longest < 1
         assert world.upstream()["state"] == "up"
     audit = (world.system.log / "audit.jsonl").read_text()
     assert "transport of us: the exit answers by UDP" in audit
+
+
+@pytest.mark.parametrize(("transport", "program"), each("websocat", "wstunnel"))
+def test_a_server_that_dies_is_left_for_the_next_and_used_again(carried: Carried, transport: str) -> None:
+    world = carried.world
+    carried.serve(*PORTS)
+    carried.run_site("nftables", transport)
+    with agent(world.system):
+        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 30)
+        assert (way(world), world.mtu()) == ("websocket", 1360)
+        restarts = carried.transport()["restarts"]
+        carried.serve(PORTS[1])
+        began = time.monotonic()
+        wait_for(lambda: carried.transport()["backup"], "the next server", 60)
+        print(f"{transport}: next server after {time.monotonic() - began:.1f} s")
+        assert carried.transport()["restarts"] == restarts + servers.TRIES
+        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel by the next server", 30)
+        assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
+        carried.serve(*PORTS)
+        wait_for(lambda: not carried.transport()["backup"], "the first server", servers.HOLD + 30)
+        wait_for(lambda: carried.transport()["state"] == "up", "the tunnel by the first server", 30)

@@ -73,6 +73,12 @@ def _device(device: Device, chosen: CarriedBy) -> Device:
     return dataclasses.replace(device, peers=peers, mtu=mtu, mtu_from_path=False)
 
 
+def by_websocket(device: Device) -> bool:
+    """Return whether a tunnel, as it is now, leads to its WebSocket."""
+    local = f"127.0.0.1:{device.websocket.port}" if device.websocket is not None else ""
+    return bool(local) and any(peer.endpoint == local for peer in device.peers)
+
+
 def _tunnel(tunnel: TunnelMtu, chosen: CarriedBy) -> TunnelMtu:
     """Return a tunnel's MTU; one that the operator wrote has no endpoint and stays."""
     if not tunnel.endpoint or way_of(tunnel.upstream, tunnel.transport, chosen) == UDP:

@@ -1,80 +1,105 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom to ask next, in a time of the tests' own."""
+"""What is tried for a WebSocket that carries nothing, and which mode is in force meanwhile."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from splitway.agent.transports import fall, servers
+from splitway.agent.transports.servers import NEXT, RESTART, Backup, Trouble
 
-from splitway.agent.names.servers import DEAD, Memory, Server, server
-
-A, B, C = (Server(f"192.0.2.{number}") for number in (1, 2, 3))
+MODES = ("combined", "proxy")
 
 
-def test_a_resolver_is_written_as_dnsmasq_writes_it() -> None:
-    assert server("192.0.2.1") == Server("192.0.2.1", 53, "")
-    assert server("2001:db8::1#5353@wg-up-1") == Server("2001:db8::1", 5353, "wg-up-1")
+def steps(count: int, seconds: int) -> list[tuple[int, str]]:
+    trouble, found = Trouble(0.0), []
+    for now in range(seconds):
+        step, trouble = servers.step(trouble, count, float(now))
+        if step is not None:
+            found.append((now, step))
+    return found
 
 
-def test_questions_are_shared_and_the_faster_gets_more() -> None:
-    memory = Memory()
-    for _ in range(30):
-        chosen = memory.choose((A, B, C), (), 0.0)
-        assert chosen is not None
-        memory.sent(chosen)
-    assert {memory.records[entry].waiting for entry in (A, B, C)} == {10}
-    for entry, took in ((A, 0.01), (B, 0.1)):
-        memory.done(entry, 1.0, took, good=True)
-    assert memory.choose((A, B, C), (), 1.0) == A
+def test_three_tries_each_later_than_the_last_then_the_next_server() -> None:
+    assert steps(2, 70) == [
+        *[(at, RESTART) for at in (0, 3, 9)],
+        (21, NEXT),
+        *[(at, RESTART) for at in (36, 39, 45)],
+        (57, NEXT),
+    ]
 
 
-def test_a_dead_one_is_asked_by_one_question_after_a_while_and_by_all_once_it_answers() -> None:
-    memory = Memory()
-    for entry in (A, B):
-        memory.sent(entry)
-    memory.done(B, 0.1, 0.1, good=True)
-    assert memory.silent(A, 2.0, asked=0.0)
-    memory.done(A, 2.0, None, good=False)
-    assert memory.dead(2.0) == {A}
-    assert {memory.choose((A, B), (), 2.0 + after) for after in (0, DEAD / 2, DEAD - 1)} == {B}
-    assert memory.choose((A, B), (), 2.0 + DEAD) == A
-    memory.sent(A)
-    assert memory.choose((A, B), (), 2.0 + DEAD) == B
-    memory.done(A, 2.1 + DEAD, 0.001, good=True)
-    assert memory.dead(2.1 + DEAD) == frozenset()
-    assert memory.choose((A, B), (), 2.1 + DEAD) == A
+def test_an_only_server_is_tried_again_and_again_with_rests() -> None:
+    assert [at for at, _ in steps(1, 100)] == [0, 3, 9, 81, 84, 90]
 
 
-def test_a_lost_question_is_no_death() -> None:
-    memory = Memory()
-    memory.sent(A)
-    memory.sent(A)
-    memory.done(A, 1.0, 0.1, good=True)
-    assert not memory.silent(A, 2.0, asked=0.0)
-    assert memory.silent(A, 4.0, asked=2.0)
+def test_each_server_has_had_its_tries() -> None:
+    trouble = Trouble(0.0)
+    for now in range(57):
+        trouble = servers.step(trouble, 2, float(now))[1]
+    assert not trouble.exhausted(2)
+    assert servers.step(trouble, 2, 57.0)[1].exhausted(2)
 
 
-def test_a_refusal_is_no_answer_and_another_is_asked() -> None:
-    memory = Memory()
-    memory.sent(A)
-    memory.done(A, 0.0, 0.001, good=False)
-    assert memory.choose((A, B), (A,), 0.0) == B
-    assert memory.choose((A, B), (), 0.0) == B, "it costs more than one that is only slow"
-    assert memory.choose((A,), (A,), 0.0) == A
+def test_the_first_server_is_used_again_when_it_was_reachable_for_a_while() -> None:
+    backup = servers.looked(Backup(), True, 0.0)
+    assert not servers.may_return(backup, servers.HOLD - 1)
+    assert not servers.may_return(servers.looked(backup, False, 30.0), servers.HOLD)
+    assert servers.may_return(servers.looked(backup, True, 30.0), servers.HOLD)
 
 
-@given(st.lists(st.tuples(st.sampled_from((A, B, C)), st.booleans(), st.floats(0, 5)), max_size=40))
-def test_somebody_is_always_asked_unless_all_are_dead_and_being_tried(events: list[tuple[Server, bool, float]]) -> None:
-    memory, now = Memory(), 0.0
-    for entry, answers, passes in events:
-        now += passes
-        chosen = memory.choose((A, B, C), (), now)
-        assert chosen is not None, "nothing waits"
-        memory.sent(entry)
-        if not answers:
-            memory.silent(entry, now, now)
-        memory.done(entry, now, 0.1 if answers else None, answers)
-    alive = {entry for entry in (A, B, C) if entry not in memory.records or memory.records[entry].alive}
-    for entry in (A, B, C):
-        memory.sent(entry)
-    assert memory.choose((A, B, C), (), now) in (alive or {None})
+def test_a_return_to_the_first_server_that_did_not_last_makes_the_next_one_later() -> None:
+    backup = servers.left(servers.came_back(servers.looked(Backup(), True, 0.0), 60.0), 100.0)
+    backup = servers.looked(backup, True, 200.0)
+    assert not servers.may_return(backup, 200.0 + servers.HOLD)
+    assert servers.may_return(backup, 200.0 + 2 * servers.HOLD)
+    assert servers.left(servers.came_back(backup, 0.0), servers.LASTING).failures == 0
+
+
+class Gateway:
+    """A gateway that is looked at every second; what works is said by the test."""
+
+    def __init__(self) -> None:
+        self.now, self.used, self.seen = 0.0, MODES[0], fall.Seen()
+
+    def look(self, seconds: int, exhausted: bool = True, **works: bool) -> list[str]:
+        """Return the modes that came into force."""
+        found = []
+        for _ in range(seconds):
+            self.now += 1
+            self.seen = fall.look(self.seen, works, self.now)
+            chosen = fall.choose(MODES, self.used, self.seen, exhausted, self.now)
+            if chosen != self.used:
+                self.seen = fall.changed(self.seen, MODES, self.used, chosen, self.now)
+                self.used = chosen
+                found.append(chosen)
+        return found
+
+
+def test_the_next_mode_that_works_is_in_force_until_the_first_works_again() -> None:
+    gateway = Gateway()
+    assert gateway.look(100, combined=True, proxy=True) == []
+    assert gateway.look(30, combined=False, proxy=True) == []
+    assert gateway.look(1, combined=False, proxy=True) == ["proxy"]
+    assert gateway.look(60, combined=True, proxy=True) == []
+    assert gateway.look(1, combined=True, proxy=True) == ["combined"]
+
+
+def test_a_mode_is_not_left_for_one_that_does_not_work_or_says_nothing() -> None:
+    gateway = Gateway()
+    assert gateway.look(400, combined=False, proxy=False) == []
+    assert gateway.look(400, combined=False) == []
+
+
+def test_websockets_have_their_tries_before_a_mode_is_left() -> None:
+    gateway = Gateway()
+    assert gateway.look(180, exhausted=False, combined=False, proxy=True) == []
+    assert gateway.look(1, exhausted=False, combined=False, proxy=True) == ["proxy"]
+
+
+def test_a_return_to_a_mode_that_did_not_last_makes_the_next_one_later() -> None:
+    gateway = Gateway()
+    gateway.look(40, combined=False, proxy=True)
+    gateway.look(70, combined=True, proxy=True)
+    gateway.look(40, combined=False, proxy=True)
+    assert gateway.used == "proxy"
+    assert gateway.look(120, combined=True, proxy=True) == []
+    assert gateway.look(1, combined=True, proxy=True) == ["combined"]

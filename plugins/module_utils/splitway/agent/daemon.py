@@ -30,7 +30,7 @@ from .names.pinning import Pinning
 from .names.resolver import Limits, Resolver
 from .names.warm import Warming
 from .names.whom import own_mark
-from .transports.carrying import Carrying
+from .transports.together import Together
 from .upstreams.fitting import Fitting
 from .upstreams.health import DOWN
 from .upstreams.tunnels import Tunnels
@@ -80,9 +80,16 @@ class Daemon:
         self._warming = Warming(system, self._learning, self._resolver)
         self._pinning = Pinning(system, self._learning, self._resolver, self._now)
         self._fitting = Fitting(self._store, self._healer, self._tunnels, self._work)
-        self._carrying = Carrying(self._store, self._healer, self._tunnels, self._work)
+        self._transports = Together(self._store, self._healer, self._tunnels, self._work)
         self._observing = Observing(
-            self._store, self._generation, self._healer, self._tunnels, self._fitting, self._learning, self._pinning
+            self._store,
+            self._generation,
+            self._healer,
+            self._tunnels,
+            self._fitting,
+            self._learning,
+            self._pinning,
+            self._transports,
         )
         self._learning.hear = self._observing.hear
 
@@ -110,7 +117,7 @@ class Daemon:
                 self._pinning.run(self._work),
                 self._tunnels.run(self._observing.follow),
                 self._fitting.run(),
-                self._carrying.run(),
+                *self._transports.runs(),
                 self._observing.run(self._work),
                 self._keep_endpoints(),
                 self._keep_watchdog(),
@@ -134,7 +141,7 @@ class Daemon:
         self._tunnels.configure(state)
         self._resolve_by(state)
         self._fitting.configure(state)
-        self._carrying.configure(state)
+        self._transports.configure(state)
         self._observing.configure(state)
         # What was read now stays: the collector need not walk over it, again and again.
         gc.collect()

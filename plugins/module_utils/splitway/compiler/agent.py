@@ -33,6 +33,7 @@ def compile_agent(topology: model.Topology, numbers: Mapping[str, int], switchbo
         metrics=topology.agent.metrics,
         access_log=topology.agent.access_log,
         log_level=topology.agent.log_level,
+        modes=(topology.mode, *topology.fallback_modes),
         folders=(PUBLISHED, *([topology.web.directory] if topology.web.directory else [])) if topology.pac else (),
     )
 

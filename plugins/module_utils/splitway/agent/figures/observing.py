@@ -24,6 +24,7 @@ from ..healing.loop import Healer, Worker
 from ..names.answers import Answer
 from ..names.learning import Learning
 from ..names.pinning import Pinning
+from ..transports.together import Together
 from ..upstreams.fitting import Fitting
 from ..upstreams.tunnels import Tunnels
 from . import dns_statistics, flow_table, metrics, snapshot, traffic
@@ -52,10 +53,11 @@ class Observing:
         fitting: Fitting,
         learning: Learning,
         pinning: Pinning,
+        transports: Together,
     ) -> None:
         self._store, self._generation = store, generation
         self._healer, self._tunnels, self._fitting, self._learning = healer, tunnels, fitting, learning
-        self._pinning = pinning
+        self._pinning, self._transports = pinning, transports
         self._started = self._store.system.now()
         self._digest = ""
         self._traffic: Optional[traffic.Traffic] = None
@@ -191,7 +193,7 @@ class Observing:
             health=dict(tunnels.health),
             readings=healer.readings,
             passes=self._fitting.passes(),
-            carried=self._store.carried(),
+            carriage=self._transports.figures(),
             restarts=dict(tunnels.restarts),
             switches=dict(tunnels.switches),
             traffic=moved,

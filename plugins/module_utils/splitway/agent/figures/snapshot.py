@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ...state import Device, State, from_data, to_data
-from ...transports import CarriedBy, way_of
+from ...transports import AUTO, WEBSOCKET, way_of
 from ..healing.peers import PeerReading, Readings
 from ..upstreams.health import Health
 from .dns_statistics import DnsStatistics
 from .flow_table import FlowTable
 from .resolving import PinnedStatus, ResolverStatus
 from .traffic import Key
+from .transports import Carriage, ModeStatus, TransportStatus
 
 ACTIVE = 180.0  # seconds since the last handshake within which a client counts as connected (REJECT_AFTER_TIME)
 
@@ -42,6 +43,8 @@ class UpstreamStatus:
     mtu: Optional[int] = None  # bytes; None: WireGuard's default
     full_size: Optional[bool] = None  # whether packets of the MTU come back through it; None: not known
     way: str = "udp"  # udp | websocket: how the tunnel's own packets travel
+    fallen_back: bool = False  # on its WebSocket since UDP does not work
+    way_changes: int = 0  # since the agent started
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,8 @@ class Snapshot:
     countries: CountriesStatus = CountriesStatus()
     resolvers: tuple[ResolverStatus, ...] = ()
     pinned: PinnedStatus = field(default_factory=PinnedStatus)
+    transports: tuple[TransportStatus, ...] = ()
+    mode: ModeStatus = field(default_factory=ModeStatus)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,6 @@ class Sources:
     health: Mapping[str, Health] = field(default_factory=dict)  # by upstream
     readings: Readings = field(default_factory=Readings)
     passes: Mapping[str, bool] = field(default_factory=dict)  # by upstream: whether full-size packets do
-    carried: CarriedBy = field(default_factory=dict)
     restarts: Mapping[str, int] = field(default_factory=dict)  # by upstream
     switches: Mapping[str, int] = field(default_factory=dict)  # by group
     traffic: Mapping[Key, int] = field(default_factory=dict)
@@ -162,6 +166,7 @@ class Sources:
     countries: CountriesStatus = CountriesStatus()
     resolvers: tuple[ResolverStatus, ...] = ()
     pinned: PinnedStatus = field(default_factory=PinnedStatus)
+    carriage: Carriage = field(default_factory=Carriage)
 
 
 def take(sources: Sources, now: float, clock: float) -> Snapshot:
@@ -197,6 +202,8 @@ def take(sources: Sources, now: float, clock: float) -> Snapshot:
         flow_table=sources.flow_table,
         lost=dict(sources.lost),
         countries=sources.countries,
+        transports=sources.carriage.transports,
+        mode=sources.carriage.mode,
         resolvers=sources.resolvers,
         pinned=sources.pinned,
     )
@@ -207,6 +214,7 @@ def _upstream(device: Device, sources: Sources, epoch: float) -> UpstreamStatus:
     numbers = [egress.number for egress in (marks.egresses if marks else ()) if egress.name == device.name]
     health = sources.health.get(device.name)
     reading = sources.readings.first(device.interface)
+    way = way_of(device.name, device.transport, sources.carriage.carried)
     return UpstreamStatus(
         name=device.name,
         interface=device.interface,
@@ -223,7 +231,9 @@ def _upstream(device: Device, sources: Sources, epoch: float) -> UpstreamStatus:
         why=health.why if health else "",
         mtu=device.mtu,
         full_size=sources.passes.get(device.name),
-        way=way_of(device.name, device.transport, sources.carried),
+        way=way,
+        fallen_back=device.transport == AUTO and way == WEBSOCKET,
+        way_changes=sources.carriage.way_changes.get(device.name, 0),
     )
 
 

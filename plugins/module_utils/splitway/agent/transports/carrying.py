@@ -22,6 +22,7 @@ from . import trial, ways
 from .adopt import adopt
 
 LOOK = 0.5  # seconds between looks for what is due
+JUST_NOW = 30.0  # seconds after a return to UDP in which the tunnel is looked at itself
 
 log = logging.getLogger("splitway")
 
@@ -88,13 +89,16 @@ class Carrying:
             log.debug("upstream %s: trying its WebSocket: %s", device.name, health.why)
             if await trial.over_websocket(self._worker, self._store, tunnel, ways.patience(health)):
                 await self._go_over(device, WEBSOCKET, tunnel.websocket, health.why)
-        elif self._astray(tunnel) and not health.bad:
+        elif not health.bad and await self._astray(tunnel, past):
             # What was on its way over the WebSocket when the tunnel came back took it along.
             where = await self._udp_end(device)
             if where:
                 await self._worker(trial.point, self._store, tunnel, where)
 
-    def _astray(self, tunnel: trial.Tunnel) -> bool:
+    async def _astray(self, tunnel: trial.Tunnel, past: ways.Past) -> bool:
+        """Return whether WireGuard is on the WebSocket again, though by UDP is its way."""
+        if past.returned is not None and time.monotonic() - past.returned < JUST_NOW:
+            return bool(await self._worker(trial.endpoint, self._store, tunnel) == tunnel.websocket)
         peer = self._healer.readings.first(tunnel.watch.interface)
         return peer is not None and peer.endpoint == tunnel.websocket
 

@@ -17,6 +17,7 @@ from ...present import tunnels_of
 from ...state import Group, State, Target, Watch
 from ...store import Store
 from ...transaction import FAILURES
+from ...transports import by_websocket
 from ..healing.loop import Healer, Worker
 from . import failover, probes, repair
 from .health import DOWN, UP, Health, Reading, Round, judge
@@ -156,10 +157,13 @@ class Tunnels:
     async def _repair(self, watch: Watch, now: float) -> None:
         """Try the next thing for an upstream that is down, when it is due."""
         history = self._repairs.get(watch.upstream, repair.History())
-        step = repair.next_step(history, now, watch.restart)
         tunnels = tunnels_of(self._store, self._state)
         device = next((device for device in tunnels if device.name == watch.upstream), None)
-        if step is None or device is None:
+        if device is None:
+            return
+        # Over a WebSocket it is that which does not work, and which is started again.
+        step = repair.next_step(history, now, watch.restart and not by_websocket(device))
+        if step is None:
             return
         self._repairs[watch.upstream] = repair.done(history, now)
         try:

@@ -309,10 +309,9 @@ options:
             elements: dict
             default: []
             suboptions: &ports
-              protocol:
-                description: The protocol.
+              key:
+                description: Under which the host remembers the port that it chose.
                 type: str
-                choices: [tcp, udp]
                 required: true
               low:
                 description: The first port.
@@ -440,6 +439,17 @@ PORT = {
     "high": {"type": "int", "required": True},
 }
 
+PORT_RANGES = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "key": {"type": "str", "required": True},
+        "low": {"type": "int", "required": True},
+        "high": {"type": "int", "required": True},
+    },
+}
+
 GUARD = {
     "redirect_dns": {"type": "bool", "default": False},
     "refuse_dot": {"type": "bool", "default": False},
@@ -453,8 +463,6 @@ GUARD = {
     "others_as_before": {"type": "bool", "default": False},
     "foreign_drop": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "ignore"},
 }
-
-OPEN_PORTS = {"type": "list", "elements": "dict", "default": [], "options": PORT}
 
 OPTIONS = {
     "interface": {"type": "str"},
@@ -503,8 +511,8 @@ OPTIONS = {
                 "options": {
                     "user": {"type": "str", "required": True},
                     "policy": {"type": "int"},
-                    "listens": OPEN_PORTS,
-                    "asks": OPEN_PORTS,
+                    "listens": PORT_RANGES,
+                    "asks": PORT_RANGES,
                     "account": {"type": "int"},
                 },
             },

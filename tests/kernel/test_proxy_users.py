@@ -20,7 +20,7 @@ from namespaces import NamespaceSystem, run_here
 from traffic import BACKENDS, BLOCK, EU, MASK, US, Lab, bring, captured, lab, policies, the_marks, the_sets
 
 from splitway.reconcile import flows, marks, sets
-from splitway.state import FAMILIES, ClientGuard, Host, Marks, OpenPort, ProxyAccount, mark_of
+from splitway.state import FAMILIES, ClientGuard, Host, Marks, PortRange, ProxyAccount, mark_of
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
@@ -31,10 +31,9 @@ OWN = {4: "10.8.0.1", 6: "fdcc::1"}
 # Users that every Debian has. Their proxies: by policy 2 (us, what is on its list eu), by policy 1, carried further.
 SECOND, FIRST, CARRIED = "games", "news", "uucp"
 PROXIES = (
-    ProxyAccount(SECOND, 2, (OpenPort("tcp", 1080, 1080), OpenPort("tcp", 8080, 8090))),
+    ProxyAccount(SECOND, 2, (PortRange("office/socks5", 1080, 1080), PortRange("office/http", 8080, 8090, 8081))),
     ProxyAccount(FIRST, 1),
-    ProxyAccount(CARRIED, None, (), (OpenPort("tcp", 41000, 41001),)),
-    ProxyAccount("nobody-has-this", 1),
+    ProxyAccount(CARRIED, None, (), (PortRange("far/http", 41000, 41009, 41001),)),
 )
 ALONE = Host(None, (OWN[4], OWN[6]), ("dnsmasq",), proxies=PROXIES)
 

@@ -29,8 +29,8 @@ def in_force(modes: Sequence[str], fallen_to: Optional[str]) -> str:
 def with_mode(state: State, fallen_to: Optional[str]) -> State:
     """Return the state without what the mode in force does not have."""
     proxies, web = state.proxies, state.web
-    if proxies is not None and in_force(proxies.modes, fallen_to) not in WITH_PROXIES:
-        proxies = None
+    if proxies is not None and proxies.proxies and in_force(proxies.modes, fallen_to) not in WITH_PROXIES:
+        proxies = dataclasses.replace(proxies, proxies=())  # their users stay: chains know them by their numbers
     if web is not None and in_force(web.modes, fallen_to) not in WITH_PROXIES:
         web = None
     same = proxies is state.proxies and web is state.web

@@ -30,7 +30,12 @@ def with_ports(state: State, ports: Ports) -> State:
     """Return the state with the ports that this host chose. A choice beside its range counts for nothing."""
     if not ports:
         return state
-    return dataclasses.replace(state, **{name: filled(getattr(state, name), ports) for name in _SECTIONS})
+    state = dataclasses.replace(state, **{name: filled(getattr(state, name), ports) for name in _SECTIONS})
+    if state.marks is None:
+        return state
+    # Of the marks only these have ports of ours; their rules are many.
+    host, guard = filled(state.marks.host, ports), filled(state.marks.guard, ports)
+    return dataclasses.replace(state, marks=dataclasses.replace(state.marks, host=host, guard=guard))
 
 
 def filled(value: T, ports: Ports) -> T:

@@ -29,6 +29,7 @@ from splitway.state import (
     from_data,
     to_data,
 )
+from splitway.topology import model
 from splitway.topology.model import BundleFolder, Client, Endpoint, Pac, Policy, ProgramSource, Server, Topology
 
 SERVER = Server(
@@ -53,8 +54,10 @@ FAMILY = Proxy(
     "family",
     1,
     (Listener("socks5", ("10.8.0.1", "127.0.0.1"), SOCKS), Listener("http", ("::", "0.0.0.0"), HTTP)),  # noqa: S104
-    (ProxyUser("alice", "p w"), ProxyUser("carol", "x")),
+    (ProxyUser("alice", "$6$…"), ProxyUser("carol", "$6$…")),
 )
+
+WRITTEN = model.Proxy("family", (), (model.ProxyUser("alice", "p w"), model.ProxyUser("carol", "x")))
 
 
 def made(
@@ -68,7 +71,7 @@ def made(
 
 
 def combined(**changes: object) -> Topology:
-    return dataclasses.replace(Topology(SERVER, clients=CLIENTS, mode="combined"), **changes)
+    return dataclasses.replace(Topology(SERVER, clients=CLIENTS, mode="combined", proxies=(WRITTEN,)), **changes)
 
 
 def test_the_relay_connects_to_the_chosen_port_by_address_and_checks_the_name() -> None:

@@ -91,5 +91,5 @@ def test_an_exit_lets_its_clients_reach_wireguard_and_proxies_if_asked() -> None
     assert [(target.protocol, target.address) for target in server.targets] == [("udp", "127.0.0.1:51821")]
     with_proxies = dataclasses.replace(node, websocket=dataclasses.replace(websocket, proxies=True))
     (server,) = compile_exit(with_proxies).servers
-    assert [target.address for target in server.targets] == ["127.0.0.1:51821", "127.0.0.1:1080", "127.0.0.1:3128"]
+    assert [target.address for target in server.targets] == ["127.0.0.1:51821", "127.0.0.1:3128"]
     assert compile_exit(model.ExitNode(())) == Transports()

@@ -124,10 +124,11 @@ def _proxies(
     topology: Topology, client: Client, proxies: Iterable[StateProxy], *, inside: bool
 ) -> Iterable[ProxyOffer]:
     """Yield the proxies that a client may use; `inside`: it reaches them through its tunnel, from its own addresses."""
+    users = {proxy.name: proxy.users for proxy in topology.proxies}  # the state has no passwords
     for proxy in proxies:
         if inside and proxy.sources and not _let_in(client.addresses, proxy.sources):
             continue
-        own = next((user for user in proxy.users if user.name == client.name), None)
+        own = next((user for user in users.get(proxy.name, ()) if user.name == client.name), None)
         for listener in proxy.listeners:
             for host in _hosts(topology, listener.addresses, inside=inside):
                 yield ProxyOffer(

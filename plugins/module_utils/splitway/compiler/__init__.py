@@ -9,6 +9,7 @@ from typing import Optional
 
 from ..state import AddressSet, Device, Dns, Forward, Marks, Peer, Resolving, State
 from ..topology.model import Topology
+from ..topology.modes import has_wireguard
 from ..topology.numbering import number_owners
 from . import doh_servers
 from .agent import compile_agent, compile_countries
@@ -21,10 +22,11 @@ from .numbers import CompileError
 from .pac import compile_records, compile_web
 from .pinned import compile_resolving
 from .policies import Matching, compile_family, compile_matching, number_policies
+from .proxies import compile_accounts, compile_proxies, modes_of, number_proxies
 from .rates import compile_rates
 from .resolvers import asked_egresses, compile_forwards
 from .routes import compile_routes
-from .sources import compile_host, compile_lan, with_sources
+from .sources import compile_host, compile_lan, proxy_policies, with_sources
 from .transports import compile_transports
 
 # Browsers and systems that ask for these and hear that they do not exist leave their own ways of asking names off:
@@ -47,13 +49,15 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
     policies = number_policies(topology, flattened, numbers)
     tunnels = compile_tunnels(topology, egresses)
     qos, rates = compile_rates(topology, numbers)
+    proxies, own = number_proxies(topology, numbers), proxy_policies(topology, flattened, policies)
     matching.sets += compile_doh_sets(topology)
     sets, networks = _by_backend(matching, topology.backend)
     countries = {entry.name: entry.country for entry in matching.sets if entry.country}
     agent = compile_agent(topology, egresses, switchboard)
     dns = _dns(topology, tuple(matching.lines), compile_forwards(topology, flattened, switchboard, egresses))
     resolving = compile_resolving(topology, flattened, egresses, dns.absent)
-    return State(
+    found = compile_proxies(topology, proxies, own)
+    state = State(
         backend=topology.backend,
         numbers=fold(
             {
@@ -62,6 +66,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
                 **matching.numbers,
                 **policies,
                 **rates,
+                **{f"proxy:{name}": number for name, number in proxies.items()},
             }
         ),
         server=_server(topology),
@@ -78,7 +83,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             v6=compile_family(6, topology, flattened, matching, policies, egresses),
             networks=networks,
             lan=compile_lan(topology, flattened, policies),
-            host=compile_host(topology, flattened, policies),
+            host=compile_host(topology, flattened, policies, compile_accounts(topology, proxies, own)),
             tunnel_mtus=tuple(map(tunnel_mtu, tunnels)),
             countries=countries,
             guard=compile_guard(topology),
@@ -87,8 +92,29 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             agent, countries=compile_countries(topology.countries) if countries else None, resolving=resolving
         ),
         qos=qos,
-        web=compile_web(topology, None),
         transports=compile_transports(topology, egresses),
+        proxies=found,
+        web=compile_web(topology, found),
+    )
+    return state if has_wireguard(modes_of(topology)) else _without_tunnels(state)
+
+
+def _without_tunnels(state: State) -> State:
+    """Return the state of a gateway that has proxies only; what is numbered keeps its numbers."""
+    agent = state.agent and dataclasses.replace(
+        state.agent, watches=(), groups=(), warm_up=False, countries=None, resolving=Resolving()
+    )
+    none = State()
+    return dataclasses.replace(
+        state,
+        server=None,
+        upstreams=(),
+        routes=none.routes,
+        sets=(),
+        dns=None,
+        marks=None,
+        qos=None,
+        agent=agent,
     )
 
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Optional
 
-from ..state import FAMILIES, AddressSet, ClientGuard, OpenPort
+from ..state import FAMILIES, AddressSet, ClientGuard, OpenPort, PortRange
 from ..topology.endpoints import literal
 from ..topology.model import Topology
 from . import doh_servers
+from .proxies import listeners_of, wanted
 
 
 def compile_guard(topology: Topology) -> ClientGuard:
@@ -23,6 +24,7 @@ def compile_guard(topology: Topology) -> ClientGuard:
         doh_v6=names.get(6, ""),
         isolate=hardening.client_isolation,
         ports=_ports(topology),
+        services=_services(topology),
         resolvers=tuple(str(address.ip) for address in topology.server.addresses),
         protect_clients=not hardening.reach_clients,
         refuse_others=FAMILIES if hardening.forward_others == "refuse" else (),
@@ -42,6 +44,19 @@ def _ports(topology: Topology) -> Optional[tuple[OpenPort, ...]]:
         if ip_address(exporter.host) in {address.ip for address in topology.server.addresses}:
             ports.add(("tcp", exporter.port, exporter.port))
     return tuple(OpenPort(*entry) for entry in sorted(ports))
+
+
+def _services(topology: Topology) -> tuple[PortRange, ...]:
+    """Return the ports of the proxies that listen where clients come in."""
+    if topology.hardening.gateway_ports is None:
+        return ()
+    clients = {str(address.ip) for address in topology.server.addresses}
+    listeners = (listener for proxy in wanted(topology) for listener in listeners_of(proxy))
+    return tuple(
+        listener.port
+        for listener in listeners
+        if any(address in clients or ip_address(address).is_unspecified for address in listener.addresses)
+    )
 
 
 def compile_doh_sets(topology: Topology) -> tuple[AddressSet, ...]:

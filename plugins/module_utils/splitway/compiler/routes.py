@@ -11,6 +11,7 @@ from ..topology import model
 from ..topology.numbering import bound_name, member_name
 from .egress import families_of, interface_of
 from .groups import Switchboard
+from .proxies import wanted
 from .resolvers import any_resolvers
 
 
@@ -79,7 +80,7 @@ def _rules(topology: model.Topology, tables: tuple[Table, ...], marked: set[str]
                 text, family = f"{address.ip}/{address.max_prefixlen}", address.version
                 yield Rule(interface, "lookup", table=table.number, iif="lo", source=text, family=family)
     yield Rule(direct, "goto", target=anchor, mark=mark_of(DIRECT, mask), mask=mask)
-    if topology.host_policy is not None:
+    if topology.host_policy is not None or any(proxy.policy is not None for proxy in wanted(topology)):
         yield from _refused(tables, marked, direct, anchor, mask)
     for table in tables:
         if table.egress in marked:

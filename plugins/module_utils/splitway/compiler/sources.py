@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Optional
 
-from ..state import FAMILIES, Host, LanNetwork
+from ..state import Host, LanNetwork, ProxyAccount
 from ..topology.model import Client, Topology
 from .lists import Flattened
+from .proxies import owner, resolvers, wanted
 from .transports import compile_users
 
-_HOST = "gateway/own"  # no client has a name with a slash
+_HOST = "gateway/own"  # no client has a name with a slash; nor have proxies (proxies.py)
 
 
 def with_sources(topology: Topology) -> Topology:
@@ -20,6 +21,7 @@ def with_sources(topology: Topology) -> Topology:
     owners = [Client(_lan_name(entry.name), (), entry.policy) for entry in topology.lan_clients]
     if topology.host_policy is not None:
         owners.append(Client(_HOST, (), topology.host_policy))
+    owners += [Client(owner(proxy), (), proxy.policy) for proxy in wanted(topology) if proxy.policy is not None]
     return replace(topology, clients=(*topology.clients, *owners))
 
 
@@ -38,16 +40,27 @@ def compile_lan(topology: Topology, flattened: Flattened, policies: Mapping[str,
     return tuple(LanNetwork(interface, str(network), number) for network, interface, number in found)
 
 
-def compile_host(topology: Topology, flattened: Flattened, policies: Mapping[str, int]) -> Optional[Host]:
-    """Return the policy of the gateway's own connections, and where it finds our dnsmasq."""
-    if topology.host_policy is None:
+def compile_host(
+    topology: Topology, flattened: Flattened, policies: Mapping[str, int], accounts: tuple[ProxyAccount, ...]
+) -> Optional[Host]:
+    """Return the policies of the gateway's own connections, and where it finds our dnsmasq."""
+    if topology.host_policy is None and not accounts:
         return None
-    first = {family: [a for a in topology.server.addresses if a.version == family][:1] for family in FAMILIES}
     return Host(
-        policy=_policy_number(flattened, policies, _HOST),
+        policy=None if topology.host_policy is None else _policy_number(flattened, policies, _HOST),
         users=("dnsmasq", *(("unbound",) if topology.dns.tls else ()), *compile_users(topology)),
-        resolvers=tuple(str(address.ip) for family in FAMILIES for address in first[family]),
+        resolvers=resolvers(topology),
+        proxies=accounts,
     )
+
+
+def proxy_policies(topology: Topology, flattened: Flattened, policies: Mapping[str, int]) -> dict[str, int]:
+    """Return proxy name → the number of the policy of its connections."""
+    return {
+        proxy.name: _policy_number(flattened, policies, owner(proxy))
+        for proxy in wanted(topology)
+        if proxy.policy is not None
+    }
 
 
 def _policy_number(flattened: Flattened, policies: Mapping[str, int], owner: str) -> int:

@@ -9,7 +9,6 @@ from typing import Optional
 from ..relay.delivery import EXIT_FOLDER, FOLDER, place
 from ..state import (
     HTTP,
-    SOCKS5,
     TRANSPORT_USER,
     WIREGUARD,
     Forwarding,
@@ -23,10 +22,11 @@ from ..state import (
 from ..topology import model
 from .carriage import local_port
 from .egress import interface_of
+from .proxies import wanted
 
 LOOPBACK = "127.0.0.1"
-FAR_PROXIES = {SOCKS5: f"{LOOPBACK}:1080", HTTP: f"{LOOPBACK}:3128"}
-"""Where proxies of an exit listen, for its WebSocket's clients alone."""
+FAR_PROXY = f"{LOOPBACK}:3128"
+"""Where an exit's HTTP proxy listens, for its WebSocket's clients alone. The gateways speak SOCKS5 in front of it."""
 
 
 def compile_transports(topology: model.Topology, numbers: Mapping[str, int]) -> Optional[Transports]:
@@ -50,7 +50,7 @@ def compile_exit(exit_node: model.ExitNode) -> Transports:
         return Transports()
     targets = [TransportTarget("udp", f"{LOOPBACK}:{exit_node.listen_port}")]
     if exit_node.websocket.proxies:
-        targets += [TransportTarget("tcp", address) for address in FAR_PROXIES.values()]
+        targets.append(TransportTarget("tcp", FAR_PROXY))
     server = _server("exit", exit_node.websocket, tuple(targets))
     return Transports((), (server,), compile_programs(exit_node.programs, EXIT_FOLDER))
 
@@ -90,13 +90,8 @@ def _forwardings(
     upstream: model.Upstream, websocket: model.Websocket, topology: model.Topology
 ) -> Iterator[Forwarding]:
     """Yield what is carried: WireGuard, and what proxies of ours need of the exit's."""
-    needed = {
-        listener.protocol
-        for proxy in topology.proxies
-        if proxy.upstream == upstream.name
-        for listener in proxy.listeners
-    }
-    targets = {WIREGUARD: websocket.target, **{kind: FAR_PROXIES[kind] for kind in sorted(needed)}}
+    needed = any(proxy.upstream == upstream.name for proxy in wanted(topology))
+    targets = {WIREGUARD: websocket.target, **({HTTP: FAR_PROXY} if needed else {})}
     for kind, target in targets.items():
         port = local_port(upstream, kind)
         if port is not None:

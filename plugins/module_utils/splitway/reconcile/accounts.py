@@ -21,6 +21,12 @@ def number(system: System, name: str) -> Optional[int]:
     return None
 
 
+def beginning(system: System, prefix: str) -> dict[str, int]:
+    """Return the users whose names begin so, and their numbers."""
+    lines = (line.split(":") for line in (system.read_file(system.root / PASSWD) or "").splitlines())
+    return {fields[0]: int(fields[2]) for fields in lines if fields[0].startswith(prefix)}
+
+
 def declared(system: System, name: str) -> Optional[str]:
     """Return the text of our file for a user, None when there is none."""
     return system.read_file(_file(system, name))

@@ -32,7 +32,7 @@ from .marks import (
 from .mask import classified_bit, exempt_mark, mark_of, number_field
 from .plain import from_data, to_data, value_from_data
 from .ports import PortRange
-from .proxies import Listener, Proxies, Proxy, ProxyUser
+from .proxies import PROXY_ACCOUNT, PROXY_USERS, Listener, Proxies, Proxy, ProxyUser
 from .qos import Qos, RatedClient
 from .resolving import Pinned, Resolving
 from .routes import Routes, Rule, Table
@@ -55,6 +55,8 @@ __all__ = [
     "DIRECT",
     "FAMILIES",
     "HTTP",
+    "PROXY_ACCOUNT",
+    "PROXY_USERS",
     "REST",
     "SCHEMA",
     "SECTIONS",
@@ -170,7 +172,7 @@ def without_keys(state: State) -> State:
     return cast(State, _shown(state))
 
 
-_SECRETS: dict[str, Optional[str]] = {"private_key": None, "preshared_key": None, "path": "", "password": ""}
+_SECRETS: dict[str, Optional[str]] = {"private_key": None, "preshared_key": None, "path": "", "hash": ""}
 
 
 def _shown(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Optional
 from ..schedules import Schedule
 from ..services import Ports
 from .constants import FAMILIES
+from .ports import PortRange
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class LanNetwork:
 
 @dataclass(frozen=True)
 class OpenPort:
-    """Ports of the gateway that may be reached: by clients, or, on loopback, by a proxy."""
+    """Ports of the gateway that clients may reach."""
 
     protocol: str  # tcp | udp
     low: int
@@ -96,8 +97,8 @@ class ProxyAccount:
 
     user: str
     policy: Optional[int]  # its number; None: what carries its connections further is on this host
-    listens: tuple[OpenPort, ...] = ()  # where its clients come in
-    asks: tuple[OpenPort, ...] = ()  # of 127.0.0.1, where its connections are carried further
+    listens: tuple[PortRange, ...] = ()  # where its clients come in
+    asks: tuple[PortRange, ...] = ()  # of 127.0.0.1, where its connections are carried further
     account: Optional[int] = None  # the user's number, which the host knows
 
 
@@ -122,6 +123,7 @@ class ClientGuard:
     doh_v6: str = ""
     isolate: bool = False  # clients do not reach each other
     ports: Optional[tuple[OpenPort, ...]] = None  # of the gateway, beside DNS and ping; None: all
+    services: tuple[PortRange, ...] = ()  # TCP ports of our own daemons, which the host chooses: open as well
     resolvers: tuple[str, ...] = ()  # the gateway's addresses at which clients may ask
     protect_clients: bool = False  # only clients begin connections to clients
     refuse_others: tuple[int, ...] = ()  # families in which nothing is forwarded that is neither from nor to clients

@@ -8,13 +8,20 @@ from typing import Optional
 
 from .ports import PortRange
 
+PROXY_USERS = "splitway-proxy-"
+"""What the names of the system's users begin with that proxies run as."""
+
+
+PROXY_ACCOUNT = "A proxy of splitway"
+"""How such a user is described."""
+
 
 @dataclass(frozen=True)
 class ProxyUser:
     """Somebody who may use a proxy."""
 
     name: str
-    password: str = field(repr=False)
+    hash: str = field(repr=False)  # of the password, as crypt(3) writes it
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,9 @@ class Proxy:
     users: tuple[ProxyUser, ...] = ()  # none: no credentials are asked for
     sources: tuple[str, ...] = ()  # networks that may use it; none: any
     policy: Optional[int] = None  # the number of the policy of its own connections
-    far: tuple[tuple[str, PortRange], ...] = ()  # socks5 | http → the loopback port of an upstream's far-end proxy
+    far: Optional[PortRange] = None  # of loopback, from which a WebSocket leads to the HTTP proxy of an exit
+    inner: Optional[PortRange] = None  # of loopback, where its own SOCKS5 reaches its HTTP
+    public_only: bool = False  # an exit's: it leads to the Internet, not into the networks around its host
 
 
 @dataclass(frozen=True)
@@ -45,4 +54,6 @@ class Proxies:
 
     proxies: tuple[Proxy, ...] = ()
     resolvers: tuple[str, ...] = ()  # whom they ask for names: our dnsmasq's addresses
+    accounts: tuple[str, ...] = ()  # the users that proxies run as, in whichever mode
+    log: bool = False  # whether it is kept who asks for what
     modes: tuple[str, ...] = ("combined",)  # the operator's, then those that the agent may fall back to

@@ -17,13 +17,26 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ...state import Host, Marks
+from ...state import PROXY_ACCOUNT, Host, Marks
 from ...system import System
+from .. import accounts
 from ..base import ADD, CHANGE, REMOVE, Change, additions, removals
 from ..routes.sysctl import forwarded_nothing
 from ..sets.model import IPSET, NFTABLES
 from . import iptables, nftables, nftables_live
 from .model import ChainStep, ClientsStep, Line, LookupStep, Ruleset, Step
+
+USERS = "users"
+"""In the place of a backend."""
+
+
+@dataclass(frozen=True)
+class UserStep:
+    """A user of the system is made, and the section planned again with its number."""
+
+    user: str
+    desired: Optional[Marks]
+    backend: str
 
 
 @dataclass(frozen=True)
@@ -40,23 +53,22 @@ def read(system: System, desired: Optional[Marks], backend: str) -> Current:
     """Return our rules in the kernel, of both backends. Raises ReconcileError when a tool fails."""
     rulesets = {IPSET: iptables.read(system), NFTABLES: nftables_live.read(system)}  # what is ours is known by its name
     asked = desired is not None and desired.guard.others_as_before
-    host = desired.host if desired is not None else None
-    users = () if host is None else (*host.users, *(proxy.user for proxy in host.proxies))
-    return Current(backend, rulesets, forwarded_nothing(system) if asked else (), _accounts(users))
+    users = _users_of(system, desired.host) if desired is not None and desired.host is not None else {}
+    return Current(backend, rulesets, forwarded_nothing(system) if asked else (), users)
 
 
-def _accounts(users: tuple[str, ...]) -> dict[str, int]:
+def _users_of(system: System, host: Host) -> dict[str, int]:
     """Return the numbers of those users that are there: a package that makes one may not be installed yet."""
-    found = {}
-    for user in users:
+    found = {proxy.user: accounts.number(system, proxy.user) for proxy in host.proxies}
+    for user in host.users:
         with contextlib.suppress(KeyError):
             found[user] = pwd.getpwnam(user).pw_uid
-    return found
+    return {user: number for user, number in found.items() if number is not None}
 
 
 def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
     """Return the changes that make the kernel's rules the desired ones; None: nothing of ours stays."""
-    changes: list[Change] = []
+    changes = list(_users(desired, current))
     for backend, found in current.rulesets.items():
         wanted = Ruleset()
         if desired is not None and backend == current.backend:
@@ -65,6 +77,14 @@ def plan(desired: Optional[Marks], current: Current) -> tuple[Change, ...]:
         changes += _chains(backend, wanted, found)
         changes += _clients(backend, wanted, found)
     return additions(tuple(changes)) + removals(tuple(changes))
+
+
+def _users(desired: Optional[Marks], current: Current) -> Iterator[Change]:
+    """Yield the users that are made first: rules know them by their numbers, and no proxy runs without its rules."""
+    for proxy in desired.host.proxies if desired is not None and desired.host is not None else ():
+        if proxy.user not in current.accounts:
+            payload = (USERS, UserStep(proxy.user, desired, current.backend))
+            yield Change(ADD, f"user {proxy.user}", "", proxy.user, payload)
 
 
 def _here(desired: Marks, current: Current) -> Marks:
@@ -139,6 +159,13 @@ def _change(backend: str, what: str, before: str, after: str, step: Step, new: b
 
 def apply(system: System, changes: tuple[Change, ...]) -> None:
     """Carry out the changes, additions first. Raises ReconcileError that names the rule or the entry."""
+    made = [change.payload[1] for change in changes if change.payload[0] == USERS]
+    if made:
+        for step in made:
+            accounts.make(system, step.user, PROXY_ACCOUNT)
+        # Now their numbers are known; what of it is not to be changed yet is not.
+        whole = plan(made[0].desired, read(system, made[0].desired, made[0].backend))
+        changes = whole if len(removals(changes)) else additions(whole)
     for part in (additions(changes), removals(changes)):
         for backend, tool in ((IPSET, iptables), (NFTABLES, nftables)):
             steps = [change.payload[1] for change in part if change.payload[0] == backend]

@@ -93,5 +93,7 @@ def _gateway(marks: Marks, ports: Iterable[OpenPort], version: int) -> Iterator[
     for opened in ports:
         numbers = f"{opened.low}" if opened.low == opened.high else f"{opened.low}:{opened.high}"
         yield f"-p {opened.protocol} -m {opened.protocol} --dport {numbers} -j RETURN"
+    for port in dict.fromkeys(service.port for service in marks.guard.services):
+        yield f"-p tcp -m tcp --dport {port} -j RETURN"
     yield f"-p tcp {_RESET}"
     yield f"-j REJECT --reject-with {_UNREACHABLE[version]}"

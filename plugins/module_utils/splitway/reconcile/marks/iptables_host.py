@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...state import Host, Marks, OpenPort, classified_bit
+from ...state import Host, Marks, PortRange, classified_bit
 from .host import ANY_PORT, DHCP, keeps_from_clients, proxies, refused_marks, resolver
 from .iptables_io import PREFIX
 from .sources import iptables_to
@@ -104,7 +104,7 @@ def _known_proxies(marks: Marks, host: Host, version: int) -> Iterator[str]:
         yield from (f"-d {own}/{_WIDTH[version]} -o lo {asking} -j RETURN" for asking in _ASKING)
     for account, proxy in proxies(host):
         for asks in proxy.asks if version == 4 else ():
-            yield f"-d 127.0.0.1/32 -o lo -p tcp -m tcp --dport {_range(asks)} {_by(account)} -j RETURN"
+            yield f"-d 127.0.0.1/32 -o lo -p tcp -m tcp --dport {asks.port} {_by(account)} -j RETURN"
         yield f"-o lo {_by(account)} -g {REFUSED}"
         if proxy.policy is None:
             yield f"{_by(account)} -g {REFUSED}"
@@ -158,5 +158,5 @@ def _by(account: int) -> str:
     return f"-m owner --uid-owner {account}"
 
 
-def _range(ports: OpenPort) -> str:
+def _range(ports: PortRange) -> str:
     return f"{ports.low}" if ports.low == ports.high else f"{ports.low}:{ports.high}"

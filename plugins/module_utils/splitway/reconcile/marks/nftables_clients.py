@@ -89,5 +89,7 @@ def _gateway(marks: Marks, ports: Iterable[OpenPort]) -> Iterator[str]:
     for opened in ports:
         numbers = f"{opened.low}" if opened.low == opened.high else f"{opened.low}-{opened.high}"
         yield f"{opened.protocol} dport {numbers} accept"
+    for port in dict.fromkeys(service.port for service in marks.guard.services):
+        yield f"tcp dport {port} accept"
     yield f"meta l4proto tcp {_RESET}"
     yield _UNREACHABLE

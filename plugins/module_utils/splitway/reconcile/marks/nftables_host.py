@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ...state import FAMILIES, Host, Marks, OpenPort, ProxyAccount, classified_bit
+from ...state import FAMILIES, Host, Marks, PortRange, ProxyAccount, classified_bit
 from .host import ANY_PORT, DHCP, keeps_from_clients, proxies, refused_marks, resolver
 from .nftables_clients import BASE
 from .sources import nftables_to
@@ -116,7 +116,7 @@ def _known_proxies(marks: Marks, host: Host) -> Iterator[str]:
             yield f'oifname "lo" {_IP[version]} daddr {own} {_ASKING} return'
     for account, proxy in here:
         for asks in proxy.asks:
-            yield f'oifname "lo" ip daddr 127.0.0.1 tcp dport {_range(asks)} meta skuid {account} return'
+            yield f'oifname "lo" ip daddr 127.0.0.1 tcp dport {asks.port} meta skuid {account} return'
     yield f'oifname "lo" meta skuid {{ {everybody} }} goto host_refused'
     if keeps_from_clients(marks):
         yield from (f"{to} meta skuid {{ {everybody} }} goto host_refused" for to in nftables_to(marks))
@@ -163,5 +163,5 @@ def _exempt(marks: Marks, host: Host) -> list[str]:
     return [*lines, *(f"meta skuid {account} accept" for account in host.accounts)]
 
 
-def _range(ports: OpenPort) -> str:
+def _range(ports: PortRange) -> str:
     return f"{ports.low}" if ports.low == ports.high else f"{ports.low}-{ports.high}"

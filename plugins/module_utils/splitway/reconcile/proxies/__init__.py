@@ -1,30 +1,277 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The section `proxies`: SOCKS5 and HTTP proxies."""
+"""The section `proxies`: SOCKS5 and HTTP proxies, each a squid of our own, with our SOCKS5 in front of it.
+
+The package's own squid is not touched. A program is restarted when its configuration changes; a password that changes
+is only copied to where the programs read it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Optional
 
-from ...state import Proxies
-from ...system import System
-from ..base import Change
+from ...ports import Wanted, pick
+from ...state import PROXY_ACCOUNT, PROXY_USERS, PortRange, Proxies
+from ...store import Store
+from ...system import System, SystemFailure
+from .. import accounts, listening
+from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
+from .daemons import SQUID, USERS, Daemon, Paths, Ports, daemons, paths
+
+PATIENCE = 15.0  # seconds that a started program has until it listens
+PROGRAM = Path("usr/sbin/squid")
+PACKAGES = ("squid",)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A program as it is on the host."""
+
+    text: str
+    running: bool
+    started: Mapping[str, str] = field(default_factory=dict)  # name → text of the copies that it runs from
 
 
 @dataclass(frozen=True)
 class Current:
-    """What the host has of it."""
+    """Our proxies as they are on the host."""
+
+    where: Paths
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    files: Mapping[Path, str] = field(default_factory=dict)
+    users: frozenset[str] = frozenset()
+    listeners: tuple[listening.Listener, ...] = ()  # of others, at ports that we may want
+
+
+@dataclass(frozen=True)
+class MakeUser:
+    """Part of a Change: a user of the system."""
+
+    user: str
+
+
+@dataclass(frozen=True)
+class KeepPorts:
+    """Part of a Change: ports that were chosen are remembered."""
+
+    ports: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Bring:
+    """Part of a Change: a program runs as this says."""
+
+    daemon: Daemon
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Part of a Change: a program that runs is given new passwords."""
+
+    daemon: Daemon
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Part of a Change: a program ends, and its unit goes."""
+
+    unit: str
+
+
+@dataclass(frozen=True)
+class RemoveFolder:
+    """Part of a Change: a proxy's files go."""
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class RemoveUser:
+    """Part of a Change: a user of the system goes."""
+
+    user: str
 
 
 def read(system: System, desired: Optional[Proxies]) -> Current:
-    del system, desired
-    return Current()
+    """Return our units, files and users, and who else has ports that we may want. Raises SystemFailure."""
+    where = paths(system)
+    units = {name: _read_unit(system, where, name) for name in system.units.named(PROXY_USERS)}
+    folders = [where.configuration / name for name in system.list_files(where.configuration)]
+    files = {path: system.read_file(path) or "" for folder in folders for path in _files(system, folder)}
+    known = accounts.beginning(system, PROXY_USERS)
+    wanted = {port for item in _wanted(desired) for port in range(item.range.low, item.range.high + 1)}
+    others = listening.read(system, wanted) if wanted else ()
+    strangers = tuple(listener for listener in others if listener.user not in known.values())
+    return Current(where, units, files, frozenset(known), strangers)
+
+
+def _files(system: System, folder: Path) -> list[Path]:
+    inside = [folder / name for name in system.list_files(folder)]
+    return [path for entry in inside for path in (_files(system, entry) if entry.is_dir() else [entry])]
+
+
+def _read_unit(system: System, where: Paths, name: str) -> Unit:
+    running = system.units.active(name)
+    folder = where.running(name)
+    copies = _files(system, folder) if running else []
+    started = {str(path.relative_to(folder)): system.read_file(path) or "" for path in copies}
+    return Unit(system.units.read(name) or "", running, started)
+
+
+def _wanted(desired: Optional[Proxies]) -> tuple[Wanted, ...]:
+    """Return the ports of all proxies."""
+    found = []
+    for proxy in desired.proxies if desired is not None else ():
+        found += [Wanted(listener.port, "tcp", listener.addresses) for listener in proxy.listeners]
+        if proxy.inner is not None:
+            found.append(Wanted(proxy.inner, "tcp", ("127.0.0.1",)))
+    return tuple(found)
 
 
 def plan(desired: Optional[Proxies], current: Current) -> tuple[Change, ...]:
-    del desired, current
-    return ()
+    """Return the changes. Raises ReconcileError when no port of a range is free."""
+    wanted = _wanted(desired)
+    ports = pick(wanted, current.listeners)
+    found = daemons(desired, ports, current.where) if desired is not None else ()
+    users = () if desired is None else desired.accounts
+    changes = [Change(ADD, f"user {user}", "", user, MakeUser(user)) for user in users if user not in current.users]
+    changes += _plan_ports([item.range for item in wanted], ports)
+    changes += [change for daemon in found for change in _plan_daemon(daemon, current)]
+    return (*changes, *_plan_removals(found, users, current))
+
+
+def _plan_ports(ranges: Iterable[PortRange], ports: Ports) -> Iterator[Change]:
+    """Yield the change that remembers ports which are others than were chosen before."""
+    new = {item.key: ports[item.key] for item in ranges if ports[item.key] != item.chosen}
+    if new:
+        before = "\n".join(f"{item.key}: {item.chosen}" for item in ranges if item.key in new and item.chosen)
+        after = "\n".join(f"{key}: {port}" for key, port in new.items())
+        yield Change(CHANGE if before else ADD, "ports of proxies", before, after, KeepPorts(new))
+
+
+def _plan_daemon(daemon: Daemon, current: Current) -> Iterator[Change]:
+    unit = current.units.get(daemon.unit)
+    there = {name: current.files.get(daemon.folder / name) for name in daemon.files}
+    as_it_is = unit is not None and unit.running and unit.text == daemon.text and there == dict(daemon.files)
+    started = {} if unit is None else {name: unit.started.get(name) for name in daemon.files}
+    if not as_it_is or started != dict(daemon.files):
+        action, state = (ADD, "") if unit is None else (CHANGE, "running" if unit.running else "stopped")
+        was = "".join(text or "" for text in there.values() if text not in daemon.files.values())
+        now = "".join(text for name, text in daemon.files.items() if text != there[name])
+        before, after = f"{state}\n{was}".strip(), f"running\n{now}".strip()
+        yield Change(action, f"service {daemon.unit} (proxy {daemon.proxy})", before, after, Bring(daemon))
+        return
+    kept, read_now = current.files.get(daemon.folder / USERS, ""), (unit.started.get(USERS, "") if unit else "")
+    if (kept, read_now) != (daemon.users, daemon.users):
+        what = f"users of proxy {daemon.proxy} ({daemon.unit})"
+        yield Change(CHANGE, what, _names(read_now), _names(daemon.users), Hand(daemon))
+
+
+def _names(users: str) -> str:
+    """Return the names of users, without what they are known by."""
+    return "\n".join(line.partition(":")[0] for line in users.splitlines())
+
+
+def _plan_removals(found: tuple[Daemon, ...], users: tuple[str, ...], current: Current) -> Iterator[Change]:
+    wanted = {daemon.unit for daemon in found}
+    for name, unit in sorted(current.units.items()):
+        if name not in wanted:
+            yield Change(REMOVE, f"service {name}", "running" if unit.running else "stopped", "", Remove(name))
+    kept = {daemon.folder for daemon in found}
+    root = current.where.configuration
+    folders = {root / path.relative_to(root).parts[0] for path in current.files}
+    for folder in sorted(folders - kept):
+        yield Change(REMOVE, f"folder {folder}", str(folder), "", RemoveFolder(folder))
+    for user in sorted(current.users - set(users)):
+        yield Change(REMOVE, f"user {user}", user, "", RemoveUser(user))
 
 
 def apply(system: System, changes: tuple[Change, ...]) -> None:
-    del system, changes
+    """Carry out the changes. Raises ReconcileError; a program that does not start with them runs as before."""
+    for part in (change.payload for change in changes):
+        if isinstance(part, MakeUser):
+            accounts.make(system, part.user, PROXY_ACCOUNT)
+        elif isinstance(part, KeepPorts):
+            store = Store(system)
+            store.keep_ports({**store.ports(), **part.ports})
+        elif isinstance(part, Bring):
+            _bring(system, part.daemon)
+        elif isinstance(part, Hand):
+            _write_users(system, part.daemon)
+            system.units.reload(part.daemon.unit)
+        elif isinstance(part, Remove):
+            system.units.stop(part.unit)
+            system.units.remove(part.unit)
+        elif isinstance(part, RemoveFolder):
+            system.remove_folder(part.folder)
+        elif isinstance(part, RemoveUser):
+            accounts.remove(system, part.user)
+
+
+def _bring(system: System, daemon: Daemon) -> None:
+    """Start a program with its files; put the old ones back when it does not listen."""
+    if not (Path("/") / PROGRAM).exists():
+        raise ReconcileError(f'squid is not installed: proxy "{daemon.proxy}" needs the package squid')
+    old = {name: system.read_file(daemon.folder / name) for name in daemon.files}
+    unit, was_running = system.units.read(daemon.unit), system.units.active(daemon.unit)
+    try:
+        _write(system, daemon.folder, daemon.files)
+        _write_users(system, daemon)
+        _check(system, daemon)
+        system.units.write(daemon.unit, daemon.text)
+        system.units.restart(daemon.unit)
+        _wait(system, daemon)
+    except (SystemFailure, ReconcileError) as error:
+        _put_back(system, daemon, old, unit, was_running=was_running)
+        raise ReconcileError(f'{daemon.unit} of proxy "{daemon.proxy}" did not start: {error}') from error
+
+
+def _put_back(
+    system: System, daemon: Daemon, old: Mapping[str, Optional[str]], unit: Optional[str], *, was_running: bool
+) -> None:
+    system.units.stop(daemon.unit)
+    _write(system, daemon.folder, {name: text for name, text in old.items() if text is not None})
+    for name in (name for name, text in old.items() if text is None):
+        system.remove_file(daemon.folder / name)
+    if unit is None:
+        system.units.remove(daemon.unit)
+        return
+    system.units.write(daemon.unit, unit)
+    if was_running:
+        system.units.restart(daemon.unit)
+
+
+def _write(system: System, folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        if system.read_file(folder / name) != text:
+            system.write_file(folder / name, text)
+
+
+def _write_users(system: System, daemon: Daemon) -> None:
+    if daemon.users:
+        _write(system, daemon.folder, {USERS: daemon.users})
+    else:
+        system.remove_file(daemon.folder / USERS)
+
+
+def _check(system: System, daemon: Daemon) -> None:
+    """Let squid read its configuration. Raises SystemFailure."""
+    if f"-{SQUID}." in daemon.unit:
+        system.read("/usr/sbin/squid", "-k", "parse", "-f", str(daemon.folder / "squid.conf"))
+
+
+def _wait(system: System, daemon: Daemon) -> None:
+    """Wait until the program listens everywhere. Raises ReconcileError."""
+    number = accounts.number(system, daemon.user)
+    end = time.monotonic() + PATIENCE
+    while True:
+        heard = {item.address for item in listening.bound(system, (daemon.port,)) if item.user == number}
+        missing = [address for address in daemon.addresses if address not in heard]
+        if not missing:
+            return
+        if time.monotonic() > end or not system.units.active(daemon.unit):
+            raise ReconcileError(f"it does not listen at {missing[0]}, port {daemon.port}")
+        time.sleep(0.05)

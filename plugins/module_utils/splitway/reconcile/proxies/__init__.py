@@ -19,7 +19,7 @@ from ...store import Store
 from ...system import System, SystemFailure
 from .. import accounts, listening
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from .daemons import SQUID, USERS, Daemon, Paths, Ports, daemons, paths
+from .daemons import CONFIGURATION, USERS, Daemon, Paths, Ports, daemons, paths
 
 PATIENCE = 15.0  # seconds that a started program has until it listens
 PROGRAM = Path("usr/sbin/squid")
@@ -215,12 +215,12 @@ def _bring(system: System, daemon: Daemon) -> None:
     """Start a program with its files; put the old ones back when it does not listen."""
     if not (Path("/") / PROGRAM).exists():
         raise ReconcileError(f'squid is not installed: proxy "{daemon.proxy}" needs the package squid')
+    _check(system, daemon)
     old = {name: system.read_file(daemon.folder / name) for name in daemon.files}
     unit, was_running = system.units.read(daemon.unit), system.units.active(daemon.unit)
     try:
         _write(system, daemon.folder, daemon.files)
         _write_users(system, daemon)
-        _check(system, daemon)
         system.units.write(daemon.unit, daemon.text)
         system.units.restart(daemon.unit)
         _wait(system, daemon)
@@ -258,9 +258,19 @@ def _write_users(system: System, daemon: Daemon) -> None:
 
 
 def _check(system: System, daemon: Daemon) -> None:
-    """Let squid read its configuration. Raises SystemFailure."""
-    if f"-{SQUID}." in daemon.unit:
-        system.read("/usr/sbin/squid", "-k", "parse", "-f", str(daemon.folder / "squid.conf"))
+    """Let squid read its configuration before anything is changed. Raises ReconcileError."""
+    text = daemon.files.get(CONFIGURATION)
+    if text is None:
+        return
+    candidate = daemon.folder / f"{CONFIGURATION}.candidate"
+    try:
+        system.write_file(candidate, text)
+        system.read("/usr/sbin/squid", "-k", "parse", "-f", str(candidate))
+    except SystemFailure as error:
+        fatal = next((line for line in str(error).splitlines() if "FATAL" in line), str(error))
+        raise ReconcileError(f'proxy "{daemon.proxy}": squid does not take its configuration: {fatal}') from error
+    finally:
+        system.remove_file(candidate)
 
 
 def _wait(system: System, daemon: Daemon) -> None:

@@ -20,7 +20,7 @@ from ..services import SANDBOX
 from . import squid
 
 SQUID, SOCKS5 = "squid", "socks5"
-USERS = "users"
+CONFIGURATION, USERS = "squid.conf", "users"
 PRIVILEGED = 1024  # ports below want a capability
 
 Ports = Mapping[str, int]
@@ -104,9 +104,9 @@ def _squid(
         users=str(running / USERS),
         log=desired.log,
     )
-    start = f"/usr/sbin/squid -N -s -n splitwayproxy{proxy.number} -f {running / 'squid.conf'}"
+    start = f"/usr/sbin/squid -N -s -n splitwayproxy{proxy.number} -f {running / CONFIGURATION}"
     addresses, own = (listening(http), port) if port is not None else (("127.0.0.1",), inside or 0)
-    return _daemon(proxy, unit, "HTTP", start, {"squid.conf": text}, where, addresses, own)
+    return _daemon(proxy, unit, "HTTP", start, {CONFIGURATION: text}, where, addresses, own)
 
 
 def _socks5(proxy: Proxy, listener: Listener, port: int, inside: int, where: Paths) -> Daemon:
@@ -181,7 +181,7 @@ User={user}
 AppArmorProfile=-unconfined
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}
-LimitNOFILE=65536
+LimitNOFILE=16384
 TemporaryFileSystem=/dev/shm
 ProtectHome=yes
 PrivateTmp=yes

@@ -63,7 +63,7 @@ _ALWAYS = (
     "coredump_dir none",
     "netdb_filename none",
     "pinger_enable off",
-    "max_filedescriptors 65536",
+    "max_filedescriptors 16384",
     "shutdown_lifetime 1 seconds",
     # An address is asked for again before it can have left its set.
     "positive_dns_ttl 1 minutes",

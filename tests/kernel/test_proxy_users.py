@@ -72,6 +72,7 @@ def gateway(system: NamespaceSystem, lab: Lab, backend: str) -> NamespaceSystem:
         mark = f"{mark_of(BLOCK, MASK):#x}/{MASK:#x}"
         run_here("ip", f"-{family}", "rule", "add", "pref", "5020", "iif", "lo", "fwmark", mark, "goto", "5040")
         run_here("ip", f"-{family}", "rule", "add", "pref", "5040", "nop")
+    system.write_file(system.root / "etc/passwd", Path("/etc/passwd").read_text(encoding="utf-8"))
     bring(system, backend, the_sets(), the_section(backend))
     return system
 

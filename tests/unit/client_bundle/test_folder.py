@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 import zipfile
 from pathlib import Path
 from typing import Any, Optional
@@ -196,8 +197,15 @@ def test_nothing_shows_a_key(tmp_path: Path) -> None:
     assert PRIVATE not in f"{shown} {system.commands} {manifest}"
 
 
+def test_git_sees_nothing_of_it(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    run(LocalSystem(tmp_path), tmp_path, ALICE)
+    seen = subprocess.run(["git", "-C", str(tmp_path), "status", "--short"], capture_output=True, text=True, check=True)
+    assert seen.stdout == ""
+
+
 def test_without_qrencode_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(ClientFileError, match="qrencode is not installed"):
         run(LocalSystem(tmp_path, ()), tmp_path, ALICE)
-    assert files(tmp_path) == set() if (tmp_path / "bundles").exists() else True
+    assert not (tmp_path / "bundles").exists()
     run(LocalSystem(tmp_path, ()), tmp_path, BOB)

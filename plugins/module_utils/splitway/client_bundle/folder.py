@@ -24,6 +24,7 @@ from .names import Names
 from .page import QR_CODE
 
 MANIFEST = ".splitway.json"
+KEPT_OUT_OF_GIT = ".gitignore"
 _DATE = (1980, 1, 1, 0, 0, 0)  # of all that is in an archive: the same content is the same archive
 
 
@@ -202,6 +203,9 @@ def _with(
 
 
 def _remember(system: System, directory: Path, manifest: Manifest) -> None:
+    # The folder may lie beside an inventory that is kept in git, where a client's key has no place.
+    if not (directory / KEPT_OUT_OF_GIT).exists():
+        system.write_file(directory / KEPT_OUT_OF_GIT, "*\n")
     data = {"sources": manifest.sources, "files": manifest.files}
     system.write_file(directory / MANIFEST, json.dumps(data, indent=0, sort_keys=True) + "\n")
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import signal
 import socket
 from pathlib import Path
@@ -15,6 +16,7 @@ from transported import EXIT, PATH, PROGRAMS, Relay, ask, bring, planned, relay
 
 from splitway.reconcile import accounts
 from splitway.reconcile.base import ReconcileError
+from splitway.reconcile.transports.about import about
 from splitway.reconcile.transports.model import USER
 from splitway.state import Transports
 from splitway.store import Store
@@ -112,6 +114,30 @@ def test_a_port_that_is_taken_is_left_to_who_has_it(relay: Relay, program: str) 
         stranger.bind(("127.0.0.1", 41001))
         assert "change port of transport/us/wireguard" in bring(relay.system, relay.client("wss://127.0.0.1:9"))
         assert Store(relay.system).ports() == {"transport/us/wireguard": 41000}
+
+
+def test_who_has_a_port_that_was_passed_over_is_said(relay: Relay, program: str) -> None:
+    desired = relay.server(443, 445)
+    with relay.exit_host.entered():
+        with socket.create_server(("0.0.0.0", 443)):  # noqa: S104
+            bring(relay.exit, desired)
+            said = about(relay.exit, desired, Store(relay.exit).ports())
+        assert said["ports"] == {"transport/server": 444}
+        (warning,) = said["warnings"]
+        assert re.fullmatch(
+            r"transport/server has port 444: .+ \(process \d+\) listens on 0\.0\.0\.0:443 \(tcp\)", warning
+        )
+        assert about(relay.exit, desired, Store(relay.exit).ports())["warnings"] == [], "the stranger is gone"
+
+
+def test_a_certificate_that_ends_soon_is_warned_of(relay: Relay, program: str) -> None:
+    soon = relay.authority.issue("soon", NAME, seconds=10 * 86400, from_now=-60)
+    (server,) = relay.server().servers
+    changed = dataclasses.replace(server, certificate=str(soon.certificate), key=str(soon.key))
+    desired = dataclasses.replace(relay.server(), servers=(changed,))
+    relay.bring_exit(desired)
+    with relay.exit_host.entered():
+        assert about(relay.exit, desired, {})["warnings"] == [f"{soon.certificate} expires in 10 days"]
 
 
 def test_no_port_is_free(relay: Relay, program: str) -> None:

@@ -16,7 +16,7 @@ from ...state import Transports
 from .. import accounts
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from .live import read, wanted
-from .model import ABOUT, PREFIX, USER, Current, Found, Process, stamp, without_copies
+from .model import ABOUT, PREFIX, USER, Current, Found, Process, stamp, stamped_copies, without_copies
 from .processes import processes
 from .units import environment_text, unit_text
 from .write import Account, Bring, Enable, NoAccount, NoPort, Ports, Reload, Stop, apply
@@ -54,14 +54,16 @@ def _check(process: Process, current: Current) -> None:
             check(process.program, found, process.command)
         except RelayError as error:
             raise ReconcileError(f"{process.about}: {error}") from error
-    for path in process.copies.values():
-        if current.copies.get(path) is None:
-            raise ReconcileError(f"{process.about}: there is no file {path}")
 
 
 def _check_certificates(process: Process, current: Current) -> None:
-    """Raise ReconcileError for a certificate that nobody would believe. What runs with one goes on."""
+    """Raise ReconcileError for a certificate that is not there or that nobody would believe.
+
+    What runs with one goes on: the agent does not see what lies in somebody's home.
+    """
     for path in process.copies.values():
+        if path not in current.copies:
+            raise ReconcileError(f"{process.about}: there is no file {path}")
         if path in current.problems:
             raise ReconcileError(f"{process.about}: {current.problems[path]}")
 
@@ -72,7 +74,7 @@ def _account(current: Current) -> Iterator[Change]:
 
 
 def _ports(ports: dict[str, int], current: Current) -> Iterator[Change]:
-    """Yield the change that remembers ports. The first of a range, for the first time, goes without saying."""
+    """Yield the changes that remember ports."""
     for key, port in ports.items():
         before = current.remembered.get(key)
         if before != port:
@@ -87,7 +89,9 @@ def _process(process: Process, current: Current) -> Iterator[Change]:
     environment = environment_text(process)
     if environment:
         texts["environment"] = environment
-    copies = {name: current.copies.get(path) for name, path in process.copies.items()}
+    seen = {name: current.copies[path] for name, path in process.copies.items() if path in current.copies}
+    copies = {**stamped_copies(found.texts.get("stamp", "")), **seen}
+    copies = {name: state for name, state in copies.items() if name in process.copies}
     stamped = stamp(unit, texts, copies)
     texts["stamp"] = stamped
     what = f"service {process.unit}"
@@ -127,5 +131,5 @@ def _removals(wanted_names: frozenset[str], wanted_ports: frozenset[str], curren
     for key, port in current.remembered.items():
         if key.startswith(PORTS) and key not in wanted_ports:
             yield Change(REMOVE, f"port of {key}", str(port), "", NoPort(key))
-    if not wanted_names and (current.user is not None or current.declared is not None):
+    if not wanted_names and current.declared is not None:
         yield Change(REMOVE, f"user {USER}", ABOUT, "", NoAccount())

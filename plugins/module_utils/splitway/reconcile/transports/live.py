@@ -35,7 +35,7 @@ def read(system: System, desired: Optional[Transports]) -> Current:
         user=accounts.number(system, USER),
         declared=declared,
         listeners=listening.read(system, ports),
-        copies={path: _state(Path(path)) for path in operators_files(desired)},
+        copies={path: state for path in operators_files(desired) if (state := _state(Path(path))) is not None},
         problems=_problems(system, desired),
         versions={name: installed(system, path) for name, path in program_paths(desired).items() if name != NGINX},
         remembered=Store(system).ports(),
@@ -71,7 +71,7 @@ def wanted(desired: Transports) -> tuple[Wanted, ...]:
 def _state(path: Path) -> Optional[CopyState]:
     try:
         status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # not there, or hidden from us
         return None
     return status.st_size, status.st_mtime_ns
 

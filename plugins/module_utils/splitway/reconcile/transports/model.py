@@ -103,7 +103,7 @@ class Current:
     user: Optional[int] = None  # the number of our user
     declared: Optional[str] = None  # our file that makes it
     listeners: tuple[Listener, ...] = ()  # on the ports that we may take
-    copies: Mapping[str, Optional[CopyState]] = field(default_factory=dict)  # path → None: there is no such file
+    copies: Mapping[str, CopyState] = field(default_factory=dict)  # by path; without one that is not to be seen
     problems: Mapping[str, str] = field(default_factory=dict)  # path of a certificate or key → what is wrong with it
     versions: Mapping[str, Optional[Version]] = field(default_factory=dict)  # by program; None: not installed
     remembered: Mapping[str, int] = field(default_factory=dict)  # ports by key
@@ -114,11 +114,17 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def stamp(unit: str, texts: Mapping[str, str], copies: Mapping[str, Optional[CopyState]]) -> str:
+def stamp(unit: str, texts: Mapping[str, str], copies: Mapping[str, CopyState]) -> str:
     """Return what a process is started with: lines of digests; of copies of the operator's files, when they changed."""
     lines = [f"unit {digest(unit)}", *(f"text {name} {digest(text)}" for name, text in sorted(texts.items()))]
-    lines += [f"copy {name} {' '.join(map(str, state or ()))}" for name, state in sorted(copies.items())]
+    lines += [f"copy {name} {size} {changed}" for name, (size, changed) in sorted(copies.items())]
     return "".join(f"{line}\n" for line in lines)
+
+
+def stamped_copies(text: str) -> dict[str, CopyState]:
+    """Return what a stamp says of the operator's files."""
+    words = (line.split() for line in text.splitlines() if line.startswith("copy "))
+    return {name: (int(size), int(changed)) for _, name, size, changed in words}
 
 
 def without_copies(text: str) -> str:

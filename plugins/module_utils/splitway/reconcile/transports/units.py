@@ -96,12 +96,17 @@ def _exec_start(command: Command) -> str:
 
 
 def _prepared(setting: str, process: Process, where: Places) -> str:
-    """Return the lines that give the process its copies: for its user alone, but for what it was started with."""
+    """Return the lines that give the process its copies: for its user alone, but for what it was started with.
+
+    Each takes its place when it is complete and its user's: wstunnel reads a new one at once, and never again when it
+    could not (measured).
+    """
     sources = [(name, str(where.folder / name)) for name in process.texts] + list(process.copies.items())
-    lines = [_copied(setting, "0400", source, f"{where.runtime / name}") for name, source in sources]
+    new = {name: str(where.runtime / f".{name}.new") for name, _ in sources}
+    lines = [_copied(setting, "0400", source, new[name]) for name, source in sources]
     if sources:
-        targets = " ".join(f"{where.runtime / name}" for name, _ in sources)
-        lines.append(f"{setting}=+/usr/bin/chown --reference={where.runtime} {targets}\n")
+        lines.append(f"{setting}=+/usr/bin/chown --reference={where.runtime} {' '.join(new.values())}\n")
+    lines += [f"{setting}=+/usr/bin/mv -f -T {new[name]} {where.runtime / name}\n" for name in new]
     return "".join((*lines, _copied(setting, "0444", str(where.stamp), str(where.started))))
 
 

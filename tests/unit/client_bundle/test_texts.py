@@ -167,6 +167,12 @@ def test_a_password_is_shown_only_where_there_is_one() -> None:
     assert "ask for the password" in said
 
 
+def test_browsers_are_not_sent_where_they_cannot_give_a_password() -> None:
+    said = [text for inside, text in page(FULL).texts if inside == "li"]
+    assert [text.split()[0] for text in said if "proxy" in text] == ["HTTP", "HTTP", "SOCKS5"]
+    assert sum("browsers have no way" in text for text in said) == 1
+
+
 def test_the_picture_is_there_when_one_is_made() -> None:
     texts = files(FULL)
     assert texts["start-here.html"].count(QR_CODE) == 1

@@ -33,7 +33,7 @@ Step = tuple[str, list[str]]  # a heading and its paragraphs, in HTML
 def page(bundle: Bundle, names: Names, *, picture: bool) -> str:
     """Return the page of a bundle, in HTML; with a `picture`, QR_CODE stands in it."""
     steps = _steps(bundle, names, picture=picture)
-    body = [f"<h1>How {escape(bundle.name)} connects to {escape(bundle.gateway)}</h1>", _warning()]
+    body = [f"<h1>How {escape(bundle.name)} connects to {escape(bundle.gateway)}</h1>", _warning(bundle)]
     for number, (heading, paragraphs) in enumerate(steps, 1):
         body += [f'<section id="step-{number}">', f"<h2>Step {number}: {heading}</h2>", *paragraphs, "</section>"]
     return "\n".join(
@@ -57,7 +57,9 @@ def page(bundle: Bundle, names: Names, *, picture: bool) -> str:
     )
 
 
-def _warning() -> str:
+def _warning(bundle: Bundle) -> str:
+    if bundle.tunnel is None:
+        return _note("This page is for you alone: whoever has your user name and password uses the proxy in your name.")
     return _note(
         "This page and the files beside it are yours alone: they hold the keys to the connection. Whoever has them "
         "connects in your name. Do not pass them on. If they get into other hands, tell whoever gave them to you."
@@ -184,7 +186,7 @@ def _browser(bundle: Bundle) -> Step:
         paragraphs += [_pre(url) for url in bundle.pacs]
     if bundle.proxies:
         paragraphs.append(_p("Or by hand:" if bundle.pacs else "In its network settings, or the system's:"))
-        paragraphs.append(_items(*map(_proxy, bundle.proxies)))
+        paragraphs.append(_items(*map(_proxy, sorted(bundle.proxies, key=lambda proxy: proxy.kind))))
     return ("A proxy for your browser", paragraphs)
 
 
@@ -197,7 +199,12 @@ def _proxy(proxy: Proxy) -> str:
         said = f"user name {_code(proxy.user)}; ask for the password whoever gave you these files"
     else:
         said = f"user name {_code(proxy.user)}, password {_code(proxy.password)}"
-    return f"{escape(proxy.kind)} proxy {_code(proxy.address)} ({said})"
+    others = "; browsers have no way to give it a password, other programs do"
+    return f"{escape(proxy.kind)} proxy {_code(proxy.address)} ({said}{others if _for_others(proxy) else ''})"
+
+
+def _for_others(proxy: Proxy) -> bool:
+    return proxy.kind == "SOCKS5" and proxy.asks
 
 
 def _ask_for_network() -> Step:

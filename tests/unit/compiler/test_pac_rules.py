@@ -98,21 +98,15 @@ HOSTS = [
 
 def expected_answer(rules: list[PacRule], default: str, host: str, port: int) -> str:
     """Return the one verdict of all worlds that are possible for a browser, else the proxy."""
-    unknown = [
-        (place, what) for place, rule in enumerate(rules) for what in ("address", "schedule") if getattr(rule, what)
-    ]
-    verdicts = set()
-    for kept in itertools.product((False, True), repeat=len(unknown)):
-        no = {place for (place, _), value in zip(unknown, kept) if not value}
-        for holding in (False, True):  # whether what is not known of names and addresses holds
-            verdicts.add(verdict([rule for at, rule in enumerate(rules) if at not in no], default, host, port, holding))
+    worlds = itertools.product((False, True), repeat=len(rules))  # what is unknown of a rule holds, or does not
+    verdicts = {verdict(rules, default, host, port, holding) for holding in worlds}
     return verdicts.pop() if len(verdicts) == 1 else PROXY
 
 
-def verdict(rules: list[PacRule], default: str, host: str, port: int, holding: bool) -> str:
+def verdict(rules: list[PacRule], default: str, host: str, port: int, holding: tuple[bool, ...]) -> str:
     literal = ip_address(host) if ":" in host or host[0].isdigit() else None
     special = literal is not None and any(literal in network for network in SPECIAL[literal.version])
-    for rule in rules:
+    for rule, unknown in zip(rules, holding):
         held = [holds(kind, host, literal, special) for kind in rule.kinds]
         if special and (not rule.kinds or rule.address):
             continue
@@ -120,7 +114,7 @@ def verdict(rules: list[PacRule], default: str, host: str, port: int, holding: b
             continue
         if held and True not in held:
             continue
-        if all(holding if one is None else one for one in held):
+        if (unknown or not (rule.address or rule.schedule)) and all(unknown if one is None else one for one in held):
             return rule.answer
     return DIRECT if special else default
 

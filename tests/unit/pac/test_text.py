@@ -80,9 +80,12 @@ def test_the_first_rule_decides_for_nested_names_too() -> None:
 
 
 def test_local_destinations_are_asked_directly_first_of_all() -> None:
-    listed = names(PROXY, "local", "printer.local", "corp.example", "com", "x.intern.corp.example")
+    refused, listed = (
+        names(BLOCKED, "printer.local", "x.intern.corp.example"),
+        names(PROXY, "local", "corp.example", "com"),
+    )
     anywhere = networks(PROXY, "0.0.0.0/0", "::/0")
-    everything = text(listed, anywhere, default=PROXY, local=(*LOCAL, "intern.corp.example"))
+    everything = text(refused, listed, anywhere, default=PROXY, local=(*LOCAL, "intern.corp.example"))
     local = ["intranet", "localhost", "printer.local", "a.localhost", "x.intern.corp.example", "127.0.0.1", "::1"]
     local += ["10.1.2.3", "192.168.1.1", "172.31.255.255", "169.254.1.1", "fe80::1", "fd00::1", "::ffff:192.168.1.1"]
     far = ["corp.example", "com.example", "172.32.0.1", "11.0.0.0", "9.255.255.255", "2001:db8::1", "::ffff:8.8.8.8"]

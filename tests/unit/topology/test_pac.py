@@ -13,6 +13,7 @@ from ansible_collections.splitway.gateway.tests.unit.pac.engines import answers
 from splitway.compiler import CompileError, compile_state
 from splitway.compiler.pac import compile_web
 from splitway.pac import ProxyServer, pac_text
+from splitway.ports import with_ports
 from splitway.sources.library import ListLibrary
 from splitway.sources.loading import Places
 from splitway.sources.shipped import shipped_names
@@ -114,6 +115,20 @@ def test_what_is_wrong_with_the_server_is_named(web: dict[str, Any], message: st
 
 def test_a_server_without_files_is_a_mistake() -> None:
     assert "splitway_web: there is nothing to give out" in refusal(None, {"port": 81})
+
+
+def test_clients_reach_the_server_and_it_follows_the_proxies_ports() -> None:
+    web = {"certificate": "/c.pem", "key": "/k.pem", "port": "80-89"}
+    state = compile_state(read([{"name": "a"}], web), {})
+    opened = {port.key: port.port for port in state.marks.guard.services}
+    assert opened == {"proxy/open/http": 8080, "web/http": 80, "web/https": 443}
+    moved = with_ports(state, {"web/http": 83, "proxy/open/http": 8080})
+    assert [port.port for port in moved.marks.guard.services if port.key == "web/http"] == [83]
+    assert [(server.kind, server.host) for server in state.web.files[0].servers] == [("PROXY", "10.8.0.1")]
+    assert state.web.files[0].servers[0].port.key == "proxy/open/http"
+    # Where only others reach it, the clients' guard has nothing to open.
+    lan = compile_state(read([{"name": "a"}], {"listen": ["192.168.1.1"]}), {})
+    assert [port.key for port in lan.marks.guard.services] == ["proxy/open/http"]
 
 
 def test_https_beside_http_and_names_to_find_it() -> None:

@@ -10,6 +10,7 @@ from ..state import FAMILIES, AddressSet, ClientGuard, OpenPort, PortRange
 from ..topology.endpoints import literal
 from ..topology.model import Topology
 from . import doh_servers
+from .pac import web_addresses, web_ports
 from .proxies import listeners_of, wanted
 
 
@@ -47,15 +48,18 @@ def _ports(topology: Topology) -> Optional[tuple[OpenPort, ...]]:
 
 
 def _services(topology: Topology) -> tuple[PortRange, ...]:
-    """Return the ports of the proxies that listen where clients come in."""
+    """Return the ports of proxies and of the web server that listen where clients come in."""
     if topology.hardening.gateway_ports is None:
         return ()
     clients = {str(address.ip) for address in topology.server.addresses}
-    listeners = (listener for proxy in wanted(topology) for listener in listeners_of(proxy))
+    listening = [
+        *((listener.port, listener.addresses) for proxy in wanted(topology) for listener in listeners_of(proxy)),
+        *((port, web_addresses(topology)) for port in web_ports(topology)),
+    ]
     return tuple(
-        listener.port
-        for listener in listeners
-        if any(address in clients or ip_address(address).is_unspecified for address in listener.addresses)
+        port
+        for port, addresses in listening
+        if any(address in clients or ip_address(address).is_unspecified for address in addresses)
     )
 
 

@@ -62,6 +62,12 @@ def web_addresses(topology: Topology) -> tuple[str, ...]:
     return tuple(map(str, topology.web.listen)) or tuple(str(address.ip) for address in topology.server.addresses)
 
 
+def web_ports(topology: Topology) -> tuple[PortRange, ...]:
+    """Return the ports of the web server, none when there is none."""
+    ports = (_range("web/http", topology.web.http), _range("web/https", topology.web.https)) if topology.pac else ()
+    return tuple(port for port in ports if port is not None)
+
+
 def _range(key: str, ports: Optional[Ports]) -> Optional[PortRange]:
     return None if ports is None else PortRange(key, ports.first, ports.last)
 

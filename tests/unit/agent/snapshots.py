@@ -16,6 +16,7 @@ from splitway.agent.figures.snapshot import (
     Snapshot,
     UpstreamStatus,
 )
+from splitway.agent.figures.transports import ModeStatus, TransportStatus
 
 NOW = 1795316400.0
 
@@ -33,6 +34,9 @@ def snapshot(clients: int = 2) -> Snapshot:
                 *("us", "wg-up-1", 101, "up", NOW - 4000, 0.0312, 0.01, NOW - 61, 5_000_000_000, 70_000_000, 1),
                 mtu=1412,
                 full_size=False,
+                way="websocket",
+                fallen_back=True,
+                way_changes=3,
             ),
             UpstreamStatus(
                 *("eu", "wg-up-2", 102, "down", NOW - 5, None, 1.0),
@@ -74,5 +78,14 @@ def snapshot(clients: int = 2) -> Snapshot:
             ResolverStatus("192.0.2.53#53", 5000, 7, 0.021),
             ResolverStatus("1.1.1.1#53 through wg-up-1", 40, 40, None, dead=True),
         ),
+        transports=(
+            TransportStatus(
+                *("us", "near", "wstunnel", "up", "wss://exit.example.net:8443", True, 2, "no answer by TLS"),
+                *(6, 2, 3, 1, 9_000_000, 800_000, 0.0412, 0.013, NOW + 4 * 86400, ("wireguard 41002",)),
+            ),
+            TransportStatus("eu", "near", "websocat", "down", "wss://192.0.2.9:443"),
+            TransportStatus("gateway", "far", "wstunnel", "unknown", "port 443", expires=NOW + 300 * 86400),
+        ),
+        mode=ModeStatus("proxy", "combined", 1),
         pinned=PinnedStatus(names=20, served=19, addresses=63, silent=4),
     )

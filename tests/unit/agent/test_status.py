@@ -49,8 +49,20 @@ NAME  INTERFACE  STATE        FOR  LATENCY  LOSS      HANDSHAKE  RECEIVED     SE
 us    wg-up-1    up     1 h 6 min  31.2 ms    1%  1 min 1 s ago   5.00 GB  70.0 MB         1  1412
 eu    wg-up-2    down         5 s        -  100%          never       0 B      0 B         0     -
   us: packets of its MTU do not come back, small ones do: large transfers hang
+  us: over its WebSocket, since UDP does not work
   eu: none of 2 targets answered
   eu: never answered: icmp 192.0.2.1
+
+WEBSOCKETS
+UPSTREAM  STATE  SERVER                           RTT  LOSS  RECONNECTS  RECEIVED    SENT  RESTARTS
+us        up     wss://exit.example.net:8443  41.2 ms  1.3%           2   9.00 MB  800 kB         3
+eu        down   wss://192.0.2.9:443                -     -           0       0 B     0 B         0
+  us: not its first server, of 2
+  us: wss://exit.example.net:8443: no answer by TLS
+  us: its certificate expires in 4 d
+  us: somebody else has the first port of its range: wireguard 41002
+
+MODE: proxy, since combined moves no data
 
 GROUPS
 NAME   MODE      NEW CONNECTIONS GO TO  SWITCHES

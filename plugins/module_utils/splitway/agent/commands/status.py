@@ -14,6 +14,7 @@ from .. import control
 from ..errors import AgentError
 from ..figures.snapshot import ClientStatus, Snapshot, UpstreamStatus, from_plain
 from .tables import ago, duration, size, table
+from .transports import transport_lines
 
 HELP = "upstreams, groups, clients, sets and drift, as they are now"
 
@@ -44,6 +45,7 @@ def render(snapshot: Snapshot) -> Iterator[str]:
     """Yield the lines for people."""
     yield from _head(snapshot)
     yield from _upstreams(snapshot)
+    yield from transport_lines(snapshot)
     yield from _groups(snapshot)
     yield from _clients(snapshot)
     yield from _sets(snapshot)
@@ -105,6 +107,9 @@ def _remarks(upstream: UpstreamStatus) -> Iterator[str]:
         yield f"  {upstream.name}: {upstream.why}"
     if upstream.full_size is False:
         yield f"  {upstream.name}: packets of its MTU do not come back, small ones do: large transfers hang"
+    if upstream.way != "udp":
+        why = ", since UDP does not work" if upstream.fallen_back else ""
+        yield f"  {upstream.name}: over its WebSocket{why}"
     if upstream.silent:
         yield f"  {upstream.name}: never answered: {', '.join(upstream.silent)}"
 

@@ -62,7 +62,8 @@ def _warning(bundle: Bundle) -> str:
         return _note("This page is for you alone: whoever has your user name and password uses the proxy in your name.")
     return _note(
         "This page and the files beside it are yours alone: they hold the keys to the connection. Whoever has them "
-        "connects in your name. Do not pass them on. If they get into other hands, tell whoever gave them to you."
+        "connects in your name. Do not pass them on. If they get into other hands, tell whoever gave them to you. "
+        "If they came as one archive (a .zip file), unpack it first."
     )
 
 

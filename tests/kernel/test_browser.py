@@ -7,17 +7,20 @@ import json
 import os
 import re
 import shlex
-from ipaddress import ip_network
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Optional
 
 import pytest
-from namespaces import Namespace, NamespaceSystem, Network, wait_for
+from namespaces import Namespace, NamespaceSystem, Network, run_here
 
-from splitway.compiler.networks import SPECIAL
-from splitway.compiler.pac_rules import Kind, PacRule, compile_tables
-from splitway.pac import BLOCKED, DIRECT, PROXY
-from splitway.reconcile import dns, web
-from splitway.state import Dns, PacFile, PacServer, PortRange, Record, Web
+from splitway.compiler import compile_state
+from splitway.ports import with_ports
+from splitway.reconcile.sections import RECONCILERS
+from splitway.store import Store
+from splitway.topology import parse
 
 PROGRAMS = ("/usr/bin/chromium", "/usr/sbin/squid", "/usr/sbin/nginx")
 MISSING = [program for program in PROGRAMS if not os.access(program, os.X_OK)]
@@ -47,21 +50,6 @@ class Page(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("0.0.0.0", 80), Page).serve_forever()
 """
 
-SQUID = f"""
-http_port {GATEWAY}:8080
-http_access allow all
-dns_nameservers {WORLD}
-cache deny all
-access_log none
-cache_log /dev/null
-cache_store_log none
-pid_filename none
-netdb_filename none
-pinger_enable off
-shutdown_lifetime 0 seconds
-visible_hostname gateway
-"""
-
 OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--dump-dom"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--timeout=15000"),
@@ -69,23 +57,62 @@ OPTIONS = (
 )
 
 
-def file(*rules: PacRule, default: str = DIRECT, fail_open: bool = False, port: int = 8080) -> PacFile:
-    servers = (PacServer("PROXY", GATEWAY, PortRange("proxy/p/http", port, port)),)
-    return PacFile("family", compile_tables(rules, default, ("local",), SPECIAL), servers, fail_open)
+VARIABLES: dict[str, Any] = {
+    "splitway_server": {"addresses": [f"{GATEWAY}/24"]},
+    "splitway_upstreams": [
+        {
+            "name": "us",
+            "endpoint": "192.0.2.1:51820",
+            "public_key": "MmM5OTkwMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc=",
+            "addresses": ["10.64.0.2/32"],
+        }
+    ],
+    "splitway_policies": {
+        "family": {
+            "rules": [
+                {"domain": "maps.google.com", "egress": "direct"},
+                {"domain": ["google.com", "xn--bcher-kva.example"], "egress": "us"},
+                {"network": "198.51.100.0/24", "egress": "us"},
+                {"domain": "ads.example", "egress": "block"},
+            ]
+        }
+    },
+    "splitway_proxies": [
+        {"name": "home", "http": {"listen": [GATEWAY]}, "sources": ["10.8.0.0/24"], "policy": "family"}
+    ],
+    "splitway_dns": {"servers": [WORLD]},
+    "splitway_dns_guard": {"filter_https": False},
+}
 
 
-SMART = file(
-    PacRule(DIRECT, (Kind(("maps.google.com",)),)),
-    PacRule(PROXY, (Kind(("google.com", "xn--bcher-kva.example"), (ip_network("198.51.100.0/24"),)),)),
-    PacRule(BLOCKED, (Kind(("ads.example",)),)),
-)
+def gateway(system: NamespaceSystem, *sections: str, web: Optional[dict[str, Any]] = None, **file: Any) -> None:
+    """Bring these sections of a gateway with one PAC file into the namespace."""
+    variables = {**VARIABLES, "splitway_pac": [{"name": "family", **file}], "splitway_web": web or {}}
+    state = compile_state(parse(variables), {})
+    for section in sections:
+        present = with_ports(state, Store(system).ports())
+        RECONCILERS[section].apply(system, RECONCILERS[section].changes(system, present))
 
 
 @pytest.fixture
-def client(network: Network, system: NamespaceSystem, tmp_path: Path) -> Namespace:
-    """A browser's host whose resolver is the gateway; behind the gateway is a world of pages, and a proxy on it."""
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(folder.stat().st_mode | 0o011)
+def system(_namespace: int) -> Iterator[NamespaceSystem]:
+    """The gateway, in a folder that nginx's and squid's users may enter."""
+    folder = Path(tempfile.mkdtemp(dir="/run", prefix="splitway-test-"))
+    folder.chmod(0o755)
+    (folder / "root/etc").mkdir(parents=True)
+    for name in ("passwd", "group", "shadow", "gshadow"):
+        shutil.copy(f"/etc/{name}", folder / "root/etc" / name)
+    run_here("mount", "-t", "tmpfs", "tmpfs", "/dev/shm")  # squid leaves its shared memory behind
+    found = NamespaceSystem(folder)
+    yield found
+    found.plain_units.close()
+    run_here("umount", "/dev/shm")
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def client(network: Network, system: NamespaceSystem) -> Namespace:
+    """A browser's host whose resolver is the gateway; behind the gateway is a world of pages."""
     world = network.host("world")
     network.connect(world, "uplink", (f"{UPLINK}/24",), (f"{WORLD}/24",))
     world.run("ip", "address", "add", f"{WRITTEN}/32", "dev", "lo")
@@ -98,24 +125,7 @@ def client(network: Network, system: NamespaceSystem, tmp_path: Path) -> Namespa
         *("dnsmasq", "-k", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=", "--user=root"),
         f"--address=/#/{WORLD}",
     )
-    names = Dns("wg0", (WORLD,), (), absent=(), filtered=(), records=(Record("wpad.lan", (GATEWAY,)),))
-    dns.apply(system, dns.plan(names, dns.read(system, names)))
     return host
-
-
-@pytest.fixture
-def proxy(system: NamespaceSystem, tmp_path: Path, client: Namespace):
-    configuration = tmp_path / "squid.conf"
-    configuration.write_text(SQUID)
-    unit = f"[Service]\nType=exec\nExecStart=/usr/sbin/squid -N -f {configuration}\n"
-    system.units.write("squid.service", unit)
-    system.units.start("squid.service")
-    wait_for(lambda: client.succeeds("curl", "-s", "-x", f"http://{GATEWAY}:8080", f"http://{WORLD}/"), "squid", 20)
-
-
-def give_out(system: NamespaceSystem, *files: PacFile) -> None:
-    desired = Web((GATEWAY,), http=PortRange("web/http", 80, 80), files=files)
-    web.apply(system, web.plan(desired, web.read(system, desired)))
 
 
 def browse(client: Namespace, folder: Path, url: str, settings: dict[str, object]) -> str:
@@ -152,8 +162,8 @@ def sees(client: Namespace, folder: Path, url: str, settings: dict[str, object],
 BY_FILE = {"ProxyMode": "pac_script", "ProxyPacUrl": f"http://{GATEWAY}/family.pac", "ProxyPacMandatory": True}
 
 
-def test_a_browser_goes_by_the_file(system: NamespaceSystem, client: Namespace, proxy: None, tmp_path: Path) -> None:
-    give_out(system, SMART)
+def test_a_browser_goes_by_the_file(system: NamespaceSystem, client: Namespace, tmp_path: Path) -> None:
+    gateway(system, "dns", "proxies", "web")
     for host, seen in {
         "www.google.com": UPLINK,  # the proxy asked
         "maps.google.com": CLIENT,
@@ -166,10 +176,8 @@ def test_a_browser_goes_by_the_file(system: NamespaceSystem, client: Namespace, 
         sees(client, tmp_path, f"http://{host}/", BY_FILE, seen)
 
 
-def test_a_browser_finds_the_file_by_itself(
-    system: NamespaceSystem, client: Namespace, proxy: None, tmp_path: Path
-) -> None:
-    give_out(system, file(default=PROXY))
+def test_a_browser_finds_the_file_by_itself(system: NamespaceSystem, client: Namespace, tmp_path: Path) -> None:
+    gateway(system, "dns", "proxies", "web", web={"wpad": ["lan"]}, mode="global")
     # It gives the name `wpad` a second.
     sees(client, tmp_path, "http://other.example/", {"ProxyMode": "auto_detect"}, UPLINK, else_=CLIENT)
 
@@ -177,7 +185,7 @@ def test_a_browser_finds_the_file_by_itself(
 def test_without_its_proxy_a_browser_goes_directly_only_where_that_is_wanted(
     system: NamespaceSystem, client: Namespace, tmp_path: Path
 ) -> None:
-    give_out(system, file(default=PROXY))
+    gateway(system, "dns", "web", mode="global")
     sees(client, tmp_path, "http://other.example/", BY_FILE, "")
-    give_out(system, file(default=PROXY, fail_open=True))
+    gateway(system, "web", mode="global", fail_open=True)
     sees(client, tmp_path, "http://other.example/", BY_FILE, CLIENT)

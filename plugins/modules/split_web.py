@@ -189,7 +189,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.ports import filled
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.web.urls import about
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.web.about import about
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
 
 PORT = {
@@ -237,7 +237,7 @@ def main() -> None:
 
 
 def _about(store: Store, desired: Any) -> dict[str, Any]:
-    return about(filled(desired, store.ports())) if desired is not None else {}
+    return about(store.system, filled(desired, store.ports())) if desired is not None else {}
 
 
 if __name__ == "__main__":

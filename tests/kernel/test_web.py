@@ -19,6 +19,7 @@ from splitway.pac import DIRECT, PROXY
 from splitway.ports import with_ports
 from splitway.reconcile import dns, web
 from splitway.reconcile.base import ReconcileError
+from splitway.reconcile.web.about import about
 from splitway.reconcile.web.text import FRESH, TYPE, UNIT, paths
 from splitway.state import Dns, PacFile, PacServer, PortRange, Record, State, Web
 from splitway.store import Store
@@ -174,6 +175,27 @@ def test_https_with_the_operators_certificate(system: NamespaceSystem, client: N
     assert reconcile(system, secured) == [f"change service {UNIT}"]
     served = client.run("curl", "-svk", f"https://{GATEWAY}/wpad.dat", "-o", "/dev/null", "--stderr", "-")
     assert "CN=renewed.example" in served
+
+
+def test_what_is_said_of_the_server(system: NamespaceSystem, client: Namespace, tmp_path: Path) -> None:
+    made, key = certificate(tmp_path, "gateway.example")
+    secured = dataclasses.replace(
+        DESIRED, https=PortRange("web/https", 443, 443), certificate=made, key=key, host="gateway.example"
+    )
+    said = about(system, secured)
+    assert said["urls"] == {name: f"https://gateway.example/{name}.pac" for name in ("family", "guests")}
+    assert said["dhcp"]["dnsmasq"] == 'dhcp-option=252,"http://gateway.example/wpad.dat"'
+    assert re.fullmatch(rf"{made} expires in [12] days", "".join(said["warnings"]))
+    other = about(system, dataclasses.replace(secured, host=GATEWAY6))
+    assert other["urls"]["family"] == f"https://[{GATEWAY6}]/family.pac"
+    assert f"{made} is not for {GATEWAY6}" in other["warnings"][0]
+    holder = network_holder(80)
+    moved = dataclasses.replace(DESIRED, http=PortRange("web/http", 80, 85, chosen=81), host=GATEWAY)
+    told = about(system, moved)
+    holder.kill()
+    holder.wait()
+    assert told["urls"]["family"] == f"http://{GATEWAY}:81/family.pac"
+    assert re.match(r"web/http has port 81: python3.* listens on 0\.0\.0\.0:80", told["warnings"][0])
 
 
 def test_a_certificate_of_no_use_changes_nothing(system: NamespaceSystem, client: Namespace, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from .resolver import Item, Resolver
 from .scores import UNKNOWN, after
 from .whom import Way, Whom, usual, way
 
-FORGET = 30.0  # seconds, at least, between times that dnsmasq forgets what it has from resolvers
+SETTLED = 2.0  # seconds after which dnsmasq has the answers to what it asked before
 SAVE = 300.0  # seconds between savings of the scores
 AT_ONCE = 300  # connections that are tried
 RATE = 800.0  # of them a second, at most
@@ -60,8 +60,8 @@ class Pinning:
         self._put: set[tuple[str, str, tuple[str, ...]]] = set()  # name, address, sets: those that have it
         self._asking: Optional[asyncio.Task[None]] = None
         self._changed = asyncio.Event()
-        self._pinned: frozenset[Key] = frozenset()  # of which dnsmasq has forgotten what it had from resolvers
-        self._forgot = float("-inf")  # when, by time.monotonic()
+        self._pinned: dict[Key, float] = {}  # since when, by time.monotonic()
+        self._forgot = float("-inf")  # when dnsmasq has forgotten what it had from resolvers
         self._told: Optional[str] = None  # what dnsmasq was told last; None: not known
 
     def _load(self) -> score_file.Scores:
@@ -198,18 +198,21 @@ class Pinning:
     async def _forget(self, worker: Worker[bool]) -> None:
         """Have dnsmasq forget what it had from resolvers of names that are pinned now.
 
-        It adds that to what it has from us, in which a dead address may be, until its time is over (measured).
+        It adds that to what it has from us, in which a dead address may be, until its time is over (measured). What it
+        was asking for when it was told may come later: so not at once. And not often: it forgets all other names, too.
         """
-        pinned = frozenset(key for key, known in self.known.items() if known.served)
-        self._pinned &= pinned
-        if pinned == self._pinned or time.monotonic() - self._forgot < FORGET:
+        now = time.monotonic()
+        told = ((name, 6 if ":" in address else 4) for name, found in self._safe().items() for address in found)
+        self._pinned = {key: self._pinned.get(key, now) for key in told}
+        lately = any(self._forgot < since + SETTLED <= now for since in self._pinned.values())
+        if not lately or now - self._forgot < self._settings.interval / 1000:
             return
         try:
             await worker(self._reload)
         except FAILURES as error:
             log.warning("pinned names: %s", error)
             return
-        self._pinned, self._forgot = pinned, time.monotonic()
+        self._forgot = now
 
     def _reload(self) -> bool:
         forget(self._system)

@@ -10,7 +10,11 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import without_none
 from ansible_collections.splitway.gateway.plugins.module_utils._programs import with_checksums
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler.exit_proxy import compile_exit_proxies
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler.transports import compile_exit
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.proxies import (
+    PACKAGES as PROXY_PACKAGES,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.relay.delivery import (
     EXIT_FOLDER,
     delivery,
@@ -39,8 +43,13 @@ class ActionModule(ActionBase):
         result.update(
             changed=False,
             programs=[delivery(source, EXIT_FOLDER) for source in found.programs],
-            packages=list(packages(found.websocket)) if found.websocket else [],
+            packages=[
+                *(packages(found.websocket) if found.websocket else ()),
+                *(PROXY_PACKAGES if found.websocket and found.websocket.proxies else ()),
+            ],
         )
         if "transports" in (self._task.args.get("returns") or ()):
             result["transports"] = without_none(to_data(compile_exit(found)))
+        if "proxies" in (self._task.args.get("returns") or ()):
+            result["proxies"] = without_none(to_data(compile_exit_proxies(found)))
         return result

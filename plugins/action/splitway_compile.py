@@ -20,10 +20,16 @@ from ansible_collections.splitway.gateway.plugins.module_utils._variables import
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_bundle.offers import offers_of
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files import client_files
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler import CompileError, compile_state
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.compiler.proxies import (
+    wanted as wanted_proxies,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries import CountryError
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.dns.forwarder import (
     PACKAGES as OVER_TLS,
+)
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.proxies import (
+    PACKAGES as PROXY_PACKAGES,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.web.text import (
     packages as web_packages,
@@ -113,6 +119,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
         **countries.said(),
     }
     said["packages"] += packages(topology.server.websocket) if topology.programs else ()
+    said["packages"] += PROXY_PACKAGES if wanted_proxies(topology) else ()
     said["packages"] += OVER_TLS if topology.dns.tls else ()
     said["packages"] += web_packages(https=topology.web.https is not None) if topology.pac else ()
     returns = list(options["returns"] or [])

@@ -72,7 +72,7 @@ options:
     description: What else is returned. C(transports) has the WebSocket's secret path in it.
     type: list
     elements: str
-    choices: [transports]
+    choices: [proxies, transports]
     default: []
   state:
     description: Whether the exit is wanted, C(splitway_state).
@@ -105,6 +105,10 @@ packages:
   returned: success
   type: list
   elements: str
+proxies:
+  description: The options of M(splitway.gateway.split_proxy) that bring the exit's proxy.
+  returned: when O(returns) has C(proxies)
+  type: dict
 transports:
   description: The options of M(splitway.gateway.split_transport) that bring the exit's WebSocket.
   returned: when O(returns) has C(transports)

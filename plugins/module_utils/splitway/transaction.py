@@ -93,7 +93,7 @@ def bring(
         before = _before(store, section, transaction, backend, purge)
         target = _target(before, section, desired, backend, purge)
         chosen = present(store, target)
-        changes = RECONCILERS[section].changes(store.system, chosen)
+        changes, ports = RECONCILERS[section].changes(store.system, chosen), store.ports()
         wanted = changes if purge else additions(changes)
         if transaction is None:
             _apply(store, section, wanted, Reason(Transaction.who, "a module used alone"), target)
@@ -102,6 +102,8 @@ def bring(
             if section in _VERDICT:
                 move_flows(store.system, _until_now(store, before), chosen)
             store.publish_section(section, getattr(target, section), target.backend)
+            if store.ports() != ports:
+                _follow(store, store.generation(("marks",)), Reason(Transaction.who, "a module used alone"))
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
@@ -112,7 +114,16 @@ def bring(
                 give_back(store, changes)
             if section == "marks":  # the sets that these chains name are staged already
                 _move_flows(store, chosen)
+            if store.ports() != ports:
+                _follow(store, store.staged(("marks",)), _run(store))
         return wanted
+
+
+def _follow(store: Store, state: State, reason: Reason) -> None:
+    """Open to clients the ports that daemons have chosen just now: chains are there before daemons."""
+    if state.marks is not None:
+        chosen = present(store, state)
+        _apply(store, "marks", additions(RECONCILERS["marks"].changes(store.system, chosen)), reason, chosen)
 
 
 def _move_flows(store: Store, chosen: State) -> None:
@@ -214,11 +225,12 @@ def _each(
     chosen = present(store, state)
     for section in sections:
         try:
-            changes = choose(RECONCILERS[section].changes(store.system, chosen))
+            changes, ports = choose(RECONCILERS[section].changes(store.system, chosen)), store.ports()
             _apply(store, section, changes, reason, chosen)
             done += changes
-            if section == "transports" and changes:  # a port that was picked now is where a tunnel begins
+            if store.ports() != ports:  # a tunnel begins at a port that was picked now, or clients are to reach it
                 chosen = present(store, state)
+                _follow(store, state, reason)
         except FAILURES as error:
             if failures is None:
                 raise

@@ -46,6 +46,7 @@ class Proxy:
     far: Optional[PortRange] = None  # of loopback, from which a WebSocket leads to the HTTP proxy of an exit
     inner: Optional[PortRange] = None  # of loopback, where its own SOCKS5 reaches its HTTP
     public_only: bool = False  # an exit's: it leads to the Internet, not into the networks around its host
+    at_boot: bool = False  # started by systemd: an exit has no agent
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Unit:
 
     text: str
     running: bool
+    at_boot: bool = False
     started: Mapping[str, str] = field(default_factory=dict)  # name → text of the copies that it runs from
 
 
@@ -118,7 +119,7 @@ def _read_unit(system: System, where: Paths, name: str) -> Unit:
     folder = where.running(name)
     copies = _files(system, folder) if running else []
     started = {str(path.relative_to(folder)): system.read_file(path) or "" for path in copies}
-    return Unit(system.units.read(name) or "", running, started)
+    return Unit(system.units.read(name) or "", running, system.units.enabled(name), started)
 
 
 def _wanted(desired: Optional[Proxies]) -> tuple[Wanted, ...]:
@@ -155,7 +156,11 @@ def _plan_ports(ranges: Iterable[PortRange], ports: Ports) -> Iterator[Change]:
 def _plan_daemon(daemon: Daemon, current: Current) -> Iterator[Change]:
     unit = current.units.get(daemon.unit)
     there = {name: current.files.get(daemon.folder / name) for name in daemon.files}
-    as_it_is = unit is not None and unit.running and unit.text == daemon.text and there == dict(daemon.files)
+    as_it_is = (
+        unit is not None
+        and (unit.running, unit.at_boot, unit.text) == (True, daemon.at_boot, daemon.text)
+        and there == dict(daemon.files)
+    )
     started = {} if unit is None else {name: unit.started.get(name) for name in daemon.files}
     if not as_it_is or started != dict(daemon.files):
         action, state = (ADD, "") if unit is None else (CHANGE, "running" if unit.running else "stopped")
@@ -204,6 +209,7 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
             system.units.reload(part.daemon.unit)
         elif isinstance(part, Remove):
             system.units.stop(part.unit)
+            system.units.disable(part.unit)
             system.units.remove(part.unit)
         elif isinstance(part, RemoveFolder):
             system.remove_folder(part.folder)
@@ -224,6 +230,8 @@ def _bring(system: System, daemon: Daemon) -> None:
         system.units.write(daemon.unit, daemon.text)
         system.units.restart(daemon.unit)
         _wait(system, daemon)
+        if daemon.at_boot:
+            system.units.enable(daemon.unit)
     except (SystemFailure, ReconcileError) as error:
         _put_back(system, daemon, old, unit, was_running=was_running)
         raise ReconcileError(f'{daemon.unit} of proxy "{daemon.proxy}" did not start: {error}') from error

@@ -21,6 +21,10 @@ from . import squid
 
 SQUID, SOCKS5 = "squid", "socks5"
 CONFIGURATION, USERS = "squid.conf", "users"
+INSTALL = """
+[Install]
+WantedBy=multi-user.target
+"""
 PRIVILEGED = 1024  # ports below want a capability
 
 Ports = Mapping[str, int]
@@ -56,6 +60,7 @@ class Daemon:
     running: Path  # of the copies
     addresses: tuple[str, ...]
     port: int
+    at_boot: bool
 
 
 def paths(system: System) -> Paths:
@@ -143,7 +148,8 @@ def _daemon(
     named = [*files, *([USERS] if users else [])]
     low = port < PRIVILEGED
     text = _unit_text(proxy.name, what, user, start, _copies(folder, running, named), running, users, folder, low)
-    return Daemon(unit, proxy.name, user, text, files, users, folder, running, addresses, port)
+    text += INSTALL if proxy.at_boot else ""
+    return Daemon(unit, proxy.name, user, text, files, users, folder, running, addresses, port, proxy.at_boot)
 
 
 def _copies(folder: Path, running: Path, names: list[str]) -> str:

@@ -131,6 +131,34 @@ def test_clients_reach_the_server_and_it_follows_the_proxies_ports() -> None:
     assert [port.key for port in lan.marks.guard.services] == ["proxy/open/http"]
 
 
+def test_a_gateway_of_proxies_only_gives_files_out_where_it_is_told_to() -> None:
+    upstream = {
+        "name": "us",
+        "endpoint": "exit.example:51820",
+        "public_key": "MmM5OTkwMjM0NTY3ODkwMTIzNDU2Nzg5MDEyMzQ1Njc=",
+        "addresses": ["10.64.0.2/32"],
+        "transport": "wstunnel",
+        "websocket": {"server": "wss://exit.example:443", "path": "a-long-secret-path-of-letters"},
+    }
+    proxy = {"name": "open", "http": {"listen": ["192.168.1.1"]}, "sources": ["192.168.1.0/24"], "upstream": "us"}
+    alone = {
+        **{key: value for key, value in BASE.items() if key != "splitway_server"},
+        "splitway_mode": "proxy",
+        "splitway_upstreams": [upstream],
+        "splitway_proxies": [proxy],
+        "splitway_pac": [{"name": "a", "policy": "family"}],
+    }
+    with pytest.raises(TopologyError) as caught:
+        parse({**alone, "splitway_web": {"wpad": ["lan"]}})
+    assert caught.value.errors == (
+        "splitway_web.listen: is required without splitway_server",
+        "splitway_web.wpad: is of no use without splitway_server: nobody asks us for names",
+    )
+    state = compile_state(parse({**alone, "splitway_web": {"listen": ["192.168.1.1"]}}), {})
+    assert (state.web.modes, state.web.host, state.dns) == (("proxy",), "192.168.1.1", None)
+    assert [(server.kind, server.host) for server in state.web.files[0].servers] == [("PROXY", "192.168.1.1")]
+
+
 def test_https_beside_http_and_names_to_find_it() -> None:
     web = {"certificate": "/c.pem", "key": "/k.pem", "wpad": ["lan", "home.arpa"], "name": "gateway.example"}
     state = compile_state(read([{"name": "a"}], web), {})

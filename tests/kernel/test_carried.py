@@ -24,12 +24,13 @@ from test_mtu import EXIT, WEB, World, world
 from transported import PATH, PROGRAMS, binary, bring
 
 from splitway.agent import control
-from splitway.agent.transports import servers
+from splitway.agent.transports import fall, servers
 from splitway.state import PortRange, Program, Transports, TransportServer, TransportTarget
 from splitway.transaction import drift
 
 __all__ = ["world"]
 PORTS = (443, 8443)  # of the exit's two servers
+PROXY = 3128  # on the exit's loopback
 RATE = 2_000_000  # bytes a second
 
 
@@ -110,7 +111,7 @@ class Carried:
                 path=PATH,
                 certificate=str(self.issued.certificate),
                 key=str(self.issued.key),
-                targets=(TransportTarget("udp", "127.0.0.1:51820"),),
+                targets=(TransportTarget("udp", "127.0.0.1:51820"), TransportTarget("tcp", f"127.0.0.1:{PROXY}")),
             )
             for port in ports
         )
@@ -218,3 +219,54 @@ def test_a_server_that_dies_is_left_for_the_next_and_used_again(carried: Carried
         carried.serve(*PORTS)
         wait_for(lambda: not carried.transport()["backup"], "the first server", servers.HOLD + 30)
         wait_for(lambda: carried.transport()["state"] == "up", "the tunnel by the first server", 30)
+
+
+def greet(carried: Carried) -> None:
+    """Have something on the exit that speaks as an HTTP proxy does."""
+    with carried.world.exit.entered():
+        listener = socket.create_server(("127.0.0.1", PROXY))
+
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                with listener.accept()[0] as connection:
+                    if connection.recv(100):
+                        connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_another_mode_is_in_force_while_no_tunnel_works(carried: Carried) -> None:
+    world = carried.world
+    carried.serve(*PORTS)
+    greet(carried)
+    proxies = [{"name": "out", "socks5": {"listen": ["127.0.0.1"], "port": 1085}, "upstream": "us"}]
+    modes = {"splitway_mode": "wireguard", "splitway_fallback_modes": ["proxy"], "splitway_proxies": proxies}
+    carried.run_site("nftables", more=modes)
+
+    def mode() -> str:
+        return str(control.ask(world.system, "status")["mode"]["used"])
+
+    def served() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 1085), 1) as connection:
+            connection.sendall(b"\x05\x01\x00")
+            return connection.recv(2) == b"\x05\x00"
+        return False
+
+    with agent(world.system):
+        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 20)
+        assert (mode(), served()) == ("wireguard", False)
+        world.exit.run("ip", "link", "set", "wg-exit", "down")
+        began = time.monotonic()
+        wait_for(lambda: mode() == "proxy", "the next mode", 120)
+        print(f"the next mode after {time.monotonic() - began:.0f} s")
+        wait_for(served, "the proxy", 10)
+        assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
+        world.exit.run("ip", "link", "set", "wg-exit", "up")
+        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 60)
+        wait_for(lambda: mode() == "wireguard", "the operator's mode", fall.HOLD + 20)
+        wait_for(lambda: not served(), "the end of the proxy", 10)
+    audit = (world.system.log / "audit.jsonl").read_text()
+    assert "mode: wireguard moves no data, proxy does" in audit
+    assert "mode: wireguard works again" in audit

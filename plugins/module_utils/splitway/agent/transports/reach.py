@@ -13,11 +13,10 @@ import ssl
 from typing import NamedTuple, Optional
 from urllib.parse import urlsplit
 
-from ...state import HTTP, SOCKS5, TransportClient
+from ...state import TransportClient
 
 PATIENCE = 5.0  # seconds
-_HELLO = {SOCKS5: b"\x05\x01\x00", HTTP: b"GET / HTTP/1.0\r\n\r\n"}  # HTTP: a proxy is asked for no host, and says so
-_ANSWER = {SOCKS5: b"\x05", HTTP: b"HTTP/"}
+_HELLO, _ANSWER = b"GET / HTTP/1.0\r\n\r\n", b"HTTP/"  # a proxy is asked for no host, and says so
 _PORTS = {"wss": 443, "ws": 80}
 
 
@@ -98,14 +97,14 @@ def _context(client: TransportClient) -> ssl.SSLContext:
     return context
 
 
-async def moves(port: int, kind: str, patience: float = PATIENCE) -> bool:
-    """Return whether a proxy answers behind a forward on our loopback. `kind`: socks5 | http."""
+async def moves(port: int, patience: float = PATIENCE) -> bool:
+    """Return whether an HTTP proxy answers behind a forward on our loopback."""
     writer = None
     try:
         reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", port), patience)
-        writer.write(_HELLO[kind])
-        answer = await asyncio.wait_for(reader.readexactly(len(_ANSWER[kind])), patience)
-        return answer == _ANSWER[kind]
+        writer.write(_HELLO)
+        answer = await asyncio.wait_for(reader.readexactly(len(_ANSWER)), patience)
+        return answer == _ANSWER
     except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
         return False
     finally:

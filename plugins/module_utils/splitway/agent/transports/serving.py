@@ -149,12 +149,14 @@ class Serving:
         return made
 
     def _works(self, client: TransportClient) -> Optional[bool]:
-        """Return whether a WebSocket carries what it is for: the tunnel, or where there is none the proxies."""
+        """Return whether a WebSocket carries data: that of a proxy at the exit, or of the tunnel."""
+        found = [forward.moves for (name, _), forward in self._forwards.items() if name == client.upstream]
+        if True in found:
+            return True  # if the tunnel is down, it is not for the WebSocket
         device = next((entry for entry in self._state.upstreams if entry.name == client.upstream), None)
         health = self._tunnels.health.get(client.upstream)
         if device is None or device.websocket is None or health is None:
-            found = [forward.moves for (name, _), forward in self._forwards.items() if name == client.upstream]
-            return True if True in found else None if None in found or not found else False
+            return None if None in found or not found else False
         if health.state == DOWN:
             return False
         carried = self._store.carried().get(client.upstream, Carried(UDP))
@@ -167,7 +169,7 @@ class Serving:
             forward = self._forwards.get(key)
             if forward is None or now < forward.next:
                 continue
-            moved = await reach.moves(item.port.port, item.kind)
+            moved = await reach.moves(item.port.port)
             strikes = 0 if moved else min(forward.strikes + 1, STRIKES)
             after = Forward(time.monotonic() + (CHECK if moved else AGAIN), strikes, forward.answered or moved)
             if after.moves is not forward.moves:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from namespaces import NamespaceSystem, Network, run_here, wait_for
+from relays import NAME
 from test_healing import PROMISED, Running, run_site
 from traffic import captured
 from transported import EXIT, PATH, PROGRAMS, Relay
@@ -116,20 +117,38 @@ def test_a_tunnel_comes_up_where_udp_is_dropped(world: World, program: str) -> N
     assert not any(drift(world.store, world.store.generation()).values())
 
 
-def test_what_carries_the_tunnel_is_not_carried_by_it(world: World, program: str) -> None:
-    """Under a policy that sends all that the gateway does itself through the tunnel."""
+@pytest.mark.parametrize("server", [EXIT, NAME])
+def test_what_carries_the_tunnel_is_not_carried_by_it(world: World, program: str, server: str) -> None:
+    """Under a policy that sends all that the gateway does itself through the tunnel; its server may have a name."""
     world.variables["splitway_host_policy"] = "away"
-    with accounts_of(world):
+    world.variables["splitway_upstreams"][0]["websocket"]["server"] = f"wss://{server}:443"
+    with accounts_of(world), names_at_the_exit(world):
         run_site(world.store, world.variables)
         assert world.reached()
         with world.exit_host.entered():
             answerer = socket.create_server((FOREIGN, PORT))
         with captured(world.exit_host, "wg-far") as packets, answerer:
             socket.create_connection((FOREIGN, PORT), timeout=5).close()
-            time.sleep(1)
+            (unit,) = world.system.units.named("splitway-transport-")
+            world.system.units.restart(unit)  # it asks for the name again, while the tunnel is there
+            assert world.reached()
         assert packets, "the host's own connections go through the tunnel"
-        # A loop would be the WebSocket's own connection, to port 443, inside of the tunnel.
-        assert not [packet for packet in packets if int.from_bytes(packet[22:24], "big") == 443]
+        # A loop would be the WebSocket's own connection, to port 443, inside of the tunnel; or its questions.
+        assert not [packet for packet in packets if int.from_bytes(packet[22:24], "big") in (443, 53)]
+
+
+@contextlib.contextmanager
+def names_at_the_exit(world: World) -> Iterator[None]:
+    """Have the host ask the exit, directly, for names."""
+    asked = world.system.root.parent / "resolv.conf"
+    asked.write_text(f"nameserver {EXIT}\n")
+    listen = (f"--listen-address={EXIT}", "--bind-interfaces", "--no-resolv", "--no-hosts", f"--address=/{NAME}/{EXIT}")
+    world.exit_host.start("dnsmasq", "-k", *listen, "--conf-file=/dev/null", "--pid-file=", "--user=root")
+    subprocess.run(["mount", "--bind", asked, "/etc/resolv.conf"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "/etc/resolv.conf"], check=True)
 
 
 @contextlib.contextmanager

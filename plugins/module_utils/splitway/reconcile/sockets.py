@@ -18,8 +18,7 @@ class Holder(NamedTuple):
 
 def holder_of(inode: Union[int, str]) -> Optional[Holder]:
     """Return the process that holds the socket of this inode, None when it is hidden from us or gone."""
-    holders = (_if_holder(process, f"socket:[{inode}]") for process in Path("/proc").glob("[0-9]*"))
-    return next(filter(None, holders), None)
+    return holders_of((int(inode),)).get(int(inode))
 
 
 def holders_of(inodes: Collection[int]) -> dict[int, Holder]:
@@ -35,12 +34,3 @@ def holders_of(inodes: Collection[int]) -> dict[int, Holder]:
         except OSError:  # it ended while we looked, or is not ours to look at
             pass
     return found
-
-
-def _if_holder(process: Path, link: str) -> Optional[Holder]:
-    try:
-        if any(os.readlink(descriptor) == link for descriptor in (process / "fd").iterdir()):
-            return Holder((process / "comm").read_text(encoding="utf-8").strip(), process.name)
-    except OSError:  # it ended while we looked, or is not ours to look at
-        pass
-    return None

@@ -8,15 +8,14 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 
 from ...system import System
+from .. import listening
 from ..sockets import holder_of
 from .text import OWN_ADDRESS, OWN_NAME
 
 PORT = 53
 
-_LISTENING = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # the kernel's socket states
 _NO_ERROR = 0
 
 
@@ -35,21 +34,7 @@ class Listener:
 
 def listeners(system: System) -> tuple[Listener, ...]:
     """Return the sockets that are bound to port 53 in this network namespace."""
-    found = []
-    for table, state in _LISTENING.items():
-        text = system.read_file(Path("/proc/net") / table) or ""
-        for line in text.splitlines()[1:]:
-            columns = line.split()
-            address, _, port = columns[1].partition(":")
-            if int(port, 16) == PORT and columns[3] == state:
-                found.append(Listener(table[:3], _address(address), int(columns[9])))
-    return tuple(found)
-
-
-def _address(digits: str) -> str:
-    # The kernel prints each 32-bit word of the address as a number in the host's own byte order.
-    words = (int(digits[start : start + 8], 16) for start in range(0, len(digits), 8))
-    return str(ipaddress.ip_address(b"".join(struct.pack("=I", word) for word in words)))
+    return tuple(Listener(found.protocol, found.address, found.inode) for found in listening.bound(system, (PORT,)))
 
 
 def describe(listener: Listener) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Optional, Protocol
 
-from ...reconcile import nft
+from ...reconcile import nft, proxies
 from ...reconcile.agent.text import AGENT, GUARD
 from ...reconcile.dns import forwarder
 from ...reconcile.dns.text import UNIT, paths
@@ -63,6 +63,7 @@ def take(system: System, state: State, readings: Readings, sets: Mapping[str, gl
         "dns": _dns(system),
         "transports": glimpse(system, state.transports),
         "qos": () if state.qos is None else _indices(system, (state.qos.interface, DEVICE)),
+        "proxies": proxies.glimpse(system, state.proxies),
         "web": _web(system, state),
         "agent": tuple(map(_file, (FOLDER / AGENT, FOLDER / GUARD))),
     }

@@ -109,6 +109,29 @@ def read(system: System, desired: Optional[Proxies]) -> Current:
     return Current(where, units, files, frozenset(known), strangers)
 
 
+def glimpse(system: System, desired: Optional[Proxies]) -> object:
+    """Return what is equal as long as units, files, copies and who listens are: a look that costs little."""
+    where, units = paths(system), system.units.named(PROXY_USERS)
+    if desired is None and not units:
+        return ()
+    folders = [where.configuration, *(where.running(name) for name in units)]
+    found = [path for folder in folders for path in _files(system, folder)]
+    ports = {item.range.port for item in _wanted(desired)}
+    return (
+        tuple((name, system.units.read(name)) for name in units),
+        tuple((str(path), *_mark(path)) for path in found),
+        listening.bound(system, ports) if ports else (),
+    )
+
+
+def _mark(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def _files(system: System, folder: Path) -> list[Path]:
     inside = [folder / name for name in system.list_files(folder)]
     return [path for entry in inside for path in (_files(system, entry) if entry.is_dir() else [entry])]
@@ -213,6 +236,8 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
             system.units.remove(part.unit)
         elif isinstance(part, RemoveFolder):
             system.remove_folder(part.folder)
+            if not system.list_files(part.folder.parent):
+                system.remove_folder(part.folder.parent)
         elif isinstance(part, RemoveUser):
             accounts.remove(system, part.user)
 

@@ -188,7 +188,7 @@ AppArmorProfile=-unconfined
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}
 LimitNOFILE=16384
-TemporaryFileSystem=/dev/shm
+TemporaryFileSystem=/dev/shm:mode=1777
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes

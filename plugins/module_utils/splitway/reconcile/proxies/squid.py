@@ -55,6 +55,7 @@ _ALWAYS = (
     "forwarded_for delete",
     "cache deny all",
     "cache_mem 0",
+    "digest_generation off",
     "memory_pools off",
     "cache_log /dev/null",  # what matters goes to the journal as well (-s)
     "logfile_rotate 0",

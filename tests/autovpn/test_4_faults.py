@@ -34,12 +34,13 @@ def test_a_middlebox_is_refused(middlebox: None) -> None:
     assert host("tap").run("curl --silent --insecure --resolve us.autovpn.example:443:10.90.0.21 %s", url).rc == 0
     wait_until(lambda: gateway.upstream("us")["state"] == "down", "us to be down")
     assert settled_ways("alice", {("google.com", 4): BLOCKED} | EU) == {("google.com", 4): BLOCKED} | EU
-    wait_until(lambda: "certificate" in str(gateway.upstream("us")), "the reason, in words")
+    wait_until(lambda: "its certificate is refused" in gateway.websocket("us")["why"], "the reason, in words")
 
 
 def test_it_is_back_when_the_middlebox_is_gone() -> None:
     wait_until(lambda: gateway.upstream("us")["state"] == "up", "us to be up", 60)
     assert settled_ways("alice", US) == US
+    wait_until(lambda: not gateway.websocket("us")["why"], "nothing to be wrong any more")
 
 
 @pytest.mark.parametrize("exit_", ["us", "eu"])

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 
 from autovpnkit import gateway, uplink
 from labkit.hosts import container, host, wait_until
@@ -39,9 +38,8 @@ def test_a_transfer_outlives_udp() -> None:
     )
     wait_until(lambda: int(host("alice").run("stat --format %s /tmp/large").stdout or 0) > SIZE // 10, "a tenth of it")
     uplink.block_udp()
-    assert transfer.poll() is None
-    began = time.monotonic()
+    there = int(host("alice").check_output("stat --format %s /tmp/large"))
+    assert there < SIZE / 2, "much of it is still to come"
     said, _ = transfer.communicate(timeout=150)
     assert (transfer.returncode, int(said)) == (0, SIZE)
-    print(f"done {time.monotonic() - began:.1f} s after the block; without it {SIZE / RATE * 0.9:.1f} s")
     assert gateway.from_loopback("us")

@@ -28,6 +28,12 @@ def upstream(name: str) -> dict[str, Any]:
     return next(item for item in status["upstreams"] if item["name"] == name)
 
 
+def websocket(name: str) -> dict[str, Any]:
+    """Returns what the agent says of an upstream's WebSocket."""
+    status = json.loads(host("gw").check_output("splitway status --json"))
+    return next(item for item in status["transports"] if item["name"] == name)
+
+
 def from_loopback(exit_: str) -> bool:
     """Returns whether an exit's WireGuard hears the gateway through its own loopback: from a WebSocket's server."""
     return "127.0.0.1:" in host(exit_).check_output("wg show wg-exit endpoints")

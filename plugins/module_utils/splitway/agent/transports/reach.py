@@ -57,15 +57,21 @@ async def server(client: TransportClient, index: int, mark: Optional[int]) -> Re
     except asyncio.TimeoutError:
         connection.close()
         return Reached(False, "no answer by TLS")
-    except (OSError, ssl.CertificateError) as error:
+    except OSError as error:
         connection.close()
-        return Reached(False, getattr(error, "verify_message", "") or error.strerror or str(error))
+        return Reached(False, _in_words(error))
     try:
         seen = writer.get_extra_info("ssl_object").getpeercert() or {}
     finally:
         writer.transport.abort()
     expires = seen.get("notAfter")
     return Reached(True, "", None if expires is None else float(ssl.cert_time_to_seconds(expires)))
+
+
+def _in_words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {error.verify_message}"
+    return error.strerror or str(error)
 
 
 async def _connect(host: str, port: int, mark: Optional[int]) -> socket.socket:

@@ -26,7 +26,7 @@ from . import reach, servers
 from .adopt import adopt
 
 LOOK = 1.0  # seconds between looks for what is due
-CHECK = 10.0  # seconds between questions to proxies behind a forward, and between looks at a server that is not in use
+CHECK = 10.0  # seconds between questions to proxies behind a forward, and between looks at a server that may be away
 AGAIN = 2.0  # seconds until a question that nobody answered is asked again
 STRIKES = 3  # questions without an answer, one after the other, after which a forward carries nothing
 CERTIFICATE = 3600.0  # seconds between looks at the certificate of the server in use
@@ -131,10 +131,13 @@ class Serving:
                 self._changed(name, trouble=trouble)
                 if step is not None:
                     await self._try(client, step)
+                else:
+                    await self._look_at_server(client)
                 return
             if works:
                 self._changed(name, trouble=None)
-            await self._look_at_servers(client, self._known[name], now)
+            await self._look_at_server(client)
+            await self._look_at_first(client, self._known[name], now)
         except Held:
             pass  # at the next look
         except FAILURES as error:
@@ -199,15 +202,22 @@ class Serving:
         self._changed(name, looked=float("-inf"), reached=None)
         log.warning("upstream %s: its WebSocket goes to %s: %s", name, url, why)
 
-    async def _look_at_servers(self, client: TransportClient, known: Known, now: float) -> None:
-        name, mark = client.upstream, own_mark(self._state) or None
-        if now - known.looked >= CERTIFICATE:
-            reached = await reach.server(client, client.server, mark)
-            self._changed(name, looked=time.monotonic(), reached=reached)
-            if not reached.there:
-                log.warning("upstream %s: %s: %s", name, client.servers[client.server], reached.why)
+    async def _look_at_server(self, client: TransportClient) -> None:
+        """Look at the server in use: for its certificate, and for what is wrong while nothing is carried."""
+        name = client.upstream
+        known = self._known.get(name, Known())
+        doubted = known.trouble is not None or (known.reached is not None and not known.reached.there)
+        if time.monotonic() - known.looked < (CHECK if doubted else CERTIFICATE):
+            return
+        reached = await reach.server(client, client.server, own_mark(self._state) or None)
+        self._changed(name, looked=time.monotonic(), reached=reached)
+        if not reached.there and (known.reached is None or known.reached.why != reached.why):
+            log.warning("upstream %s: %s: %s", name, client.servers[client.server], reached.why)
+
+    async def _look_at_first(self, client: TransportClient, known: Known, now: float) -> None:
+        name = client.upstream
         if client.server != 0 and now - known.first >= CHECK:
-            reached = await reach.server(client, 0, mark)
+            reached = await reach.server(client, 0, own_mark(self._state) or None)
             now = time.monotonic()
             backup = servers.looked(known.backup, reached.there, now)
             self._changed(name, first=now, backup=backup)

@@ -108,7 +108,7 @@ class Counting:
                     rtt=counted.rtt,
                     loss=counted.loss,
                     expires=reached.expires if reached is not None else None,
-                    moved=_moved({item.kind: item.port for item in client.forwardings}),
+                    moved=self._moved({item.kind: item.port for item in client.forwardings}),
                 )
             )
         return (*near, *map(self._far, self._servers()))
@@ -125,7 +125,16 @@ class Counting:
             state="unknown",  # its unit is the healer's; whether it serves, only its clients know
             server=f"port {server.port.port}",
             expires=self._expires.get(server.certificate),
-            moved=_moved({"server": server.port}),
+            moved=self._moved({"server": server.port}),
+        )
+
+    def _moved(self, ports: Mapping[str, PortRange]) -> tuple[str, ...]:
+        """Return the ports that are not the first of their range because of somebody else; others of ours may be."""
+        ours = set(self._store.ports().values())
+        return tuple(
+            f"{name} {item.port}"
+            for name, item in ports.items()
+            if any(passed not in ours for passed in range(item.low, item.port))
         )
 
 
@@ -140,7 +149,3 @@ def _expires(system: System, path: str) -> Optional[float]:
         return certificates.read(system, path).until
     except FAILURES:
         return None
-
-
-def _moved(ports: Mapping[str, PortRange]) -> tuple[str, ...]:
-    return tuple(f"{name} {item.port}" for name, item in ports.items() if item.port != item.low)

@@ -94,6 +94,17 @@ options:
   host_policy:
     description: The name of the policy of the gateway's own connections.
     type: str
+  mode:
+    description: Whether the gateway has tunnels, proxies, or both; C(proxy), C(wireguard) or C(combined).
+    type: str
+  fallback_modes:
+    description: The modes that the agent may go over to.
+    type: list
+    elements: str
+  proxies:
+    description: SOCKS5 and HTTP proxies.
+    type: list
+    elements: dict
   pac:
     description: PAC files, which tell browsers what goes through a proxy.
     type: list

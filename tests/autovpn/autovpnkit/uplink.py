@@ -16,7 +16,7 @@ MIDDLEBOX = "autovpn-middlebox"  # its unit on us
 def block_udp() -> None:
     """Drops all UDP that comes from the gateway."""
     for name in BLOCKERS:
-        host(name).check_output("/opt/no_udp.nft")
+        host(name).check_output("nft --file /opt/no_udp.nft")
 
 
 def allow_udp() -> None:
@@ -39,7 +39,7 @@ def insert_middlebox() -> None:
         f"systemd-run --quiet --collect --unit {MIDDLEBOX} python3 /opt/tls_relay.py 4443 {files} tls:127.0.0.1:443"
     )
     wait_until(lambda: host("us").run("ss -Hltn sport = :4443").stdout, "the middlebox")
-    host("us").check_output("/opt/middlebox.nft")
+    host("us").check_output("nft --file /opt/middlebox.nft")
 
 
 def remove_middlebox() -> None:

@@ -151,7 +151,7 @@ class Gateway:
             resolver = Resolver()
             assert self.state.agent is not None
             resolver.configure(Limits(timeout=self.state.agent.resolving.timeout / 1000, mark=own_mark(self.state)))
-            pinning = Pinning(self.system, learning, resolver, lambda: (self.state, frozenset()))
+            pinning = Pinning(self.store, learning, resolver, lambda: (self.state, frozenset()))
             pinning.configure(self.state)
             if warm:
                 warming = Warming(self.system, learning, resolver)

@@ -78,7 +78,7 @@ class Daemon:
         self._tunnels = Tunnels(self._store, self._healer, self._work)
         self._resolver = Resolver()
         self._warming = Warming(system, self._learning, self._resolver)
-        self._pinning = Pinning(system, self._learning, self._resolver, self._now)
+        self._pinning = Pinning(self._store, self._learning, self._resolver, self._now)
         self._fitting = Fitting(self._store, self._healer, self._tunnels, self._work)
         self._transports = Together(self._store, self._healer, self._tunnels, self._work)
         self._observing = Observing(

@@ -9,6 +9,7 @@ knows no address that lives: then names are resolved as all others are.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,8 @@ from ...countries.lookup import Lookup
 from ...reconcile.dns import forget
 from ...reconcile.dns.text import PINNED, paths
 from ...state import FAMILIES, Resolving, State
-from ...system import System, SystemFailure
+from ...store import Held, Store
+from ...system import SystemFailure
 from ...transaction import FAILURES
 from ..healing.loop import Worker
 from . import score_file
@@ -49,14 +51,15 @@ log = logging.getLogger("splitway")
 class Pinning:
     """Keeps pinned names on their best addresses."""
 
-    def __init__(self, system: System, learning: Learning, resolver: Resolver, present: Present) -> None:
-        self._system, self._learning, self.resolver, self._present = system, learning, resolver, present
+    def __init__(self, store: Store, learning: Learning, resolver: Resolver, present: Present) -> None:
+        self._store, self._system = store, store.system
+        self._learning, self.resolver, self._present = learning, resolver, present
         self._settings = Resolving()
-        self._file = paths(system).pinned / PINNED
+        self._file = paths(store.system).pinned / PINNED
         self.known: dict[Key, Known] = {}
         self.egress: dict[str, int] = {}  # of each pinned name
         self.scores = self._load()
-        self.countries = Lookup(system, ())
+        self.countries = Lookup(store.system, ())
         self._put: set[tuple[str, str, tuple[str, ...]]] = set()  # name, address, sets: those that have it
         self._asking: Optional[asyncio.Task[None]] = None
         self._changed = asyncio.Event()
@@ -208,15 +211,17 @@ class Pinning:
         if not lately or now - self._forgot < self._settings.interval / 1000:
             return
         try:
-            await worker(self._reload)
+            if await worker(self._reload):
+                self._forgot = now
         except FAILURES as error:
             log.warning("pinned names: %s", error)
-            return
-        self._forgot = now
 
     def _reload(self) -> bool:
-        forget(self._system)
-        return True
+        with contextlib.suppress(Held), self._store.lock(patience=0):
+            if self._store.transaction() is None:  # a run may be restarting it
+                forget(self._system)
+                return True
+        return False
 
     def _choose(self, key: Key, known: Known, now: float) -> None:
         name, family = key

@@ -31,7 +31,8 @@ from splitway.state import (
 from splitway.store import Store
 
 PATH = "k7Qe2vXh.B0uW9sTz"
-EXIT = "10.90.0.2"
+EXIT, PUBLIC = "10.90.0.2", "198.51.100.9"
+"""Its address on the wire, which no policy concerns, and another that policies do."""
 TARGET = "127.0.0.1:51820"
 
 
@@ -74,7 +75,7 @@ class Relay:
         with self.exit_host.entered():
             self.exit = NamespaceSystem(folder / "exit")
         self.authority = Authority(folder / "ca")
-        issued = self.authority.issue("exit", NAME, EXIT)
+        issued = self.authority.issue("exit", NAME, EXIT, PUBLIC)
         self.certificate, self.key = issued.certificate, issued.key
         own = folder / program
         shutil.copy(binary(program), own)  # where our user may execute it

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,6 +91,8 @@ class Found:
     started: Optional[str] = None  # what the running process was started with
 
 
+_COPY = re.compile(r"^copy (\S+) (\d+) (\d+)$", re.MULTILINE)
+
 CopyState = tuple[int, int]
 """Size and time of a file's last change (ns): the agent may look at a key that it cannot read."""
 
@@ -123,8 +126,7 @@ def stamp(unit: str, texts: Mapping[str, str], copies: Mapping[str, CopyState]) 
 
 def stamped_copies(text: str) -> dict[str, CopyState]:
     """Return what a stamp says of the operator's files."""
-    words = (line.split() for line in text.splitlines() if line.startswith("copy "))
-    return {name: (int(size), int(changed)) for _, name, size, changed in words}
+    return {name: (int(size), int(changed)) for name, size, changed in _COPY.findall(text)}
 
 
 def without_copies(text: str) -> str:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 from ...store import Store
@@ -75,52 +75,91 @@ class Stop:
     name: str
 
 
+@dataclass(frozen=True)
+class _Started:
+    """A process that was started, and what there was before it."""
+
+    part: Bring
+    old: Found
+    at: float  # monotonic seconds
+
+
 def apply(system: System, changes: tuple[Change, ...]) -> None:
-    """Carry out the changes. Raises ReconcileError, and SystemFailure when a file cannot be written."""
+    """Carry out the changes: processes are started one after the other, and waited for together.
+
+    Raises ReconcileError, and SystemFailure when a file cannot be written.
+    """
+    started: list[_Started] = []
     for change in changes:
         part = change.payload
-        if isinstance(part, Account):
+        if isinstance(part, (Stop, NoPort, NoAccount)):
+            _see_running(system, started)
+            started = []
+            _remove(system, part)
+        elif isinstance(part, Account):
             accounts.make(system, USER, ABOUT)
         elif isinstance(part, Ports):
             store = Store(system)
             store.keep_ports({**store.ports(), **part.ports})
-        elif isinstance(part, NoPort):
-            store = Store(system)
-            store.keep_ports({key: port for key, port in store.ports().items() if key != part.key})
         elif isinstance(part, Bring):
-            _bring(system, part)
+            started.append(_start(system, part))
         elif isinstance(part, Reload):
             _write(system, part)
             system.units.reload(part.process.unit)
         elif isinstance(part, Enable):
             system.units.enable(part.unit)
-        elif isinstance(part, Stop):
-            _stop(system, part.name)
-        elif isinstance(part, NoAccount):
-            accounts.remove(system, USER)
+    _see_running(system, started)
 
 
-def _bring(system: System, part: Bring) -> None:
-    """Run a process with new files; put the old ones back when it does not listen with them."""
-    process, units = part.process, system.units
+def _remove(system: System, part: Union[Stop, NoPort, NoAccount]) -> None:
+    if isinstance(part, Stop):
+        _stop(system, part.name)
+    elif isinstance(part, NoPort):
+        store = Store(system)
+        store.keep_ports({key: port for key, port in store.ports().items() if key != part.key})
+    else:
+        accounts.remove(system, USER)
+
+
+def _start(system: System, part: Bring) -> _Started:
+    """Start a process with new files. Raises ReconcileError when it cannot be, with the old ones back."""
+    process = part.process
     program = process.command.arguments[0]
     if not system.has(program):
         raise ReconcileError(f"{process.about}: there is no program {program}: see splitway_programs.{process.program}")
     _test(system, process)
-    old = kept(system, process.name)
-    was_running = units.active(process.unit)
+    old = replace(kept(system, process.name), running=system.units.active(process.unit))
+    started = _Started(part, old, time.monotonic())
     try:
         _write(system, part)
-        units.restart(process.unit)
-        _wait(system, process)
-    except (SystemFailure, ReconcileError) as error:
-        if old.unit is None:
-            _stop(system, process.name)
-        elif (old.unit, dict(old.texts)) != (part.unit, dict(part.texts)):
-            _put(system, process.name, old.unit, old.texts)
-            if was_running:
-                units.restart(process.unit)
+        system.units.restart(process.unit)
+    except SystemFailure as error:
+        _put_back(system, started)
         raise ReconcileError(f"{process.about}: it did not start: {error}") from error
+    return started
+
+
+def _see_running(system: System, started: Sequence[_Started]) -> None:
+    """Wait until processes run and listen; put back what was before each that does not, and raise ReconcileError."""
+    failures = []
+    for item in started:
+        try:
+            _wait(system, item.part.process, item.at)
+        except (SystemFailure, ReconcileError) as error:
+            _put_back(system, item)
+            failures.append(f"{item.part.process.about}: it did not start: {error}")
+    if failures:
+        raise ReconcileError("; ".join(failures))
+
+
+def _put_back(system: System, item: _Started) -> None:
+    name, old, part = item.part.process.name, item.old, item.part
+    if old.unit is None:
+        _stop(system, name)
+    elif (old.unit, dict(old.texts)) != (part.unit, dict(part.texts)):
+        _put(system, name, old.unit, old.texts)
+        if old.running:
+            system.units.restart(part.process.unit)
 
 
 def kept(system: System, name: str) -> Found:
@@ -161,9 +200,8 @@ def _test(system: System, process: Process) -> None:
         system.remove_folder(own)
 
 
-def _wait(system: System, process: Process) -> None:
+def _wait(system: System, process: Process, began: float) -> None:
     """Wait until the process listens at all its sockets. Raises ReconcileError that names who does in its place."""
-    began = time.monotonic()
     while True:
         silent = [socket for socket in process.sockets if not _listens(system, socket)]
         running, waited = system.units.executing(process.unit), time.monotonic() - began

@@ -30,6 +30,7 @@ from splitway.transaction import drift
 
 __all__ = ["world"]
 PORTS = (443, 8443)  # of the exit's two servers
+PASSWORD = "p@ss:w/o%r&d? x"
 PROXY = 3128  # on the exit's loopback
 RATE = 2_000_000  # bytes a second
 
@@ -128,6 +129,16 @@ class Carried:
         }
         programs = {"splitway_programs": {self.program: {"path": self.binary}}}
         self.world.run_site(backend, 4, {**programs, **(more or {})}, transport=transport, websocket=websocket)
+
+    def logs(self) -> str:
+        """Return all that was logged: by runs, by the agent, by what the units of both hosts run."""
+        gateway = self.world.system
+        at = gateway.configuration.parent
+        folders = (gateway.log, gateway.plain_units.folder, self.exit.plain_units.folder)
+        files = [at / "agent.log", *(path for folder in folders for path in folder.rglob("*") if path.is_file())]
+        units = [path for path in files if path.suffix != ".service"]
+        assert len(units) > 5
+        return "\n".join([*(path.read_text(errors="replace") for path in units), *gateway.commands])
 
     def transport(self) -> dict[str, Any]:
         """Return what the agent says of the WebSocket."""
@@ -241,20 +252,30 @@ def test_another_mode_is_in_force_while_no_tunnel_works(carried: Carried) -> Non
     world = carried.world
     carried.serve(*PORTS)
     greet(carried)
-    proxies = [{"name": "out", "socks5": {"listen": ["127.0.0.1"], "port": 1085}, "upstream": "us"}]
+    proxies = [
+        {
+            "name": "out",
+            "socks5": {"listen": ["127.0.0.1"], "port": 1085},
+            "users": [{"name": "alice", "password": PASSWORD}],
+            "upstream": "us",
+        }
+    ]
     modes = {"splitway_mode": "wireguard", "splitway_fallback_modes": ["proxy"], "splitway_proxies": proxies}
     carried.run_site("nftables", more=modes)
 
     def mode() -> str:
         return str(control.ask(world.system, "status")["mode"]["used"])
 
-    def served() -> bool:
+    def served(password: str = PASSWORD) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 1085), 1) as connection:
-            connection.sendall(b"\x05\x01\x00")
-            return connection.recv(2) == b"\x05\x00"
+            connection.sendall(b"\x05\x01\x02")
+            if connection.recv(2) == b"\x05\x02":
+                connection.sendall(b"\x01\x05alice" + bytes([len(password)]) + password.encode())
+                return connection.recv(2) == b"\x01\x00"
         return False
 
     with agent(world.system):
+        assert control.ask(world.system, "log-level debug") == "debug"
         wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 20)
         assert (mode(), served()) == ("wireguard", False)
         world.exit.run("ip", "link", "set", "wg-exit", "down")
@@ -262,6 +283,7 @@ def test_another_mode_is_in_force_while_no_tunnel_works(carried: Carried) -> Non
         wait_for(lambda: mode() == "proxy", "the next mode", 120)
         print(f"the next mode after {time.monotonic() - began:.0f} s")
         wait_for(served, "the proxy", 10)
+        assert not served(PASSWORD[:-1])
         assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
         world.exit.run("ip", "link", "set", "wg-exit", "up")
         wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 60)
@@ -270,3 +292,6 @@ def test_another_mode_is_in_force_while_no_tunnel_works(carried: Carried) -> Non
     audit = (world.system.log / "audit.jsonl").read_text()
     assert "mode: wireguard moves no data, proxy does" in audit
     assert "mode: wireguard works again" in audit
+    logs = carried.logs()
+    assert "upstream us: 10.64.0.1 " in logs, "at that level each round of probes is told"
+    assert [secret for secret in (PATH, PASSWORD, PASSWORD[:-1], *world.private_keys()) if secret in logs] == []

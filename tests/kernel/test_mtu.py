@@ -57,6 +57,9 @@ class World:
             host.run("sysctl", "-q", "-w", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         self._keys = {name: private(system) for name in ("client", "exit", "gateway", "wg0")}
 
+    def private_keys(self) -> tuple[str, ...]:
+        return tuple(self._keys.values())
+
     def public(self, name: str) -> str:
         return keypairs.public_of(self.system, self._keys[name])
 

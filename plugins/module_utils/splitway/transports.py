@@ -67,15 +67,19 @@ def _client(client: TransportClient, chosen: CarriedBy) -> TransportClient:
 def _device(device: Device, chosen: CarriedBy) -> Device:
     if device.websocket is None or way_of(device.name, device.transport, chosen) == UDP:
         return device
-    endpoint = f"127.0.0.1:{device.websocket.port}"
-    peers = tuple(dataclasses.replace(peer, endpoint=endpoint) for peer in device.peers)
+    peers = tuple(dataclasses.replace(peer, endpoint=websocket_of(device)) for peer in device.peers)
     mtu = MTU if device.mtu_from_path else device.mtu
     return dataclasses.replace(device, peers=peers, mtu=mtu, mtu_from_path=False)
 
 
+def websocket_of(device: Device) -> str:
+    """Return the near end of a tunnel's WebSocket, "address:port" of this host; "" when it has none."""
+    return "" if device.websocket is None else f"127.0.0.1:{device.websocket.port}"
+
+
 def by_websocket(device: Device) -> bool:
     """Return whether a tunnel, as it is now, leads to its WebSocket."""
-    local = f"127.0.0.1:{device.websocket.port}" if device.websocket is not None else ""
+    local = websocket_of(device)
     return bool(local) and any(peer.endpoint == local for peer in device.peers)
 
 

@@ -14,7 +14,7 @@ from ...present import tunnels_of
 from ...state import Device, State, Watch
 from ...store import Held, Store
 from ...transaction import FAILURES
-from ...transports import AUTO, UDP, WEBSOCKET, Carried, way_of
+from ...transports import AUTO, UDP, WEBSOCKET, Carried, way_of, websocket_of
 from ..healing.loop import Healer, Worker
 from ..upstreams import path, repair
 from ..upstreams.tunnels import Tunnels
@@ -75,9 +75,8 @@ class Carrying:
     def _tunnel(self, device: Device, watch: Watch) -> Optional[trial.Tunnel]:
         key = next((peer.public_key for peer in device.peers if peer.public_key and peer.endpoint), None)
         here = next((entry for entry in tunnels_of(self._store, self._state) if entry.name == device.name), device)
-        if key is None or here.websocket is None:
-            return None
-        return trial.Tunnel(watch, key, f"127.0.0.1:{here.websocket.port}")
+        near = websocket_of(here)
+        return trial.Tunnel(watch, key, near) if key is not None and near else None
 
     async def _by_udp(self, device: Device, tunnel: trial.Tunnel) -> None:
         health = self._tunnels.health.get(device.name)

@@ -12,10 +12,11 @@ everything else is applied all the same, then apply raises ReconcileError that n
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Optional
 
 from ...state import Device, Peer
+from ...transports import AUTO, websocket_of
 from .. import services
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import keypairs
@@ -173,7 +174,7 @@ def _peer(target: Target, peer: Peer, step: Step) -> Optional[Change]:
     same = (
         True,
         peer.allowed_ips == live.allowed_ips or _networks(peer.allowed_ips) == _networks(live.allowed_ips),
-        _endpoint_kept(peer, live, target.endpoints),
+        _endpoint_kept(peer, live, target),
         peer.persistent_keepalive == live.persistent_keepalive,
         (peer.preshared_key or None) == live.preshared_key,
     )
@@ -212,11 +213,17 @@ def _describe(live: LivePeer) -> list[str]:
     ]
 
 
-def _endpoint_kept(peer: Peer, live: LivePeer, endpoints: Mapping[str, tuple[str, ...]]) -> bool:
-    """Return whether the peer's endpoint is what it should be. A client's is where it was seen last: never drift."""
+def _endpoint_kept(peer: Peer, live: LivePeer, target: Target) -> bool:
+    """Return whether the peer's endpoint is what it should be. A client's is where it was seen last: never drift.
+
+    Neither is it drift that a tunnel that may take either way is on its WebSocket: the agent tries whether that works.
+    """
     if not peer.endpoint:
         return True
-    resolved = endpoints[peer.endpoint]
+    device = target.device
+    if device.transport == AUTO and live.endpoint == websocket_of(device):
+        return True
+    resolved = target.endpoints[peer.endpoint]
     return live.endpoint in resolved if resolved else live.endpoint is not None
 
 

@@ -158,6 +158,17 @@ def test_a_dnsmasq_that_cannot_leave_records_out_is_refused_unless_it_need_not()
     assert "max-tcp-connections" not in text
 
 
+def test_pinned_names_are_told_in_a_folder() -> None:
+    pinned = dataclasses.replace(section(), pinned_ttl=5, filtered=())
+    lines = options_text(pinned, (2, 88), pinned=WHERE.pinned).splitlines()
+    assert {f"hostsdir={WHERE.pinned}", "no-round-robin", "local-ttl=5"} <= set(lines)
+    assert f"install -d -m 0755 {WHERE.pinned}\n" in unit_text(WHERE, pins=True)
+    assert "hostsdir" not in options_text(section(), None)
+    assert str(WHERE.pinned) not in unit_text(WHERE)
+    with pytest.raises(ReconcileError, match=r"dnsmasq 2\.87 cannot change the addresses of pinned names"):
+        options_text(pinned, (2, 87))
+
+
 def test_servers_or_the_hosts_own() -> None:
     own = options_text(section(), None)
     assert "no-resolv" not in own

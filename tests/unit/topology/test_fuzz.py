@@ -62,6 +62,7 @@ SETTINGS = {
         {"name": "fast", "mode": "latency", "members": ["us", "eu"], "hold": "1m", "margin": 20},
         {"name": "both", "mode": "balance", "members": [{"upstream": "eu", "weight": 2}], "on_down": "us"},
     ],
+    "splitway_resolving": {"servers": ["9.9.9.9"], "interval": 5, "port": 443, "countries": ["nl"]},
     "splitway_agent": {"metrics": "127.0.0.1:9586", "access_log": {"days": 7}, "warm_up": True},
     "splitway_default_policy": "family",
     "splitway_backend": "nftables",

@@ -9,160 +9,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
-from ...ports import Wanted, pick
-from ...state import PROXY_ACCOUNT, PROXY_USERS, PortRange, Proxies
+from ...ports import pick
+from ...state import PROXY_ACCOUNT, PortRange, Proxies
 from ...store import Store
 from ...system import System, SystemFailure
 from .. import accounts, listening
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from .daemons import CONFIGURATION, USERS, Daemon, Paths, Ports, daemons, paths
+from .daemons import CONFIGURATION, USERS, Daemon, Ports, daemons
+from .live import glimpse, read, wanted
+from .model import Bring, Current, Hand, KeepPorts, MakeUser, Remove, RemoveFolder, RemoveUser
+
+__all__ = ["PACKAGES", "Current", "apply", "glimpse", "plan", "read"]
 
 PATIENCE = 15.0  # seconds that a started program has until it listens
 PROGRAM = Path("usr/sbin/squid")
 PACKAGES = ("squid",)
 
 
-@dataclass(frozen=True)
-class Unit:
-    """A program as it is on the host."""
-
-    text: str
-    running: bool
-    at_boot: bool = False
-    started: Mapping[str, str] = field(default_factory=dict)  # name → text of the copies that it runs from
-
-
-@dataclass(frozen=True)
-class Current:
-    """Our proxies as they are on the host."""
-
-    where: Paths
-    units: Mapping[str, Unit] = field(default_factory=dict)
-    files: Mapping[Path, str] = field(default_factory=dict)
-    users: frozenset[str] = frozenset()
-    listeners: tuple[listening.Listener, ...] = ()  # of others, at ports that we may want
-
-
-@dataclass(frozen=True)
-class MakeUser:
-    """Part of a Change: a user of the system."""
-
-    user: str
-
-
-@dataclass(frozen=True)
-class KeepPorts:
-    """Part of a Change: ports that were chosen are remembered."""
-
-    ports: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Bring:
-    """Part of a Change: a program runs as this says."""
-
-    daemon: Daemon
-
-
-@dataclass(frozen=True)
-class Hand:
-    """Part of a Change: a program that runs is given new passwords."""
-
-    daemon: Daemon
-
-
-@dataclass(frozen=True)
-class Remove:
-    """Part of a Change: a program ends, and its unit goes."""
-
-    unit: str
-
-
-@dataclass(frozen=True)
-class RemoveFolder:
-    """Part of a Change: a proxy's files go."""
-
-    folder: Path
-
-
-@dataclass(frozen=True)
-class RemoveUser:
-    """Part of a Change: a user of the system goes."""
-
-    user: str
-
-
-def read(system: System, desired: Optional[Proxies]) -> Current:
-    """Return our units, files and users, and who else has ports that we may want. Raises SystemFailure."""
-    where = paths(system)
-    units = {name: _read_unit(system, where, name) for name in system.units.named(PROXY_USERS)}
-    folders = [where.configuration / name for name in system.list_files(where.configuration)]
-    files = {path: system.read_file(path) or "" for folder in folders for path in _files(system, folder)}
-    known = accounts.beginning(system, PROXY_USERS)
-    wanted = {port for item in _wanted(desired) for port in range(item.range.low, item.range.high + 1)}
-    others = listening.read(system, wanted) if wanted else ()
-    strangers = tuple(listener for listener in others if listener.user not in known.values())
-    return Current(where, units, files, frozenset(known), strangers)
-
-
-def glimpse(system: System, desired: Optional[Proxies]) -> object:
-    """Return what is equal as long as units, files, copies and who listens are: a look that costs little."""
-    where, units = paths(system), system.units.named(PROXY_USERS)
-    if desired is None and not units:
-        return ()
-    folders = [where.configuration, *(where.running(name) for name in units)]
-    found = [path for folder in folders for path in _files(system, folder)]
-    ports = {item.range.port for item in _wanted(desired)}
-    return (
-        tuple((name, system.units.read(name)) for name in units),
-        tuple((str(path), *_mark(path)) for path in found),
-        listening.bound(system, ports) if ports else (),
-    )
-
-
-def _mark(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _files(system: System, folder: Path) -> list[Path]:
-    inside = [folder / name for name in system.list_files(folder)]
-    return [path for entry in inside for path in (_files(system, entry) if entry.is_dir() else [entry])]
-
-
-def _read_unit(system: System, where: Paths, name: str) -> Unit:
-    running = system.units.active(name)
-    folder = where.running(name)
-    copies = _files(system, folder) if running else []
-    started = {str(path.relative_to(folder)): system.read_file(path) or "" for path in copies}
-    return Unit(system.units.read(name) or "", running, system.units.enabled(name), started)
-
-
-def _wanted(desired: Optional[Proxies]) -> tuple[Wanted, ...]:
-    """Return the ports of all proxies."""
-    found = []
-    for proxy in desired.proxies if desired is not None else ():
-        found += [Wanted(listener.port, "tcp", listener.addresses) for listener in proxy.listeners]
-        if proxy.inner is not None:
-            found.append(Wanted(proxy.inner, "tcp", ("127.0.0.1",)))
-    return tuple(found)
-
-
 def plan(desired: Optional[Proxies], current: Current) -> tuple[Change, ...]:
     """Return the changes. Raises ReconcileError when no port of a range is free."""
-    wanted = _wanted(desired)
-    ports = pick(wanted, current.listeners)
+    asked = wanted(desired)
+    ports = pick(asked, current.listeners)
     found = daemons(desired, ports, current.where) if desired is not None else ()
     users = () if desired is None else desired.accounts
     changes = [Change(ADD, f"user {user}", "", user, MakeUser(user)) for user in users if user not in current.users]
-    changes += _plan_ports([item.range for item in wanted], ports)
+    changes += _plan_ports([item.range for item in asked], ports)
     changes += [change for daemon in found for change in _plan_daemon(daemon, current)]
     return (*changes, *_plan_removals(found, users, current))
 

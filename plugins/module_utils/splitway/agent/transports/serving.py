@@ -84,6 +84,8 @@ class Serving:
 
     def clients(self) -> tuple[TransportClient, ...]:
         """Return the near ends as they are now."""
+        if self._state.transports is None or not self._state.transports.clients:
+            return ()
         only = with_ports(State(transports=self._state.transports), self._store.ports())
         transports = with_transports(only, self._store.carried()).transports
         return transports.clients if transports is not None else ()

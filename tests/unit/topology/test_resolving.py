@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.splitway.gateway.tests.unit.topology.samples import changed
 
+from ansible_collections.splitway.gateway.tests.unit.topology.samples import changed
 from splitway.topology import TopologyError, parse
 from splitway.topology.model import Resolving
 

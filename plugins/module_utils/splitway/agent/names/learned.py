@@ -5,7 +5,7 @@ How the daemon calls it, all but `record` in the worker and under the gateway's 
 
 1. At start, and after each new generation: ``names = Names(state.dns.lines, local_names(system))``.
 2. At start, after the sets were brought in and before wg0 is up: ``refill``. Then ``answers.bind(interface)``,
-   and ``warm.warm_up`` as a task, which notes its answers by ``record``.
+   and the lists' names are warmed up (warm.py), whose answers are noted as those to clients are.
 3. Several times a second: ``record(journal, names, answers.read(), now)``; it only writes to memory.
 4. Every 5 s: ``answers.bind(interface)`` (wg0 may be another one) and ``refresh``.
 5. When a fingerprint says that sets are not as they were: ``refill(…, only=those sets)``, after the sets were healed.

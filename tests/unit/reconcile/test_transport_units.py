@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from splitway.reconcile.transports.model import Places, stamp, stamped_copies, without_copies
+from splitway.reconcile.base import ReconcileError
+from splitway.reconcile.transports import plan
+from splitway.reconcile.transports.model import Current, Places, stamp, stamped_copies, without_copies
 from splitway.reconcile.transports.processes import processes
 from splitway.reconcile.transports.units import environment_text, unit_text
 from splitway.state import Forwarding, PortRange, TransportClient, Transports, TransportServer, TransportTarget
@@ -109,3 +111,16 @@ def test_a_stamp_tells_what_changed_and_no_secret() -> None:
     assert renewed != first
     assert without_copies(renewed) == without_copies(first)
     assert without_copies(stamp("other", {"nginx.conf": SECRET}, {})) != without_copies(first)
+
+
+def test_without_ipv6_ipv4_is_listened_on() -> None:
+    current = Current(
+        lambda name: Places(Path("/etc/splitway") / name, Path("/run") / name),
+        copies={SERVER.certificate: (1, 1), SERVER.key: (1, 1)},
+        ipv6=False,
+    )
+    services = [change.after for change in plan(Transports((), (SERVER,)), current) if "service" in change.what]
+    assert services[0] == "server exit: 0.0.0.0:443, to 127.0.0.1:51820 (udp), 127.0.0.1:1080 (tcp)"
+    only = dataclasses.replace(SERVER, listen=("::",))
+    with pytest.raises(ReconcileError, match="server exit: this host has no IPv6"):
+        plan(Transports((), (only,)), current)

@@ -8,6 +8,7 @@ go on. Ports are picked before anything is started, and remembered.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Optional
 
 from ...ports import filled, pick
@@ -34,6 +35,7 @@ def plan(desired: Optional[Transports], current: Current) -> tuple[Change, ...]:
     """
     if desired is None or desired == Transports(programs=desired.programs):
         return tuple(_removals(frozenset(), frozenset(), current))
+    desired = _here(desired, current)
     ports = pick(wanted(desired), current.listeners, current.user)
     desired = filled(desired, ports)
     wanted_processes = processes(desired, lambda name: current.where(name).runtime)
@@ -44,6 +46,19 @@ def plan(desired: Optional[Transports], current: Current) -> tuple[Change, ...]:
         changes += _process(process, current)
     names = frozenset(process.name for process in wanted_processes)
     return (*changes, *_removals(names, frozenset(ports), current))
+
+
+def _here(desired: Transports, current: Current) -> Transports:
+    """Return the section without addresses that a kernel without IPv6 does not know. Raises ReconcileError."""
+    if current.ipv6:
+        return desired
+    servers = []
+    for server in desired.servers:
+        listen = tuple(address for address in server.listen if ":" not in address)
+        if not listen:
+            raise ReconcileError(f"server {server.name}: this host has no IPv6: give it an IPv4 address to listen on")
+        servers.append(replace(server, listen=listen))
+    return replace(desired, servers=tuple(servers))
 
 
 def _check(process: Process, current: Current) -> None:

@@ -16,13 +16,13 @@ from .live import pairs, wanted
 def about(system: System, desired: Transports, chosen: Ports) -> dict[str, Any]:
     """Return the ports by key, and warnings in words. `chosen`: what this host remembers."""
     ports = {item.range.key: item.range.port for item in wanted(filled(desired, chosen))}
-    return {"ports": ports, "warnings": [*taken(system, desired, ports), *ending(system, desired)]}
+    ours = frozenset((*ports.values(), *chosen.values()))
+    return {"ports": ports, "warnings": [*taken(system, desired, ports, ours), *ending(system, desired)]}
 
 
-def taken(system: System, desired: Transports, ports: Ports) -> list[str]:
-    """Return a warning for each range of which the first ports are a stranger's."""
+def taken(system: System, desired: Transports, ports: Ports, ours: frozenset[int]) -> list[str]:
+    """Return a warning for each range of which the first ports are a stranger's. `ours`: all ports of our daemons."""
     before = {port for item in wanted(desired) for port in range(item.range.low, ports[item.range.key])}
-    ours = set(ports.values())
     listeners = [found for found in listening.read(system, before) if found.port not in ours] if before else []
     warnings = []
     for item in wanted(desired):

@@ -39,6 +39,7 @@ def read(system: System, desired: Optional[Transports]) -> Current:
         problems=_problems(system, desired),
         versions={name: installed(system, path) for name, path in program_paths(desired).items() if name != NGINX},
         remembered=Store(system).ports(),
+        ipv6=system.sysctl("net/ipv6/conf/all/disable_ipv6") is not None,
     )
 
 

@@ -110,6 +110,7 @@ class Current:
     problems: Mapping[str, str] = field(default_factory=dict)  # path of a certificate or key → what is wrong with it
     versions: Mapping[str, Optional[Version]] = field(default_factory=dict)  # by program; None: not installed
     remembered: Mapping[str, int] = field(default_factory=dict)  # ports by key
+    ipv6: bool = True  # whether this kernel has it
 
 
 def digest(text: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from typing import Any, Optional
 
@@ -24,8 +25,9 @@ from splitway.choices import Choice, with_choices
 from splitway.compiler import compile_state
 from splitway.explain import NOTHING_KNOWN, Decision, ExplainError, Facts, Hop, Resolved, explain
 from splitway.explain.text import WIDTH, explanation_text
-from splitway.state import State, Way, to_data
+from splitway.state import PortRange, State, Way, to_data
 from splitway.topology import parse
+from splitway.transports import Carried, with_transports
 
 UPSTREAM = {"endpoint": "198.51.100.1:51820", "addresses": ["10.64.0.2/32", "fd64::2/128"]}
 FIELD: dict[str, Any] = {
@@ -210,6 +212,15 @@ def test_groups_and_what_is_in_force_when_they_are_down(state: State) -> None:
     direct = told(chosen(state, "home", "home", direct=True), "home.example", client="bob")
     assert "which is down: direct in its place" in direct
     assert "BLOCKED" not in direct
+
+
+def test_a_tunnel_over_its_websocket_is_told_as_such(state: State) -> None:
+    port = PortRange("transport/us/wireguard", 41000, 41099)
+    devices = tuple(dataclasses.replace(device, transport="auto", websocket=port) for device in state.upstreams)
+    either = dataclasses.replace(state, upstreams=devices)
+    assert "WebSocket" not in told(either, "first.example")
+    carried = with_transports(either, {"us": Carried("websocket")})
+    assert "leaves by wg-up-1, which goes over its WebSocket" in told(carried, "first.example")
 
 
 @pytest.mark.parametrize(

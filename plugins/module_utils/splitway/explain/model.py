@@ -78,6 +78,7 @@ class Path:
     interface: Optional[str] = None  # None: not known here, or none
     next_hop: Optional[str] = None
     blocked: Optional[str] = None  # why nothing leaves
+    websocket: bool = False  # whether the tunnel's own packets go over a WebSocket now
 
 
 @dataclass(frozen=True)

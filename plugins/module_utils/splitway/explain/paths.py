@@ -7,7 +7,8 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
-from ..state import DIRECT, Egress, Marks, Routes, State, Table, Way, mark_of
+from ..state import DIRECT, Device, Egress, Marks, Routes, State, Table, Way, mark_of
+from ..transports import WEBSOCKET, by_websocket
 from .model import Facts, Hop, Path
 
 BLOCK = "prohibit"  # the floor of the egress block
@@ -26,6 +27,7 @@ class Egresses:
         self._tables: Mapping[int, Table] = {table.number: table for table in state.routes.tables}
         addresses = state.server.addresses if state.server else ()
         self._own = frozenset(address.partition("/")[0] for address in addresses)
+        self._carried = frozenset(device.interface for device in state.upstreams if _over_websocket(device))
         self._priorities = _priorities(state.routes, marks.mask)
 
     def name(self, number: int) -> str:
@@ -67,6 +69,7 @@ class Egresses:
             table=None if number == DIRECT else number,
             interface=interface,
             blocked=None if number == DIRECT else self._refusal(number, family, table, mark),
+            websocket=interface in self._carried,
         )
         if pair is None:
             return path
@@ -118,6 +121,11 @@ def first_refusal(paths: Iterable[Path]) -> Optional[str]:
     """Return why nothing leaves by any of the paths, None when something does."""
     reasons = [path.blocked for path in paths]
     return reasons[0] if reasons and all(reasons) else None
+
+
+def _over_websocket(device: Device) -> bool:
+    """Return whether a tunnel goes over its WebSocket: always, or on this host now."""
+    return device.transport == WEBSOCKET or by_websocket(device)
 
 
 def _priorities(routes: Routes, mask: int) -> dict[int, int]:

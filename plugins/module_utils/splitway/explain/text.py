@@ -116,7 +116,8 @@ def _marked(explanation: Explanation, path: Path) -> str:
 def _leaves(path: Path) -> str:
     if path.interface is None:
         return f"to {path.next_hop}" if path.next_hop else "by the host's own routes"
-    return f"by {path.interface}" + (f", next hop {path.next_hop}" if path.next_hop else "")
+    carried = ", which goes over its WebSocket" if path.websocket else ""
+    return f"by {path.interface}{carried}" + (f", next hop {path.next_hop}" if path.next_hop else "")
 
 
 def _row(label: str, text: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import DELETE, changed
-from splitway.compiler import compile_state
+from splitway.compiler import CompileError, compile_state
 from splitway.compiler.exit_proxy import compile_exit_proxies
 from splitway.modes import with_mode
 from splitway.ports import with_ports
@@ -134,3 +134,15 @@ def test_an_exit_offers_a_proxy_on_its_loopback_if_asked() -> None:
         ("http", ("127.0.0.1",), 3128)
     ]
     assert proxy.public_only
+
+
+def test_as_many_as_a_gateway_can_have() -> None:
+    entries = [
+        {"name": f"p{number}", "http": {"listen": ["127.0.0.1"], "port": 9000 + number}, "policy": "family"}
+        for number in range(100)
+    ]
+    state = compiled(("splitway_proxies", entries[:99]))
+    assert state.proxies is not None
+    assert sorted(proxy.number for proxy in state.proxies.proxies) == list(range(1, 100))
+    with pytest.raises(CompileError, match="splitway_proxies: 100 are more than the 99"):
+        compiled(("splitway_proxies", entries))

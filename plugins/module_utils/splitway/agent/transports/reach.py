@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 from typing import NamedTuple, Optional
@@ -46,7 +47,9 @@ async def server(client: TransportClient, index: int, mark: Optional[int]) -> Re
     except asyncio.TimeoutError:
         return Reached(False, "no answer")
     except OSError as error:
-        return Reached(False, error.strerror or str(error))
+        # asyncio's own words are no reason; a name's errors have numbers of another kind.
+        plain = error.errno is not None and not isinstance(error, socket.gaierror)
+        return Reached(False, os.strerror(error.errno or 0) if plain else error.strerror or str(error))
     if not url.startswith("wss:"):
         connection.close()
         return Reached(True)

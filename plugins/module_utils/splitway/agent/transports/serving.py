@@ -8,7 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -148,7 +148,7 @@ class Serving:
     def _changed(self, name: str, **changes: Any) -> Known:
         # Another generation may have come meanwhile, without this one.
         known = self._known.get(name, Known())
-        made = Known(**{**known.__dict__, **changes})
+        made = replace(known, **changes)
         if name in self._known:
             self._known[name] = made
         return made

@@ -11,6 +11,7 @@ import pytest
 from namespaces import Network, run_here, wait_for
 from test_daemon import agent
 from test_healing import gateway, operator, run_site
+from test_pins import tmp_path
 from test_resolver import Answering
 
 from splitway.agent import control
@@ -19,7 +20,7 @@ from splitway.reconcile import sets
 from splitway.reconcile.dns.text import PINNED, paths
 from splitway.store import Store
 
-__all__ = ["gateway"]
+__all__ = ["gateway", "tmp_path"]
 pytestmark = pytest.mark.parametrize("gateway", ["ipset", "nftables"], indirect=True)
 NEAR, FAR = "203.0.113.7", "203.0.113.8"
 
@@ -45,9 +46,6 @@ def test_a_run_pins_names_and_unpins_them(gateway: Store, network: Network, tmp_
     zones = {"home.example": [NEAR, FAR], "first.example": ["203.0.113.9"], "second.example": ["203.0.113.10"]}
     answering = Answering(web, tmp_path / "web.json", "10.90.0.9", zones=zones)
     web.start(sys.executable, "-m", "http.server", "8443", "--directory", "/proc/self/fd")
-    for part in (system.runtime, *system.runtime.parents):  # dnsmasq's user is to read what it is told
-        part.mkdir(exist_ok=True)
-        part.chmod(0o755)
 
     def ask() -> list[str]:
         return run_here("dig", "@10.8.0.1", "+short", "home.example").split()

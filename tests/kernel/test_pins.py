@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -88,9 +89,6 @@ class Gateway:
             zones={"video.example": [ONE, TWO, THREE, SIX], "www.video.example": [TWO], "other.example": [ONE]}
         )
         self.near.set(zones={"home.example": [DIRECTLY]})
-        for part in (system.runtime, *system.runtime.parents):  # dnsmasq's user is to read what it is told
-            part.mkdir(exist_ok=True)
-            part.chmod(0o755)
         self.state = compile_state(parse({**topology(backend), **more}), {})
         begin(self.store, "run")
         for section in ("routes", "sets", "dns", "marks"):
@@ -175,6 +173,14 @@ class Gateway:
             ended[0]()
             thread.join(10)
         assert not thread.is_alive()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that dnsmasq's user may read; pytest closes its own, whenever another session of it begins."""
+    with tempfile.TemporaryDirectory(prefix="splitway-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
 
 
 @pytest.fixture

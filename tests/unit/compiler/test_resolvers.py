@@ -78,6 +78,19 @@ def test_an_exit_is_found_before_its_tunnel_is_there() -> None:
     assert asked(own) == {"video.example": ("1.1.1.1@wg-up-1",), "exit.video.example": ("#",)}
 
 
+def test_the_server_of_a_websocket_is_found_before_the_tunnel_that_it_carries_is_there() -> None:
+    upstreams = topology()["splitway_upstreams"]
+    servers = ["wss://Relay.video.example", "wss://203.0.113.7:8443", "wss://[2001:db8::7]", "wss://r2.video.example"]
+    upstreams[0] |= {"transport": "auto", "websocket": {"servers": servers, "path": "not-for-everybody"}}
+    names = {"video": {"domains": ["video.example"]}}
+    state = compiled([VIDEO], splitway_upstreams=upstreams, splitway_lists=names, splitway_host_policy="p0")
+    assert asked(state) == {
+        "video.example": ("1.1.1.1@wg-up-1",),
+        "relay.video.example": ("#",),
+        "r2.video.example": ("#",),
+    }
+
+
 def test_without_resolvers_nothing_is_split() -> None:
     variables = topology([VIDEO])
     del variables["splitway_upstreams"][0]["resolvers"], variables["splitway_upstreams"][1]["resolvers"]

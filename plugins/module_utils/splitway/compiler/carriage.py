@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from typing import Optional
+from urllib.parse import urlsplit
 
 from ..state import PortRange
 from ..topology import model
@@ -21,3 +22,9 @@ def local_port(upstream: model.Upstream, kind: str) -> Optional[PortRange]:
         return None
     ports = upstream.websocket.ports
     return PortRange(f"transport/{upstream.name}/{kind}", ports.first, ports.last)
+
+
+def hosts_of(upstream: model.Upstream) -> tuple[str, ...]:
+    """Return the hosts that a tunnel's own packets go to, by UDP and by its WebSocket: names and addresses."""
+    servers = upstream.websocket.servers if upstream.websocket is not None else ()
+    return (upstream.endpoint.host, *(urlsplit(url).hostname or "" for url in servers))

@@ -15,6 +15,7 @@ from typing import Optional, Union
 from ..state import REST, Forward, Through
 from ..topology.model import BLOCK, DIRECT, Group, List, Topology, Upstream
 from ..topology.numbering import member_name
+from .carriage import hosts_of
 from .egress import families_of, interface_of
 from .groups import Switchboard, default_ways, reach
 from .lists import Bundle, FlatPolicy, Flattened, first_owner
@@ -105,8 +106,8 @@ def _exits(topology: Topology) -> set[str]:
 
     Without a policy of its own the gateway asks for them elsewhere.
     """
-    hosts = {upstream.endpoint.host for upstream in topology.upstreams} if topology.host_policy is not None else set()
-    return {host for host in hosts if not _is_address(host)}
+    upstreams = topology.upstreams if topology.host_policy is not None else ()
+    return {host for upstream in upstreams for host in hosts_of(upstream) if not _is_address(host)}
 
 
 def _is_address(host: str) -> bool:

@@ -14,7 +14,7 @@ from ...present import tunnels_of
 from ...state import Device, State, Watch
 from ...store import Held, Store
 from ...transaction import FAILURES
-from ...transports import AUTO, UDP, WEBSOCKET, Carried, way_of, websocket_of
+from ...transports import AUTO, UDP, WEBSOCKET, way_of, websocket_of
 from ..healing.loop import Healer, Worker
 from ..upstreams import path, repair
 from ..upstreams.tunnels import Tunnels
@@ -72,6 +72,13 @@ class Carrying:
         except FAILURES as error:
             log.warning("upstream %s: its transport: %s", device.name, error)
 
+    def _past(self, device: Device) -> ways.Past:
+        return self._pasts.get(device.name, ways.Past())
+
+    def _remember(self, device: Device, past: ways.Past) -> None:
+        if device.name in self._pasts:  # another generation may have come meanwhile, without it
+            self._pasts[device.name] = past
+
     def _tunnel(self, device: Device, watch: Watch) -> Optional[trial.Tunnel]:
         key = next((peer.public_key for peer in device.peers if peer.public_key and peer.endpoint), None)
         here = next((entry for entry in tunnels_of(self._store, self._state) if entry.name == device.name), device)
@@ -80,10 +87,10 @@ class Carrying:
 
     async def _by_udp(self, device: Device, tunnel: trial.Tunnel) -> None:
         health = self._tunnels.health.get(device.name)
-        past = self._pasts[device.name]
+        past = self._past(device)
         if health is None:
             return
-        self._pasts[device.name] = ways.after_round(past, health)
+        self._remember(device, ways.after_round(past, health))
         if ways.tries_websocket(past, health):
             log.debug("upstream %s: trying its WebSocket: %s", device.name, health.why)
             if await trial.over_websocket(self._worker, self._store, tunnel, ways.patience(health)):
@@ -102,10 +109,10 @@ class Carrying:
         return peer is not None and peer.endpoint == tunnel.websocket
 
     async def _over_websocket(self, device: Device, tunnel: trial.Tunnel) -> None:
-        past, now = self._pasts[device.name], time.monotonic()
+        past, now = self._past(device), time.monotonic()
         if device.name in self._ends:
             past = ways.at_address(past, path.source(self._ends[device.name], device.mark), now)
-            self._pasts[device.name] = past
+            self._remember(device, past)
         if now < past.next:
             return
         log.debug("upstream %s: trying UDP", device.name)
@@ -113,7 +120,7 @@ class Carrying:
         if where and await trial.by_udp(self._worker, self._store, tunnel, where):
             await self._go_over(device, UDP, where, "the exit answers by UDP")
         else:
-            self._pasts[device.name] = ways.stayed(past, time.monotonic())
+            self._remember(device, ways.stayed(past, time.monotonic()))
 
     async def _udp_end(self, device: Device) -> str:
         """Return where the exit is by UDP, "address:port"; "" when its name has no address now."""
@@ -124,12 +131,13 @@ class Carrying:
         return self._ends[device.name] if found else ""
 
     async def _go_over(self, device: Device, way: str, where: str, why: str) -> None:
-        server = self._store.carried().get(device.name, Carried(way)).server
         try:
-            await self._worker(adopt, self._store, device.name, Carried(way, server), where, why)
+            done = await self._worker(adopt, self._store, device.name, why, way, None, where)
         finally:
-            past, now = self._pasts[device.name], time.monotonic()
-            self._pasts[device.name] = ways.left(past, now) if way == WEBSOCKET else ways.came_back(past, now)
+            past, now = self._past(device), time.monotonic()
+            self._remember(device, ways.left(past, now) if way == WEBSOCKET else ways.came_back(past, now))
+        if not done:
+            return
         self.changes[device.name] += 1
         words = "its WebSocket" if way == WEBSOCKET else "UDP"
         log.warning("upstream %s: by %s from now on: %s", device.name, words, why)

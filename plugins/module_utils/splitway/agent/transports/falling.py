@@ -70,16 +70,17 @@ class Falling:
                     log.error("cannot put another mode into force: %s", error)
 
     async def _look(self) -> None:
-        now = time.monotonic()
-        works = {mode: self._works(mode) for mode in self._modes}
+        now, modes = time.monotonic(), self._modes
+        works = {mode: self._works(mode) for mode in modes}
         self._seen = fall.look(self._seen, works, now)
-        used = in_force(self._modes, self._store.fallen_to())
-        chosen = fall.choose(self._modes, used, self._seen, self._serving.exhausted(), now)
+        used = in_force(modes, self._store.fallen_to())
+        chosen = fall.choose(modes, used, self._seen, self._serving.exhausted(), now)
         if chosen == used:
             return
-        why = f"{chosen} works again" if chosen == self._modes[0] else f"{used} moves no data, {chosen} does"
-        await self._worker(put_into_force, self._store, used, chosen, self._modes[0], why)
-        self._seen = fall.changed(self._seen, self._modes, used, chosen, now)
+        why = f"{chosen} works again" if chosen == modes[0] else f"{used} moves no data, {chosen} does"
+        await self._worker(put_into_force, self._store, used, chosen, modes[0], why)
+        if self._modes == modes:  # else another generation came meanwhile
+            self._seen = fall.changed(self._seen, modes, used, chosen, now)
         self.changes += 1
         log.warning("mode %s, was %s: %s", chosen, used, why)
 

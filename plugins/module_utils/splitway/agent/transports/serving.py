@@ -139,16 +139,18 @@ class Serving:
             if works:
                 self._changed(name, trouble=None)
             await self._look_at_server(client)
-            await self._look_at_first(client, self._known[name], now)
+            await self._look_at_first(client, self._of(name), now)
         except Held:
             pass  # at the next look
         except FAILURES as error:
             log.warning("upstream %s: its WebSocket: %s", name, error)
 
-    def _changed(self, name: str, **changes: Any) -> Known:
+    def _of(self, name: str) -> Known:
         # Another generation may have come meanwhile, without this one.
-        known = self._known.get(name, Known())
-        made = replace(known, **changes)
+        return self._known.get(name, Known())
+
+    def _changed(self, name: str, **changes: Any) -> Known:
+        made = replace(self._of(name), **changes)
         if name in self._known:
             self._known[name] = made
         return made
@@ -192,14 +194,14 @@ class Serving:
             return
         after = (client.server + 1) % len(client.servers)
         if client.server == 0:
-            self._changed(name, backup=servers.left(self._known[name].backup, time.monotonic()))
+            self._changed(name, backup=servers.left(self._of(name).backup, time.monotonic()))
         await self._use(client, after, "its WebSocket carries nothing")
 
     async def _use(self, client: TransportClient, server: int, why: str) -> None:
         name = client.upstream
-        before = self._store.carried().get(name, Carried(UDP))
         url = client.servers[server]
-        await self._worker(adopt, self._store, name, Carried(before.way, server), "", f"server {url}: {why}")
+        if not await self._worker(adopt, self._store, name, f"server {url}: {why}", None, server):
+            return
         self.changes[name] += 1
         self._changed(name, looked=float("-inf"), reached=None)
         log.warning("upstream %s: its WebSocket goes to %s: %s", name, url, why)
@@ -207,7 +209,7 @@ class Serving:
     async def _look_at_server(self, client: TransportClient) -> None:
         """Look at the server in use: for its certificate, and for what is wrong while nothing is carried."""
         name = client.upstream
-        known = self._known.get(name, Known())
+        known = self._of(name)
         doubted = known.trouble is not None or (known.reached is not None and not known.reached.there)
         if time.monotonic() - known.looked < (CHECK if doubted else CERTIFICATE):
             return

@@ -444,7 +444,7 @@ PORT_RANGES = {
     "elements": "dict",
     "default": [],
     "options": {
-        "key": {"type": "str", "required": True},
+        "key": {"type": "str", "required": True, "no_log": False},
         "low": {"type": "int", "required": True},
         "high": {"type": "int", "required": True},
     },

@@ -21,7 +21,9 @@ def test_nothing_leaked() -> None:
     assert by_uplink("tcp dst port 443 and dst host 10.90.0.21"), "the WebSocket itself"
     assert by_uplink(destinations(INTO_TUNNELS)) == []
     assert by_uplink(INSIDE) == []
-    assert by_uplink("udp dst port 53 or tcp dst port 53") == [], "names are asked over TLS or in tunnels"
+    asked = by_uplink("udp dst port 53 or tcp dst port 53")
+    # But for the WebSockets' servers, which wstunnel asks the host's own resolver for.
+    assert [line for line in asked if "autovpn.example" not in line] == [], "names are asked over TLS or in tunnels"
 
 
 def by_uplink(condition: str) -> list[str]:

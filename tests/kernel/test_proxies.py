@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import shutil
@@ -118,16 +119,15 @@ NAMES = {
 
 
 @contextlib.contextmanager
-def resolver() -> Iterator[list[str]]:
+def resolver(asked: list[str]) -> Iterator[None]:
     """Answer at the gateway's addresses as our dnsmasq would; collect the names that are asked for."""
-    asked: list[str] = []
     servers = []
     for address in LISTEN:
         server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         server.bind((address, 53))
         servers.append(server)
         threading.Thread(target=_resolve, args=(server, asked), daemon=True).start()
-    yield asked
+    yield
     for server in servers:
         server.close()
 
@@ -177,7 +177,13 @@ def _serve(listener: socket.socket, name: bytes) -> None:
 
 
 @pytest.fixture
-def gateway(system: NamespaceSystem, lab: Lab, backend: str) -> Iterator[NamespaceSystem]:
+def names() -> list[str]:
+    """The names that were asked for."""
+    return []
+
+
+@pytest.fixture
+def gateway(system: NamespaceSystem, lab: Lab, backend: str, names: list[str]) -> Iterator[NamespaceSystem]:
     """A gateway whose names and pages are served."""
     for interface in ("wg-up-1", "wg-up-2"):
         Path(f"/proc/sys/net/ipv4/conf/{interface}/rp_filter").write_text("2", encoding="ascii")
@@ -185,7 +191,7 @@ def gateway(system: NamespaceSystem, lab: Lab, backend: str) -> Iterator[Namespa
     bring(system, backend, the_sets(), the_section(backend))
     for family in FAMILIES:
         learn(backend, f"sw{family}d1", NAMES["listed.example"][0 if family == 4 else 1])
-    with resolver(), pages(*((host, name) for name, host in lab.exits.items())):
+    with resolver(names), pages(*((host, name) for name, host in lab.exits.items())):
         yield system
 
 
@@ -286,6 +292,31 @@ def test_what_listens_on_the_gateway_itself_is_not_reached(gateway: NamespaceSys
         with pytest.raises(BlockingIOError):
             listener.accept()
         listener.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS[:1])
+def test_a_stranger_makes_a_proxy_ask_for_no_name(gateway: NamespaceSystem, names: list[str], lab: Lab) -> None:
+    reconcile(gateway, section(OFFICE))
+    for login in (None, "alice:wrong"):
+        assert curl(lab.client, "http://10.8.0.1:8080", "http://listed.example:8000/", login).status == 407
+    assert "listed.example" not in names
+    assert curl(lab.client, "http://10.8.0.1:8080", "http://listed.example:8000/", "bob@example.com:secret").status
+    assert "listed.example" in names
+
+
+@pytest.mark.parametrize("backend", BACKENDS[:1])
+def test_nobody_is_told_what_others_ask_for(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
+    """Squid has pages about itself, with its clients, and the names that they asked for."""
+    reconcile(gateway, section(OFFICE))
+    login = "bob@example.com:secret"
+    for page in ("client_list", "ipcache", "active_requests", "info", "menu"):
+        for proxy in ("http://10.8.0.1:8080", "socks5h://10.8.0.1:1080"):
+            url = f"http://splitway:8080/squid-internal-mgr/{page}"
+            assert curl(lab.client, proxy, url, login).status in (0, 403)
+        direct = (f"http://10.8.0.1:8080/squid-internal-mgr/{page}", "-x", "", "-H", "Host: splitway")
+        user = base64.b64encode(login.encode()).decode()
+        found = curl(lab.client, "", direct[0], None, *direct[1:], "-H", f"Proxy-Authorization: Basic {user}")
+        assert found.status == 403
 
 
 @pytest.mark.parametrize("backend", BACKENDS[:1])

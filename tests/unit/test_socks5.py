@@ -44,6 +44,7 @@ def told(
     *,
     status: int = 200,
     users: bool = True,
+    sources: tuple[str, ...] = (),
 ) -> tuple[object, bytes]:
     """Hold a conversation; return what it returns, and what the HTTP proxy was asked."""
     path = tmp_path / "users"
@@ -52,7 +53,7 @@ def told(
 
     async def run() -> object:
         behind = await asyncio.start_server(inner.serve, "127.0.0.1", 0)
-        front = Front(behind.sockets[0].getsockname()[1], Users(path) if users else None)
+        front = Front(behind.sockets[0].getsockname()[1], Users(path) if users else None, sources)
         before = await asyncio.start_server(front.serve, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*before.sockets[0].getsockname()[:2])
         try:
@@ -84,6 +85,12 @@ def test_a_connection_carries_whatever_comes_both_ways(tmp_path: Path) -> None:
     assert lines[0].startswith("PROXY TCP4 127.0.0.1 127.0.0.1 ")
     assert lines[1:3] == ["CONNECT far.example:8000 HTTP/1.1", "Host: far.example:8000"]
     assert base64.b64decode(lines[3].rpartition(" ")[2]).decode() == f"alice:{PASSWORD}"
+
+
+def test_nobody_guesses_a_password_from_elsewhere(tmp_path: Path) -> None:
+    here, elsewhere = ("127.0.0.0/8", "::1/128"), ("192.0.2.0/24", "2001:db8::/32")
+    assert told(tmp_path, say(HELLO, LOGIN, NAME), sources=here)[0] == b"\x05\x02\x01\x00" + DONE
+    assert told(tmp_path, say(HELLO), sources=elsewhere) == (b"\x05\xff", b"")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SOCKS5 (RFC 1928, with names and passwords by RFC 1929) in front of an HTTP proxy on this host.
 
-Who may use it, and what may be reached, is the HTTP proxy's matter, which hears by the PROXY protocol who asks; only
-the password is tested here as well, since SOCKS5 wants the answer before the question. Names are passed on as they
-are. CONNECT is all that there is: no BIND, no UDP.
+Who may use it, and what may be reached, is the HTTP proxy's matter, which hears by the PROXY protocol who asks. Two
+things are tested here as well: the password, since SOCKS5 wants the answer before the question, and before it where
+the client is, which is not to guess passwords from elsewhere. Names are passed on as they are. CONNECT is all that
+there is: no BIND, no UDP.
 
-    python3 -m socks5.server SETTINGS   (JSON: listen, port, inner, users)
+    python3 -m socks5.server SETTINGS   (JSON: listen, port, inner, users, sources)
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import json
 import re
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
 from .passwords import agrees
 
@@ -40,6 +42,7 @@ _HOST = re.compile(rb"[A-Za-z0-9._-]{1,255}")
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
 
 Peer = tuple[str, int]
+Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 
 class Refused(Exception):
@@ -76,9 +79,11 @@ class Users:
 class Front:
     """The listener: each client becomes a CONNECT of the HTTP proxy."""
 
-    def __init__(self, inner: int, users: Optional[Users]) -> None:
+    def __init__(self, inner: int, users: Optional[Users], sources: Sequence[str] = ()) -> None:
+        """`sources`: the networks of those who may use it; none: anybody."""
         self.inner = inner
         self.users = users
+        self.sources: list[Network] = [ipaddress.ip_network(source) for source in sources]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client."""
@@ -94,6 +99,11 @@ class Front:
                 await asyncio.gather(_carry(reader, further[1]), _carry(further[0], writer))
                 further[1].close()
         writer.close()
+
+    def _is_welcome(self, writer: asyncio.StreamWriter) -> bool:
+        """Return whether a client is where those are who may use it."""
+        address = ipaddress.ip_address(_plain(writer.get_extra_info("peername"))[0])
+        return not self.sources or any(address in network for network in self.sources)
 
     async def _connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -122,7 +132,7 @@ class Front:
         version, count = await reader.readexactly(2)
         methods = await reader.readexactly(count)
         method = OPEN if self.users is None else WITH_PASSWORD
-        if version != VERSION or method not in methods:
+        if version != VERSION or method not in methods or not self._is_welcome(writer):
             raise Refused(bytes((VERSION, NONE_OF_THESE)))
         writer.write(bytes((VERSION, method)))
         if self.users is None:
@@ -190,7 +200,8 @@ async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def _run(settings: dict[str, object]) -> None:
     users, port = settings["users"], settings["port"]
-    front = Front(int(str(settings["inner"])), Users(Path(str(users))) if users else None)
+    known = Users(Path(str(users))) if users else None
+    front = Front(int(str(settings["inner"])), known, settings["sources"])  # type: ignore[arg-type]
     servers = []
     for address in settings["listen"]:  # type: ignore[attr-defined]
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

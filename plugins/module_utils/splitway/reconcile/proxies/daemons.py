@@ -119,7 +119,7 @@ def _socks5(proxy: Proxy, listener: Listener, port: int, inside: int, where: Pat
     running = where.running(unit)
     listen = listening(listener)
     users = str(running / USERS) if proxy.users else None
-    settings = {"listen": list(listen), "port": port, "inner": inside, "users": users}
+    settings = {"listen": list(listen), "port": port, "inner": inside, "users": users, "sources": list(proxy.sources)}
     files = {"socks5.json": json.dumps(settings) + "\n", **_sources()}
     environment = f"PYTHONPATH={running} PYTHONDONTWRITEBYTECODE=1"
     start = f"/usr/bin/env {environment} /usr/bin/python3 -s -m socks5.server {running / 'socks5.json'}"

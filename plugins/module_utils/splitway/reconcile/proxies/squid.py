@@ -87,11 +87,8 @@ def _way(far: Optional[int]) -> Iterator[str]:
 
 
 def _access(proxy: Proxy, far: Optional[int], users: str) -> Iterator[str]:
-    """Yield who may use the proxy, and what is reached by nobody."""
-    if far is None:  # else the far end refuses: to test an address a name would have to be asked for here
-        refused = (*OWN, *(PRIVATE if proxy.public_only else ()))
-        yield f"acl refused dst {' '.join(refused)}"
-        yield "http_access deny refused"
+    """Yield who may use the proxy, and what is reached by nobody. A stranger makes it ask for no name."""
+    yield "http_access deny manager"  # squid tells there of all users what they asked for
     if proxy.sources:
         yield f"acl sources src {' '.join(proxy.sources)}"
         yield "http_access deny !sources"
@@ -101,10 +98,12 @@ def _access(proxy: Proxy, far: Optional[int], users: str) -> Iterator[str]:
         yield "auth_param basic realm proxy"
         yield f"auth_param basic credentialsttl {CREDENTIALS} seconds"
         yield "acl users proxy_auth REQUIRED"
-        yield "http_access allow users"
-        yield "http_access deny all"
-    else:
-        yield "http_access allow all"
+        yield "http_access deny !users"
+    if far is None:  # else the far end refuses: to test an address a name would have to be asked for here
+        refused = (*OWN, *(PRIVATE if proxy.public_only else ()))
+        yield f"acl refused dst {' '.join(refused)}"
+        yield "http_access deny refused"
+    yield "http_access allow all"
 
 
 def _host(address: str) -> str:

@@ -19,6 +19,13 @@ TRANSACTION = {"transaction": {"type": "str"}}
 SECTION = {**TRANSACTION, "purge": {"type": "bool", "default": False}, "rehearsed": {"type": "bool", "default": False}}
 BACKEND = {"backend": {"type": "str", "choices": ["ipset", "nftables"]}}
 
+# A port of ours, of which the host chooses one (state.PortRange). Its key is a word, no secret.
+PORT_RANGE = {
+    "key": {"type": "str", "required": True, "no_log": False},
+    "low": {"type": "int", "required": True},
+    "high": {"type": "int", "required": True},
+}
+
 PEER = {
     "name": {"type": "str", "required": True},
     "public_key": {"type": "str"},

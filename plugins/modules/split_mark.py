@@ -250,6 +250,98 @@ options:
         description: Its exit, when the MTU that the agent finds for the path there comes before O(tunnel_mtus[].mtu).
         type: str
         default: ''
+      upstream:
+        description: The upstream whose tunnel it is.
+        type: str
+        default: ''
+      transport:
+        description: What its own packets travel by. Over a WebSocket another MTU holds, unless it has no endpoint here.
+        type: str
+        choices: [udp, websocket, auto]
+        default: udp
+  guard:
+    description: What holds for every client, whatever its policy says. Left out, nothing does.
+    type: dict
+    suboptions:
+      redirect_dns:
+        description: Whether the gateway answers what clients send to port 53, wherever they send it.
+        type: bool
+        default: false
+      refuse_dot:
+        description: Whether DNS over TLS and over QUIC is refused.
+        type: bool
+        default: false
+      doh_v4:
+        description: The set of resolvers over HTTPS that are refused, for IPv4. Empty, none is.
+        type: str
+        default: ''
+      doh_v6:
+        description: The same for IPv6.
+        type: str
+        default: ''
+      isolate:
+        description: Whether clients are kept from each other.
+        type: bool
+        default: false
+      ports:
+        description: Ports of the gateway that clients reach, beside DNS and ping. Left out, all.
+        type: list
+        elements: dict
+        suboptions:
+          protocol:
+            description: Their protocol.
+            type: str
+            choices: [tcp, udp]
+            required: true
+          low:
+            description: The first.
+            type: int
+            required: true
+          high:
+            description: The last.
+            type: int
+            required: true
+      services:
+        description: TCP ports of the gateway's own daemons, which are open as well.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          key:
+            description: What the port is for; under it the host remembers which one it chose.
+            type: str
+            required: true
+          low:
+            description: The first of the range.
+            type: int
+            required: true
+          high:
+            description: The last of the range.
+            type: int
+            required: true
+      resolvers:
+        description: The gateway's addresses at which clients may ask for names.
+        type: list
+        elements: str
+        default: []
+      protect_clients:
+        description: Whether only clients begin connections to clients.
+        type: bool
+        default: false
+      refuse_others:
+        description: Families, 4 and 6, in which nothing is forwarded that is neither from nor to clients.
+        type: list
+        elements: int
+        default: []
+      others_as_before:
+        description: Whether that holds for a family as well in which this host forwarded nothing before splitway came.
+        type: bool
+        default: false
+      foreign_drop:
+        description: What a run does where rules of others stop clients' packets.
+        type: str
+        choices: [fail, warn, ignore]
+        default: ignore
   lan:
     description: Networks of clients that come in by other interfaces, the longest prefixes first.
     type: list
@@ -372,7 +464,13 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import BACKEND, SECTION, needs, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import (
+    BACKEND,
+    PORT_RANGE,
+    SECTION,
+    needs,
+    run_section,
+)
 
 PORTS = {"first": {"type": "int", "required": True}, "last": {"type": "int", "required": True}}
 
@@ -430,6 +528,8 @@ TUNNEL_MTU = {
     "interface": {"type": "str", "required": True},
     "mtu": {"type": "int", "required": True},
     "endpoint": {"type": "str", "default": ""},
+    "upstream": {"type": "str", "default": ""},
+    "transport": {"type": "str", "choices": ["udp", "websocket", "auto"], "default": "udp"},
 }
 WAY = {"number": {"type": "int", "required": True}, "weight": {"type": "int", "default": 1}}
 
@@ -439,16 +539,7 @@ PORT = {
     "high": {"type": "int", "required": True},
 }
 
-PORT_RANGES = {
-    "type": "list",
-    "elements": "dict",
-    "default": [],
-    "options": {
-        "key": {"type": "str", "required": True, "no_log": False},
-        "low": {"type": "int", "required": True},
-        "high": {"type": "int", "required": True},
-    },
-}
+PORT_RANGES = {"type": "list", "elements": "dict", "default": [], "options": PORT_RANGE}
 
 GUARD = {
     "redirect_dns": {"type": "bool", "default": False},
@@ -457,6 +548,7 @@ GUARD = {
     "doh_v6": {"type": "str", "default": ""},
     "isolate": {"type": "bool", "default": False},
     "ports": {"type": "list", "elements": "dict", "options": PORT},
+    "services": PORT_RANGES,
     "resolvers": {"type": "list", "elements": "str", "default": []},
     "protect_clients": {"type": "bool", "default": False},
     "refuse_others": {"type": "list", "elements": "int", "default": []},
@@ -519,6 +611,7 @@ OPTIONS = {
         },
     },
     "tunnel_mtus": {"type": "list", "elements": "dict", "default": [], "options": TUNNEL_MTU},
+    "guard": {"type": "dict", "options": GUARD},
 }
 
 

@@ -159,17 +159,12 @@ commands:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import PORT_RANGE, SECTION, needs, run_section
 
-RANGE = {
-    "key": {"type": "str", "required": True, "no_log": False},
-    "low": {"type": "int", "required": True},
-    "high": {"type": "int", "required": True},
-}
 LISTENER = {
     "protocol": {"type": "str", "choices": ["socks5", "http"], "required": True},
     "addresses": {"type": "list", "elements": "str", "required": True},
-    "port": {"type": "dict", "required": True, "options": RANGE},
+    "port": {"type": "dict", "required": True, "options": PORT_RANGE},
 }
 USER = {"name": {"type": "str", "required": True}, "hash": {"type": "str", "required": True, "no_log": True}}
 PROXY = {
@@ -179,8 +174,8 @@ PROXY = {
     "users": {"type": "list", "elements": "dict", "default": [], "options": USER},
     "sources": {"type": "list", "elements": "str", "default": []},
     "policy": {"type": "int"},
-    "far": {"type": "dict", "options": RANGE},
-    "inner": {"type": "dict", "options": RANGE},
+    "far": {"type": "dict", "options": PORT_RANGE},
+    "inner": {"type": "dict", "options": PORT_RANGE},
     "public_only": {"type": "bool", "default": False},
     "at_boot": {"type": "bool", "default": False},
 }

@@ -217,7 +217,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import PORT_RANGE, SECTION, needs, run_section
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.transports.about import about
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import Transports
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
@@ -226,15 +226,7 @@ PROGRAM = {"type": "str", "choices": ["wstunnel", "websocat"], "required": True}
 PROTOCOL = {"type": "str", "choices": ["udp", "tcp"], "required": True}
 REQUIRED = {"type": "str", "required": True}
 FILE = {"type": "str", "default": ""}
-PORT = {
-    "type": "dict",
-    "required": True,
-    "options": {
-        "key": {"type": "str", "required": True, "no_log": False},
-        "low": {"type": "int", "required": True},
-        "high": {"type": "int", "required": True},
-    },
-}
+PORT = {"type": "dict", "required": True, "options": PORT_RANGE}
 FORWARDING = {
     "kind": {"type": "str", "choices": ["wireguard", "socks5", "http"], "required": True},
     "protocol": PROTOCOL,

@@ -187,16 +187,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import PORT_RANGE, SECTION, needs, run_section
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.ports import filled
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.web.about import about
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
 
-PORT = {
-    "key": {"type": "str", "required": True, "no_log": False},
-    "low": {"type": "int", "required": True},
-    "high": {"type": "int", "required": True},
-}
 TABLES = {
     "answers": {"type": "list", "elements": "str", "default": ["d"]},
     "rest": {"type": "int", "default": 0},
@@ -209,7 +204,7 @@ TABLES = {
 SERVER = {
     "kind": {"type": "str", "choices": ["PROXY", "SOCKS5"], "required": True},
     "host": {"type": "str", "required": True},
-    "port": {"type": "dict", "required": True, "options": PORT},
+    "port": {"type": "dict", "required": True, "options": PORT_RANGE},
 }
 FILE = {
     "name": {"type": "str", "required": True},
@@ -219,8 +214,8 @@ FILE = {
 }
 OPTIONS = {
     "listen": {"type": "list", "elements": "str", "default": []},
-    "http": {"type": "dict", "options": PORT},
-    "https": {"type": "dict", "options": PORT},
+    "http": {"type": "dict", "options": PORT_RANGE},
+    "https": {"type": "dict", "options": PORT_RANGE},
     "certificate": {"type": "str", "default": ""},
     "key": {"type": "str", "default": "", "no_log": False},
     "host": {"type": "str", "default": ""},

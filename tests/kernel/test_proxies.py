@@ -408,6 +408,8 @@ def test_by_the_far_end_of_a_websocket_names_are_asked_there(gateway: NamespaceS
     wanted = section(carried, exit_proxy)
     office = ProxyAccount(USER, None, (SOCKS5, HTTP), (INNER, exit_port))
     other = ProxyAccount(f"{PROXY_USERS}2", 1, (exit_port,))
+    for address in ("198.51.100.77/32", "2001:db8:77::1/128"):
+        run_here("ip", "address", "add", address, "dev", "lo")
     host = Host(None, LISTEN, proxies=(office, other))
     bring(gateway, backend, the_sets(), dataclasses.replace(the_section(backend), host=host))
     reconcile(gateway, wanted)
@@ -423,6 +425,9 @@ def test_by_the_far_end_of_a_websocket_names_are_asked_there(gateway: NamespaceS
             assert curl(lab.client, proxy, url, login).text == way
         for url in ("http://127.0.0.1:41100/", "http://10.77.0.9:8000/", "http://[fd77::1]:8000/"):
             assert curl(lab.client, proxy, url, login).status in (0, 403)
+    itself, by_nat64 = ("198.51.100.77", "[2001:db8:77::1]"), ("[64:ff9b::10.1.2.3]", "[64:ff9b::169.254.169.254]")
+    for host in (*itself, *by_nat64, "169.254.169.254"):
+        assert curl(lab.client, "http://10.8.0.1:8080", f"http://{host}:8000/", login).status == 403, host
     gateway.plain_units.stop("splitway-proxy-2-squid.service")
     with captured(lab.exits["uplink"], "uplink") as packets:
         for proxy in ("socks5h://10.8.0.1:1080", "http://10.8.0.1:8080"):

@@ -33,7 +33,7 @@ def plan(desired: Optional[Proxies], current: Current) -> tuple[Change, ...]:
     """Return the changes. Raises ReconcileError when no port of a range is free."""
     asked = wanted(desired)
     ports = pick(asked, current.listeners)
-    found = daemons(desired, ports, current.where) if desired is not None else ()
+    found = daemons(desired, ports, current.where, current.addresses) if desired is not None else ()
     users = () if desired is None else desired.accounts
     changes = [Change(ADD, f"user {user}", "", user, MakeUser(user)) for user in users if user not in current.users]
     changes += _plan_ports([item.range for item in asked], ports)

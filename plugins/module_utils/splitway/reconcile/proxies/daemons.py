@@ -73,16 +73,18 @@ def unit_name(number: int, program: str) -> str:
     return f"{PROXY_USERS}{number}-{program}.service"
 
 
-def daemons(desired: Proxies, ports: Ports, where: Paths) -> tuple[Daemon, ...]:
-    """Return the programs of all proxies, each squid before what is in front of it."""
-    return tuple(daemon for proxy in desired.proxies for daemon in _daemons(proxy, desired, ports, where))
+def daemons(desired: Proxies, ports: Ports, where: Paths, addresses: tuple[str, ...]) -> tuple[Daemon, ...]:
+    """Return the programs of all proxies, each squid before what is in front of it. `addresses`: the host's public."""
+    return tuple(daemon for proxy in desired.proxies for daemon in _daemons(proxy, desired, ports, where, addresses))
 
 
-def _daemons(proxy: Proxy, desired: Proxies, ports: Ports, where: Paths) -> Iterator[Daemon]:
+def _daemons(
+    proxy: Proxy, desired: Proxies, ports: Ports, where: Paths, addresses: tuple[str, ...]
+) -> Iterator[Daemon]:
     by = {listener.protocol: listener for listener in proxy.listeners}
     http, socks5 = by.get("http"), by.get(SOCKS5)
     inside = None if proxy.inner is None else ports[proxy.inner.key]
-    yield _squid(proxy, desired, http, None if http is None else ports[http.port.key], inside, where)
+    yield _squid(proxy, desired, http, None if http is None else ports[http.port.key], inside, where, addresses)
     if socks5 is not None and inside is not None:
         yield _socks5(proxy, socks5, ports[socks5.port.key], inside, where)
 
@@ -95,7 +97,13 @@ def listening(listener: Optional[Listener]) -> tuple[str, ...]:
 
 
 def _squid(
-    proxy: Proxy, desired: Proxies, http: Optional[Listener], port: Optional[int], inside: Optional[int], where: Paths
+    proxy: Proxy,
+    desired: Proxies,
+    http: Optional[Listener],
+    port: Optional[int],
+    inside: Optional[int],
+    where: Paths,
+    own: tuple[str, ...],
 ) -> Daemon:
     unit = unit_name(proxy.number, SQUID)
     running = where.running(unit)
@@ -108,10 +116,11 @@ def _squid(
         resolvers=desired.resolvers,
         users=str(running / USERS),
         log=desired.log,
+        own=own,
     )
     start = f"/usr/sbin/squid -N -s -n splitwayproxy{proxy.number} -f {running / CONFIGURATION}"
-    addresses, own = (listening(http), port) if port is not None else (("127.0.0.1",), inside or 0)
-    return _daemon(proxy, unit, "HTTP", start, {CONFIGURATION: text}, where, addresses, own)
+    addresses, number = (listening(http), port) if port is not None else (("127.0.0.1",), inside or 0)
+    return _daemon(proxy, unit, "HTTP", start, {CONFIGURATION: text}, where, addresses, number)
 
 
 def _socks5(proxy: Proxy, listener: Listener, port: int, inside: int, where: Paths) -> Daemon:

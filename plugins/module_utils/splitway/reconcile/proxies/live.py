@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Optional
 
@@ -12,6 +14,7 @@ from ...system import System
 from .. import accounts, listening
 from .daemons import Paths, paths
 from .model import Current, Unit
+from .squid import OWN, PRIVATE
 
 
 def read(system: System, desired: Optional[Proxies]) -> Current:
@@ -24,7 +27,17 @@ def read(system: System, desired: Optional[Proxies]) -> Current:
     ports = {port for item in wanted(desired) for port in range(item.range.low, item.range.high + 1)}
     others = listening.read(system, ports) if ports else ()
     strangers = tuple(listener for listener in others if listener.user not in known.values())
-    return Current(where, units, files, frozenset(known), strangers)
+    public_only = desired is not None and any(proxy.public_only for proxy in desired.proxies)
+    return Current(where, units, files, frozenset(known), strangers, _public(system) if public_only else ())
+
+
+def _public(system: System) -> tuple[str, ...]:
+    """Return the host's public addresses. Not those for privacy, which change by the day and which nobody knows."""
+    links = json.loads(system.read("ip", "-j", "address", "show")) if system.has("ip") else []
+    entries = [entry for link in links for entry in link.get("addr_info", ())]
+    found = [ip_address(entry["local"]) for entry in entries if not entry.get("temporary")]
+    known = [ip_network(network) for network in (*OWN, *PRIVATE)]
+    return tuple(sorted(str(address) for address in found if not any(address in network for network in known)))
 
 
 def glimpse(system: System, desired: Optional[Proxies]) -> object:

@@ -30,6 +30,7 @@ class Current:
     files: Mapping[Path, str] = field(default_factory=dict)
     users: frozenset[str] = frozenset()
     listeners: tuple[listening.Listener, ...] = ()  # of others, at ports that we may want
+    addresses: tuple[str, ...] = ()  # the host's public ones, where a proxy must not come back to it by them
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
 from typing import Optional
 
 from ...state import Proxy
@@ -14,7 +15,17 @@ CREDENTIALS = 10  # seconds that a password is taken to be right without another
 # Of this host itself: what listens there only is for nobody else.
 OWN = ("0.0.0.0/8", "127.0.0.0/8", "::/128", "::1/128")
 # What is no address of the Internet: an exit's own networks are not its gateways'.
-PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10")
+_PRIVATE4 = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def _translated(network: IPv4Network) -> str:
+    """Return the addresses that NAT64 makes of a network's (RFC 6052)."""
+    first = int(_NAT64.network_address) | int(network.network_address)
+    return str(IPv6Network((first, _NAT64.prefixlen + network.prefixlen)))
+
+
+PRIVATE = (*_PRIVATE4, "fc00::/7", "fe80::/10", *(_translated(IPv4Network(network)) for network in _PRIVATE4))
 
 
 def configuration(
@@ -27,11 +38,12 @@ def configuration(
     resolvers: tuple[str, ...],
     users: str,
     log: bool,
+    own: tuple[str, ...],
 ) -> str:
     """Return squid.conf.
 
     `port`: where HTTP is spoken; `inner`: for our own SOCKS5; `far`: of an exit's proxy. None: there is none.
-    `users`: a file.
+    `users`: a file; `own`: the host's public addresses.
     """
     return "\n".join(
         (
@@ -42,7 +54,7 @@ def configuration(
             f"access_log {'syslog:daemon.info squid' if log else 'none'}",
             *([f"dns_nameservers {' '.join(resolvers)}"] if resolvers else []),
             *_way(far),
-            *_access(proxy, far, users),
+            *_access(proxy, far, users, own),
             "",
         )
     )
@@ -86,7 +98,7 @@ def _way(far: Optional[int]) -> Iterator[str]:
         yield "never_direct allow all"
 
 
-def _access(proxy: Proxy, far: Optional[int], users: str) -> Iterator[str]:
+def _access(proxy: Proxy, far: Optional[int], users: str, own: tuple[str, ...]) -> Iterator[str]:
     """Yield who may use the proxy, and what is reached by nobody. A stranger makes it ask for no name."""
     yield "http_access deny manager"  # squid tells there of all users what they asked for
     if proxy.sources:
@@ -100,7 +112,8 @@ def _access(proxy: Proxy, far: Optional[int], users: str) -> Iterator[str]:
         yield "acl users proxy_auth REQUIRED"
         yield "http_access deny !users"
     if far is None:  # else the far end refuses: to test an address a name would have to be asked for here
-        refused = (*OWN, *(PRIVATE if proxy.public_only else ()))
+        # What comes to an exit from itself, by whatever address, its firewall lets through.
+        refused = (*OWN, *((*PRIVATE, *own) if proxy.public_only else ()))
         yield f"acl refused dst {' '.join(refused)}"
         yield "http_access deny refused"
     yield "http_access allow all"

@@ -17,6 +17,7 @@ from ...present import tunnels_of
 from ...state import Device, State, Watch
 from ...store import Held, Store
 from ...transaction import FAILURES
+from ...transports import by_websocket, websocket_of
 from ..healing.loop import Healer, Worker
 from . import fit, path, sizes
 from .health import DOWN
@@ -81,6 +82,8 @@ class Fitting:
         if health is None or health.state == DOWN or peer is None or peer.endpoint is None:
             self._checked.pop(device.name, None)
             return None
+        if peer.endpoint == websocket_of(device) and not by_websocket(device):
+            return None  # on its way back to UDP: our loopback tells nothing of that path
         last = self._checked.get(device.name)
         due = last is None or last.endpoint != peer.endpoint or time.monotonic() >= last.next
         return peer.endpoint if due else None

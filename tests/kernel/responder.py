@@ -2,7 +2,8 @@
 """An authoritative name server with the faults of a real network: `responder.py FILE ADDRESS…`.
 
 The file is JSON, and read for each question:
-{"delay": seconds, "loss": share of the UDP questions that are lost, "cut": whether answers by UDP are too long for it,
+{"delay": seconds, "loss": share of the UDP questions that are lost, "cut": whether answers by UDP are too long for it
+("always": by TCP as well),
 "code": what it answers in place of addresses, "ttl": seconds, "zones": {name or "*": [addresses]}}.
 Each question is a line in FILE.log.
 """
@@ -32,7 +33,7 @@ def answer(data: bytes, settings: dict[str, Any], datagram: bool) -> bytes:
     if settings.get("code"):
         response.set_rcode(dns.rcode.from_text(settings["code"]))
         return response.to_wire()
-    if datagram and settings.get("cut"):
+    if settings.get("cut") == "always" or (datagram and settings.get("cut")):
         response.flags |= dns.flags.TC
         return response.to_wire()
     name = asked.name.to_text(omit_final_dot=True).lower()

@@ -134,6 +134,15 @@ def test_what_one_refuses_another_is_asked_and_what_is_cut_is_asked_by_tcp(
     assert {line.split()[0] for line in three[2][1].asked} == {"udp", "tcp"}
 
 
+def test_what_is_cut_by_tcp_as_well_is_no_answer(three: list[tuple[Server, Answering]]) -> None:
+    three[0][1].set(cut="always")
+    answers, _ = resolved(Resolver(), NAMES[:20], tuple(at for at, _ in three[:2]))
+    assert complete(answers, NAMES[:20])
+    assert three[0][1].asked
+    answers, _ = resolved(Resolver(), NAMES[:20], (three[0][0],))
+    assert set(answers.values()) == {None}
+
+
 def test_that_a_name_does_not_exist_is_an_answer(three: list[tuple[Server, Answering]]) -> None:
     for _, answering in three:
         answering.set(zones={"www.example": ["198.51.100.1"]})

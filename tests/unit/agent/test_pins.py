@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from splitway.agent.names.pins import AGAIN, KEEP, MOST_ADDRESSES, PATIENCE, SELDOM, SERVED, STALE, Known, text
+from splitway.agent.names.reach import may_be_tried
 from splitway.agent.names.scores import Score, after
 
 INTERVAL = 5.0  # seconds between tries
@@ -133,3 +135,23 @@ def test_dnsmasq_is_told_in_order() -> None:
         "192.0.2.2 b.example",
         "192.0.2.1 b.example",
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "tried"),
+    [
+        ("198.51.100.1", True),
+        ("2001:db8::1", True),
+        ("10.0.0.1", True),
+        ("127.0.0.1", False),
+        ("0.0.0.0", False),  # noqa: S104
+        ("169.254.169.254", False),
+        ("224.0.0.1", False),
+        ("::1", False),
+        ("fe80::1", False),
+        ("::ffff:127.0.0.1", False),
+        ("::ffff:198.51.100.1", False),
+    ],
+)
+def test_addresses_of_the_host_itself_are_not_tried(address: str, tried: bool) -> None:
+    assert may_be_tried(address) is tried

@@ -87,7 +87,8 @@ class Question:
         try:
             writer.write(struct.pack("!H", len(self._message)) + self._message)
             length = struct.unpack("!H", await reader.readexactly(2))[0]
-            return read(await reader.readexactly(length), self._identity, self._asked) or Reply(good=False)
+            found = read(await reader.readexactly(length), self._identity, self._asked)
+            return Reply(good=False) if found is None or found.truncated else found
         finally:
             writer.close()
 

@@ -7,7 +7,7 @@ import asyncio
 import errno
 import socket
 import struct
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Optional
 
 from .question import opened
@@ -17,6 +17,8 @@ from .whom import Way
 def may_be_tried(address: str) -> bool:
     """Return whether an address can be somebody else's: a name may be answered with any."""
     found = ip_address(address)
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        return False  # the host would connect by IPv4, to its own loopback for one
     here = found.is_loopback or found.is_unspecified
     return not (here or found.is_link_local or found.is_multicast)
 

@@ -35,6 +35,7 @@ from splitway.reconcile.agent.text import agent_text, places, rotation_text
 from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.dns.text import names_text, options_text
 from splitway.reconcile.marks import iptables, nftables
+from splitway.reconcile.proxies.daemons import Paths, daemons
 from splitway.reconcile.sets.model import LEARNED_SIZE, Current
 from splitway.sealed import parts_of, sealed
 from splitway.services import Ports
@@ -446,6 +447,19 @@ def test_a_learned_set_holds_what_the_alert_waits_for() -> None:
     alerts = (Path(__file__).parents[2] / "monitoring" / "alerts.yaml").read_text()
     assert "splitway_set_entries > 250000" in alerts
     assert LEARNED_SIZE == 262144
+
+
+def test_both_programs_have_the_files_of_a_proxy(tmp_path: Path) -> None:
+    listen = {name: {"listen": ["127.0.0.1"], "port": port} for name, port in (("http", 8080), ("socks5", 1080))}
+    proxy = {"name": "one", "policy": "all", **listen}
+    state = compiled({"splitway_policies": {"all": {}}, "splitway_proxies": [proxy]})
+    assert state.proxies is not None
+    ports = {item.port.key: item.port.port for item in state.proxies.proxies[0].listeners}
+    inner = state.proxies.proxies[0].inner
+    assert inner is not None
+    found = daemons(state.proxies, {**ports, inner.key: inner.port}, Paths(tmp_path, tmp_path / "run"))
+    assert ["LimitNOFILE=16384" in daemon.text for daemon in found] == [True, True]
+    assert "max_filedescriptors 16384" in found[0].files["squid.conf"]
 
 
 def test_every_row_of_the_table_names_its_tests() -> None:

@@ -32,13 +32,13 @@ def bind(address: str, port: int, v6_only: bool) -> Optional[socket.socket]:
     return opened
 
 
-@pytest.mark.parametrize("theirs_v6_only", [False, True])
-@pytest.mark.parametrize("ours_v6_only", [False, True])
-@pytest.mark.parametrize("theirs", ADDRESSES)
-@pytest.mark.parametrize("ours", ADDRESSES)
+# An address and whether IPv4 is left to others. What has an IPv4 address in it cannot leave it.
+BOUND = [(address, only) for address in ADDRESSES for only in (False, True) if not (only and "ffff" in address)]
+
+
+@pytest.mark.parametrize(("theirs", "theirs_v6_only"), BOUND)
+@pytest.mark.parametrize(("ours", "ours_v6_only"), BOUND)
 def test_the_kernel_agrees(theirs: str, ours: str, theirs_v6_only: bool, ours_v6_only: bool) -> None:
-    if any("ffff" in text and only for text, only in ((theirs, theirs_v6_only), (ours, ours_v6_only))):
-        pytest.skip("such an address is IPv4")
     with contextlib.ExitStack() as stack:
         first = bind(theirs, 0, theirs_v6_only)
         if first is None:

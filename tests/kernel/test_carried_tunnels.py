@@ -23,10 +23,10 @@ from transported import EXIT, PATH, PROGRAMS, PUBLIC, Relay
 from splitway.compiler import compile_state
 from splitway.reconcile.sections import RECONCILERS
 from splitway.reconcile.wireguard import keypairs
-from splitway.state import Device, Peer, State
+from splitway.state import SECTIONS, Device, Peer, State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, drift, remove_all, roll_back
+from splitway.transaction import begin, bring, commit, drift, remove_all, roll_back
 
 FAR, PORT = "10.64.0.1", 7
 FOREIGN = "203.0.113.80"  # somewhere behind the exit
@@ -224,6 +224,26 @@ def test_a_run_that_fails_puts_back_what_was(world: World, program: str) -> None
     roll_back(world.store, "fails")
     assert world.system.units.read(unit) == text
     assert world.reached()
+
+
+def test_a_tunnel_that_its_last_websocket_took_along_goes_by_udp(world: World, program: str) -> None:
+    run_site(world.store, world.variables)
+    assert world.reached()
+    (upstream,) = world.variables["splitway_upstreams"]
+    upstream["transport"] = "udp"
+    del upstream["websocket"], world.variables["splitway_programs"]
+    begin(world.store, "run")
+    state = compile_state(parse(world.variables), world.store.generation().numbers)
+    for section in SECTIONS:
+        backend = state.backend if section in ("sets", "marks") else None
+        bring(world.store, section, getattr(state, section), backend=backend, transaction="run", purge=True)
+    assert endpoint() == f"{EXIT}:51820"
+    # What comes over the WebSocket now: a packet of the exit's.
+    run_here("wg", "set", "wg-up-1", "peer", upstream["public_key"], "endpoint", "127.0.0.1:41000")
+    commit(world.store, "run", state.numbers)
+    assert endpoint() == f"{EXIT}:51820"
+    assert world.system.units.named("splitway-transport-") == ()
+    assert not any(drift(world.store, world.store.generation()).values())
 
 
 def test_a_first_run_that_fails_and_a_teardown_leave_nothing(world: World, program: str) -> None:

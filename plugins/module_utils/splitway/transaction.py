@@ -160,8 +160,11 @@ def _remove_staged(store: Store) -> tuple[Change, ...]:
     sections = store.removing()
     if not sections:
         return ()
-    state = store.staged({name for section in sections for name in (section, *audit.NAMED_IN[section])})
-    return _each(store, state, reversed(sections), removals, _run(store))
+    # What came by a WebSocket until its end may have taken its tunnel along: WireGuard follows its peers.
+    astray = ("upstreams",) if "transports" in sections else ()
+    state = store.staged({name for section in (*sections, *astray) for name in (section, *audit.NAMED_IN[section])})
+    removed = _each(store, state, reversed(sections), removals, _run(store))
+    return removed + _each(store, state, astray, additions, _run(store))
 
 
 def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:

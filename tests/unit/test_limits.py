@@ -457,7 +457,7 @@ def test_both_programs_have_the_files_of_a_proxy(tmp_path: Path) -> None:
     ports = {item.port.key: item.port.port for item in state.proxies.proxies[0].listeners}
     inner = state.proxies.proxies[0].inner
     assert inner is not None
-    found = daemons(state.proxies, {**ports, inner.key: inner.port}, Paths(tmp_path, tmp_path / "run"))
+    found = daemons(state.proxies, {**ports, inner.key: inner.port}, Paths(tmp_path, tmp_path / "run"), ())
     assert ["LimitNOFILE=16384" in daemon.text for daemon in found] == [True, True]
     assert "max_filedescriptors 16384" in found[0].files["squid.conf"]
 

@@ -295,6 +295,20 @@ def test_what_listens_on_the_gateway_itself_is_not_reached(gateway: NamespaceSys
 
 
 @pytest.mark.parametrize("backend", BACKENDS[:1])
+def test_a_user_s_name_is_what_it_is_in_letters_small_and_large(
+    gateway: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    users = tuple(ProxyUser(name, hashed(f"{name} says", name)) for name in ("Carol", "carol", "Dave@Example.COM"))
+    reconcile(gateway, section(dataclasses.replace(OFFICE, users=users)))
+    for proxy in ("socks5h://10.8.0.1:1080", "http://10.8.0.1:8080"):
+        for user in users:
+            found = curl(lab.client, proxy, "http://plain.example:8000/", f"{user.name}:{user.name} says")
+            assert found.text == "uplink", (proxy, user.name)
+        for login in ("carol:Carol says", "Carol:carol says", "dave@example.com:Dave@Example.COM says"):
+            assert curl(lab.client, proxy, "http://plain.example:8000/", login).text != "uplink"
+
+
+@pytest.mark.parametrize("backend", BACKENDS[:1])
 def test_a_stranger_makes_a_proxy_ask_for_no_name(gateway: NamespaceSystem, names: list[str], lab: Lab) -> None:
     reconcile(gateway, section(OFFICE))
     for login in (None, "alice:wrong"):

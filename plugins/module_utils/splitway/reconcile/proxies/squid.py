@@ -108,6 +108,7 @@ def _access(proxy: Proxy, far: Optional[int], users: str, own: tuple[str, ...]) 
         yield f"auth_param basic program {AUTHENTICATION} {users}"
         yield "auth_param basic children 5 startup=1 idle=1"
         yield "auth_param basic realm proxy"
+        yield "auth_param basic casesensitive on"  # else it makes the letters of names small, and finds no Alice
         yield f"auth_param basic credentialsttl {CREDENTIALS} seconds"
         yield "acl users proxy_auth REQUIRED"
         yield "http_access deny !users"

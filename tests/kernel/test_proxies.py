@@ -319,6 +319,17 @@ def test_a_stranger_makes_a_proxy_ask_for_no_name(gateway: NamespaceSystem, name
 
 
 @pytest.mark.parametrize("backend", BACKENDS[:1])
+def test_other_protocols_than_the_web_s_are_for_a_connect(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
+    reconcile(gateway, section(OFFICE))
+    ask = base64.b64encode(b"bob@example.com:secret").decode()
+    for url in ("ftp://plain.example:8000/", "gopher://plain.example:8000/1", "urn:example:x", "wais://plain.example/"):
+        options = ("--request-target", url, "-H", f"Proxy-Authorization: Basic {ask}")
+        assert curl(lab.client, "", "http://10.8.0.1:8080/", None, *options).status in (400, 403, 501), url
+    through = curl(lab.client, "http://10.8.0.1:8080", "http://plain.example:8000/", "bob@example.com:secret", "-p")
+    assert through.text == "uplink"
+
+
+@pytest.mark.parametrize("backend", BACKENDS[:1])
 def test_nobody_is_told_what_others_ask_for(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
     """Squid has pages about itself, with its clients, and the names that they asked for."""
     reconcile(gateway, section(OFFICE))

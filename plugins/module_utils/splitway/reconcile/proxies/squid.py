@@ -101,6 +101,10 @@ def _way(far: Optional[int]) -> Iterator[str]:
 def _access(proxy: Proxy, far: Optional[int], users: str, own: tuple[str, ...]) -> Iterator[str]:
     """Yield who may use the proxy, and what is reached by nobody. A stranger makes it ask for no name."""
     yield "http_access deny manager"  # squid tells there of all users what they asked for
+    # Squid speaks FTP and Gopher for its clients; most of its holes were in such parts, and nobody asks it for them.
+    yield "acl connect method CONNECT"
+    yield "acl web proto HTTP HTTPS"
+    yield "http_access deny !connect !web"
     if proxy.sources:
         yield f"acl sources src {' '.join(proxy.sources)}"
         yield "http_access deny !sources"

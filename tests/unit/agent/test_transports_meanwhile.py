@@ -17,7 +17,7 @@ from splitway.agent.transports.adopt import adopt
 from splitway.agent.transports.carrying import Carrying
 from splitway.agent.transports.falling import Falling
 from splitway.agent.transports.serving import Serving
-from splitway.agent.upstreams.health import DOWN, Health
+from splitway.agent.upstreams.health import DOWN, UP, Health
 from splitway.state import Agent, Device, Forwarding, Peer, PortRange, State, TransportClient, Transports, Watch
 from splitway.store import Store
 from splitway.system import System
@@ -115,6 +115,25 @@ def test_an_upstream_goes_while_its_websocket_is_tried(store: Store, monkeypatch
     monkeypatch.setattr(trial, "over_websocket", answered)
     goes_on(part.run(), gone)
     assert part.changes == {}
+
+
+def test_a_tunnel_that_its_websocket_keeps_after_a_run_stays_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transport was wstunnel, and is auto now: what comes over the WebSocket takes it back again and again."""
+    store.publish(GATEWAY)
+    health = {"us": Health(WATCH, since=0.0, state=UP)}
+    part, pointed = Carrying(store, None, SimpleNamespace(health=health), work), []  # type: ignore[arg-type]
+    part.configure(GATEWAY)
+
+    async def astray(*_: Any) -> bool:
+        pointed.append("us")
+        return True
+
+    monkeypatch.setattr(part, "_astray", astray)
+    goes_on(part.run(), pointed)
+    assert store.carried() == {"us": Carried(WEBSOCKET)}
+    assert part.changes == {"us": 1}
 
 
 def test_modes_change_while_another_one_comes_into_force(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

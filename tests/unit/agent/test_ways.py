@@ -60,3 +60,8 @@ def test_another_address_of_the_host_is_a_reason_to_try_at_once() -> None:
     assert ways.at_address(past, "", 32.0) is past, "no route is no other address"
     moved = ways.at_address(past, "10.1.0.1", 33.0)
     assert (moved.next, moved.pause) == (33.0 + ways.SETTLE, ways.FIRST_PAUSE)
+
+
+def test_where_nothing_says_that_udp_is_blocked_it_is_tried_at_once() -> None:
+    past = ways.soon(ways.left(ways.starting(0.0), 10.0), 10.0)
+    assert pauses(past, 10.0, 2) == [0.0, 2 * ways.FIRST_PAUSE]

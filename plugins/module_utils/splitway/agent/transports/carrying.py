@@ -17,6 +17,7 @@ from ...transaction import FAILURES
 from ...transports import AUTO, UDP, WEBSOCKET, way_of, websocket_of
 from ..healing.loop import Healer, Worker
 from ..upstreams import path, repair
+from ..upstreams.health import UP
 from ..upstreams.tunnels import Tunnels
 from . import trial, ways
 from .adopt import adopt
@@ -34,6 +35,7 @@ class Carrying:
         self._store, self._healer, self._tunnels, self._worker = store, healer, tunnels, worker
         self._state = State()
         self._pasts: dict[str, ways.Past] = {}
+        self._new: set[str] = set()  # upstreams that were not up since they came
         self._ends: dict[str, str] = {}  # upstream → where its exit was last found, by UDP
         self._looks: dict[str, asyncio.Task[None]] = {}
         self.changes: Counter[str] = Counter()  # upstream → changes of its way since the start
@@ -43,6 +45,7 @@ class Carrying:
         self._state = state
         there = {device.name for device in state.upstreams if device.transport == AUTO}
         now = time.monotonic()
+        self._new = (self._new | (there - self._pasts.keys())) & there
         self._pasts = {name: self._pasts.get(name, ways.starting(now)) for name in there}
 
     async def run(self) -> None:
@@ -95,15 +98,23 @@ class Carrying:
             log.debug("upstream %s: trying its WebSocket: %s", device.name, health.why)
             if await trial.over_websocket(self._worker, self._store, tunnel, ways.patience(health)):
                 await self._go_over(device, WEBSOCKET, tunnel.websocket, health.why)
-        elif not health.bad and await self._astray(tunnel, past):
+        elif health.bad or not await self._astray(device.name, tunnel, past):
+            pass
+        elif device.name in self._new:
+            # A run has changed its transport, and what comes over the WebSocket keeps it there.
+            await self._go_over(device, WEBSOCKET, tunnel.websocket, "it is there already")
+            self._remember(device, ways.soon(self._past(device), time.monotonic()))
+        else:
             # What was on its way over the WebSocket when the tunnel came back took it along.
             where = await self._udp_end(device)
             if where:
                 await self._worker(trial.point, self._store, tunnel, where)
+        if health.state == UP:
+            self._new.discard(device.name)
 
-    async def _astray(self, tunnel: trial.Tunnel, past: ways.Past) -> bool:
+    async def _astray(self, name: str, tunnel: trial.Tunnel, past: ways.Past) -> bool:
         """Return whether WireGuard is on the WebSocket again, though by UDP is its way."""
-        if past.returned is not None and time.monotonic() - past.returned < JUST_NOW:
+        if name in self._new or (past.returned is not None and time.monotonic() - past.returned < JUST_NOW):
             return bool(await self._worker(trial.endpoint, self._store, tunnel) == tunnel.websocket)
         peer = self._healer.readings.first(tunnel.watch.interface)
         return peer is not None and peer.endpoint == tunnel.websocket

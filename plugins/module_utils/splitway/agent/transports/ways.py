@@ -57,6 +57,11 @@ def left(past: Past, now: float) -> Past:
     return replace(past, pause=pause, next=now + pause, returned=None, tried=0)
 
 
+def soon(past: Past, now: float) -> Past:
+    """Return the past of a tunnel on its WebSocket whose UDP has not failed: it is tried at once."""
+    return replace(past, next=now)
+
+
 def stayed(past: Past, now: float) -> Past:
     """Return the past of a tunnel that tried UDP in vain."""
     pause = min(2 * past.pause, LONGEST_PAUSE)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
+import socket
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -89,6 +91,18 @@ def test_files_are_given_out_and_nothing_else(system: NamespaceSystem, client: N
     for path in ("", "nginx.conf", "family", "family.pac/", "../family.pac", "family.pac%00", "current/family.pac"):
         assert get(client, f"http://{GATEWAY}/{path}", "--path-as-is")[0] in ("400", "404"), path
     assert get(client, f"http://{GATEWAY}/family.pac", "-X", "POST")[0] == "405"
+
+
+def test_one_who_says_nothing_keeps_nobody_from_the_files(system: NamespaceSystem, client: Namespace) -> None:
+    reconcile(system, DESIRED)
+    with contextlib.ExitStack() as silent:
+        with client.entered():
+            held = [silent.enter_context(socket.create_connection((GATEWAY, 80), 5)) for _ in range(900)]
+        for connection in held:
+            connection.sendall(b"GET /fam")
+        assert get(client, f"http://{GATEWAY}/family.pac")[0] == "200"
+        held[0].settimeout(10)
+        assert held[0].recv(100) == b"", "it is not waited for"
 
 
 class _Any(str):

@@ -17,6 +17,10 @@ TYPE = "application/x-ns-proxy-autoconfig"
 FRESH = 300  # seconds that a browser may go by a file without asking again
 COMPRESSED_FROM = 2048  # bytes
 
+# A browser that gets no file goes directly: nobody is to keep the others from theirs by connections that say nothing.
+CONNECTIONS = 4096  # at once
+PATIENCE = 5  # seconds that a client has to ask, and to take more of the answer
+
 FIRST = ("proxy.pac", "wpad.dat")
 """What the first file is called beside its own name; a browser that looks by itself asks for the second."""
 
@@ -115,8 +119,9 @@ daemon off;
 pid {runtime}/nginx.pid;
 error_log stderr warn;
 worker_processes 1;
+worker_rlimit_nofile {2 * CONNECTIONS};
 events {{
-    worker_connections 512;
+    worker_connections {CONNECTIONS};
 }}
 http {{
     access_log off;
@@ -129,6 +134,9 @@ http {{
     gzip_min_length {COMPRESSED_FROM};
     gzip_vary on;
     client_max_body_size 1k;
+    client_header_timeout {PATIENCE}s;
+    client_body_timeout {PATIENCE}s;
+    send_timeout {PATIENCE}s;
     keepalive_timeout 15s;
     server {{
 {listens}\

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import gc
 import logging
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, TypeVar
 
 from ..choices import with_choices
@@ -69,6 +71,8 @@ class Daemon:
         self._generation = Generation(self._store)
         self._level = Level()
         self._host = asyncio.Lock()
+        # A thread of its own: names that nobody answers keep those of the loop for half a minute each.
+        self._thread = ThreadPoolExecutor(1, "worker")
         self._busy_since = 0.0  # when the worker began; 0: it rests
         self._endpoints = Endpoints(system.data / "endpoints.json")
         self._endpoints.load(system)
@@ -163,7 +167,7 @@ class Daemon:
     async def _work(self, action: Callable[..., T], *arguments: Any) -> T:
         async with self._host:
             self._busy_since = time.monotonic()
-            work = asyncio.ensure_future(asyncio.to_thread(action, *arguments))
+            work = asyncio.get_running_loop().run_in_executor(self._thread, functools.partial(action, *arguments))
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:

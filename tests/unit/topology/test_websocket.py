@@ -110,6 +110,8 @@ def test_the_target_is_where_the_exit_answers_to_wireguard() -> None:
         ("server", "wss://exit.example.net?a=b", "wss://exit.example.net/… has more than a host and a port"),
         ("server", "wss://exit.example.net:0", '"exit.example.net:0" is not host or host:port: "0" is not a port'),
         ("server", "wss://me:hidden@exit.example.net", "a user and a password have no place in the URL"),
+        ("server", "wss://me:hidden@[::1", "a user and a password have no place in the URL"),
+        ("server", "wss://exit\n.example.net", 'exit\\n.example.net" is not the URL of a server'),
         ("server", "wss://[::1", '"wss://[::1" is not the URL of a server'),
         ("server", "wss://", '"" is not'),
         ("server", 443, "443 is not the URL of a server (wss://host:port): YAML reads it as a number"),

@@ -144,12 +144,14 @@ def _servers(fields: Fields) -> tuple[str, ...]:
 def server_url(value: Any) -> str:
     """Return the URL of a server, `wss://host:port`; whatever else a URL may have is refused."""
     written = text(value, "the URL of a server (wss://host:port)")
+    if "@" in written:
+        raise TopologyError("a user and a password have no place in the URL of a server (wss://host:port)")
     try:
+        if not written.isprintable():  # urlsplit leaves line breaks and tabs out
+            raise ValueError
         parts = urlsplit(written)
     except ValueError:
         raise TopologyError(f"{_safe(written)} is not the URL of a server (wss://host:port)") from None
-    if parts.username is not None or "@" in written:
-        raise TopologyError("a user and a password have no place in the URL of a server (wss://host:port)")
     if parts.scheme != "wss":
         why = ": without TLS everyone on the way sees the path" if parts.scheme == "ws" else ""
         raise TopologyError(f"{_safe(written)} does not begin with wss://{why}")

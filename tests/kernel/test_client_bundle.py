@@ -9,7 +9,9 @@ import contextlib
 import secrets
 import shutil
 import socket
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -170,6 +172,15 @@ def _answer(site: Namespace) -> None:
                 threading.Thread(target=repeat, args=(listener.accept()[0],), daemon=True).start()
 
     threading.Thread(target=serve, daemon=True).start()
+
+
+@pytest.fixture
+def system(_namespace: int) -> Iterator[NamespaceSystem]:
+    """The gateway. pytest's own folders are too deep for the address of a Unix socket."""
+    with tempfile.TemporaryDirectory(prefix="sw") as folder:
+        gateway = NamespaceSystem(Path(folder))
+        yield gateway
+        gateway.plain_units.close()
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from ...system import System
 from ..services import SANDBOX
 from . import squid
 
+GROUP = "nogroup"  # the agent has it, too: it reads what a program was started with
 SQUID, SOCKS5 = "squid", "socks5"
 CONFIGURATION, USERS = "squid.conf", "users"
 INSTALL = """
@@ -188,11 +189,12 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 RuntimeDirectory={running.name}
-RuntimeDirectoryMode=0700
+RuntimeDirectoryMode=0750
 {copies}ExecStart={start}
 {reload}Restart=always
 RestartSec=1
 User={user}
+Group={GROUP}
 AppArmorProfile=-unconfined
 AmbientCapabilities={capabilities}
 CapabilityBoundingSet={capabilities}

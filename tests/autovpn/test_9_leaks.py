@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: The splitway authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What left the gateway by its uplink in all that time."""
+"""What left the gateway by its uplink in all that time, and what its agent could not see."""
 
 from __future__ import annotations
 
 from labkit import wire
+from labkit.hosts import host
 from labkit.traffic import INSIDE, destinations
 
 # The addresses of google.com and youtube.com, and of the network that is led to eu.
@@ -24,6 +25,11 @@ def test_nothing_leaked() -> None:
     asked = by_uplink("udp dst port 53 or tcp dst port 53")
     # But for the WebSockets' servers, which wstunnel asks the host's own resolver for.
     assert [line for line in asked if "autovpn.example" not in line] == [], "names are asked over TLS or in tunnels"
+
+
+def test_the_agent_could_look_at_all_of_it() -> None:
+    said = host("gw").check_output("journalctl --unit splitway --no-pager")
+    assert [line for line in said.splitlines() if "looking at the host" in line or "Permission denied" in line] == []
 
 
 def by_uplink(condition: str) -> list[str]:

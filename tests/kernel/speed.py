@@ -39,6 +39,11 @@ def megabits(runs: list[Run], seconds: float = 4) -> list[float]:
     return [_received(process.communicate(timeout=seconds + 30)[0]) for process in started]
 
 
+def settles(runs: list[Run], rate: object, seconds: float = 3) -> bool:
+    """Return whether a run moves what it should, in one of three trials: a busy machine may keep TCP from it."""
+    return any(megabits(runs, seconds) == [rate] for _ in range(3))
+
+
 def _listening(server: Namespace, ports: list[int]) -> int:
     lines = server.run("ss", "-Hltn").splitlines()
     return len({int(line.split()[3].rpartition(":")[2]) for line in lines} & set(ports))

@@ -13,7 +13,7 @@ from typing import Optional
 
 import pytest
 from namespaces import NamespaceSystem, ReadOnlySystem, run_here
-from speed import Run, megabits
+from speed import Run, megabits, settles
 from test_healing import operator, run_site
 from traffic import BACKENDS, CLIENTS, Lab, bring, lab, the_marks, the_sets
 
@@ -95,7 +95,7 @@ def test_a_change_touches_one_class_and_a_removal_leaves_nothing(
     (change,) = bring_rates(system, ALICE, rated(1, "bob", down=16))
     assert (change.what, change.before[-5:], change.after[-6:]) == ("down rate of client bob", "8mbit", "16mbit")
     assert [command.split()[0] for command in system.commands] == ["tc"] * len(system.commands)
-    assert megabits(runs(lab, 1, "wg-up-2", down=True), 3) == [about(16)]
+    assert settles(runs(lab, 1, "wg-up-2", down=True), about(16))
     wanted = Qos("wg0", (ALICE,))
     assert qos.plan(wanted, qos.read(read_only, wanted)), "a look changes nothing"
     assert {change.action for change in bring_rates(system)} == {"remove"}
@@ -131,8 +131,8 @@ def test_an_interface_that_was_made_anew_gets_its_rates(system: NamespaceSystem,
     addresses = tuple(f"{address}/16" for address in CLIENTS[4])
     lab.network.connect(lab.client, "wg0", ("10.8.0.1/16",), addresses)
     bring_rates(system, ALICE)
-    assert megabits(runs(lab, 0, "wg-up-1", down=True), 3) == [about(20)]
-    assert megabits(runs(lab, 0, "wg-up-1", down=False), 3) == [about(5)]
+    assert settles(runs(lab, 0, "wg-up-1", down=True), about(20))
+    assert settles(runs(lab, 0, "wg-up-1", down=False), about(5))
 
 
 def test_somebody_elses_queue_is_named_and_left(system: NamespaceSystem, lab: Lab) -> None:

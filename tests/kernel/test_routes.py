@@ -335,6 +335,26 @@ def test_without_any_rule_nothing_leaves(system: NamespaceSystem, network: Netwo
         assert traffic.way(4) == traffic.way(6) == ""
 
 
+def test_clients_are_unreachable_while_their_interface_is_away(
+    system: NamespaceSystem, network: Network, web: Namespace
+) -> None:
+    """What the gateway has to tell them, with their question in it, is not the uplink's."""
+    section = dataclasses.replace(desired(), kept=("10.8.0.0/24", "fd08::/64", "10.9.0.1/32"))
+    bring(system, section)
+    clients = ("10.8.0.2", "fd08::2")
+    assert not any(map(_reached, (*clients, "10.9.0.1")))
+    Traffic(network, web)
+    assert ["dev wg0" in _reached(client) for client in clients] == [True, True]
+    run_here("ip", "link", "delete", "wg0")
+    assert not any(map(_reached, clients))
+    bring(system, desired())
+    assert "dev uplink" in run_here("ip", "route", "get", "10.8.0.2")
+
+
+def _reached(address: str) -> str:
+    return run_here("sh", "-c", f"ip route get {address} 2>/dev/null || true")
+
+
 def test_a_floor_that_throws_leads_on_to_the_direct_way(
     system: NamespaceSystem, network: Network, web: Namespace
 ) -> None:

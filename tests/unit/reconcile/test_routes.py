@@ -72,14 +72,17 @@ def _line(current: Current, line: routes.Line) -> Current:
         return dataclasses.replace(current, rules=(*current.rules, LiveRule(line.family, parse_rule(body), True, body)))
     verb, body = text.split(" ", 2)[1:]
     route = parse_route(line.family, body)
-    place = (route.family, route.table, route.metric)
-    others = tuple(r for r in current.routes if (r.family, r.table, r.route.metric if r.route else -1) != place)
+    others = tuple(r for r in current.routes if r.route is None or _place(r.route) != _place(route))
     if verb == "del":
         assert len(others) == len(current.routes) - 1
         return dataclasses.replace(current, routes=others)
     assert verb == "replace"
     assert route.interface is None or (line.family, route.interface) in current.links
     return dataclasses.replace(current, routes=(*others, LiveRoute(line.family, route.table, True, body, route)))
+
+
+def _place(route: Route) -> tuple[object, ...]:
+    return route.family, route.table, route.destination, route.metric
 
 
 def parse_rule(body: str) -> Rule:
@@ -105,9 +108,9 @@ def parse_rule(body: str) -> Rule:
 
 def parse_route(family: int, body: str) -> Route:
     words = body.split()
-    kind = "unicast" if words[0] == "default" else words.pop(0)
+    kind = "unicast" if words[1] == "dev" else words.pop(0)
     fields = dict(zip(words[1::2], words[2::2]))
-    return Route(family, int(fields["table"]), kind, fields.get("dev"), int(fields.get("metric", 0)))
+    return Route(family, int(fields["table"]), kind, fields.get("dev"), int(fields.get("metric", 0)), words[0])
 
 
 # --- what is drawn ---
@@ -137,7 +140,8 @@ def sections(draw: st.DrawFn) -> Routes:
         rules.append(Rule(5030, "lookup", table=table.number, mark=mark_of(table.number, MASK), mask=MASK))
         if table.interface:
             rules.append(Rule(5010, "lookup", table=table.number, oif=table.interface))
-    return Routes(tuple(chosen), tuple(draw(st.permutations(rules))))
+    kept = draw(st.lists(st.sampled_from(("10.8.0.0/24", "10.9.0.1/32", "fdcc::/64")), unique=True))
+    return Routes(tuple(chosen), tuple(draw(st.permutations(rules))), tuple(kept))
 
 
 STRANGERS = (

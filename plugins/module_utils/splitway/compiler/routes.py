@@ -24,7 +24,8 @@ def compile_routes(topology: model.Topology, numbers: Mapping[str, int], switchb
         if group.name in switchboard.used:
             marked |= {member_name(group.name, member.upstream) for member in group.members}
     bound = {_bound(upstream) for upstream in topology.upstreams}
-    return Routes(tables, tuple(_rules(topology, tables, marked, bound)))
+    kept = tuple(str(address.network) for address in topology.server.addresses)
+    return Routes(tables, tuple(_rules(topology, tables, marked, bound)), kept)
 
 
 def _tables(topology: model.Topology, numbers: Mapping[str, int]) -> Iterator[Table]:

@@ -5,6 +5,9 @@ Both families alike. Whatever order things happen in, a table has its floor befo
 are there before rules, and forwarding is on only behind the guard; removals go the other way.
 Routes and rules are written by one `ip -batch` a family: it stops at the first line that fails.
 
+While the clients' interface is away their networks are unreachable: what the gateway sends them, an ICMP error that
+quotes their question or an answer of dnsmasq's, would follow its default route.
+
 A route through an interface that is not there or not up now is left out: the floor alone stays, and
 the next read plans it again.
 """
@@ -20,7 +23,7 @@ from ...state import Routes, Rule
 from ...system import System, SystemFailure
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
 from . import sysctl
-from .live import FLOOR_METRIC, PROTOCOL, V6_METRIC, Current, LiveRule, Route, read
+from .live import FLOOR_METRIC, MAIN_TABLE, PROTOCOL, V6_METRIC, Current, LiveRule, Route, read
 
 __all__ = ["Current", "apply", "plan", "read"]
 
@@ -41,7 +44,7 @@ def plan(desired: Routes, current: Current) -> tuple[Change, ...]:
     routes, rules = _wanted_routes(desired, current), _wanted_rules(desired, current)
     _check_routes(desired, routes, current)
     _check_rules(desired, frozenset(rules), current)
-    wanted = bool(desired.tables or desired.rules)
+    wanted = desired != Routes()
     return (
         *_add_routes(routes, current),
         *_add_rules(rules, current),
@@ -60,6 +63,10 @@ def _wanted_routes(desired: Routes, current: Current) -> list[Route]:
             if table.interface and family in table.families and (family, table.interface) in current.links:
                 metric = V6_METRIC if family == 6 else 0
                 routes.append(Route(family, table.number, "unicast", table.interface, metric))
+    for network in desired.kept:
+        family = 6 if ":" in network else 4
+        if family in current.families:
+            floors.append(Route(family, MAIN_TABLE, "unreachable", None, FLOOR_METRIC, network))
     return floors + routes
 
 
@@ -145,9 +152,9 @@ def _add_routes(routes: list[Route], current: Current) -> Iterator[Change]:
         )
 
 
-def _place(route: Route) -> tuple[int, int, int]:
-    """Return what the kernel tells default routes apart by: a new one in the same place replaces the old."""
-    return route.family, route.table, route.metric
+def _place(route: Route) -> tuple[int, int, str, int]:
+    """Return what the kernel tells routes apart by: a new one in the same place replaces the old."""
+    return route.family, route.table, route.destination, route.metric
 
 
 def _add_rules(rules: list[tuple[int, Rule]], current: Current) -> Iterator[Change]:

@@ -18,6 +18,7 @@ from .sysctl import Parameters
 
 PROTOCOL = 83  # free in /etc/iproute2/rt_protos and in what the routing daemons use
 FLOOR_METRIC = 4278198272  # far behind every route somebody adds by hand
+MAIN_TABLE = 254
 V6_METRIC = 1024  # the kernel's default for an IPv6 route
 
 _TYPES = {"1": "unicast", "2": "local", "3": "broadcast", "5": "multicast"}
@@ -26,22 +27,23 @@ _RULE_FIELDS = {"priority", "src", "srclen", "dst", "dstlen", "protocol", "fwmar
 _RULE_FIELDS |= {"table", "goto", "nop", "action"}
 _RULE_NOTES = {"iif_detached", "oif_detached", "unresolved", "flags"}
 _ROUTER_ADVERTISEMENT = "9"
-_MAIN_TABLE = 254
 
 
 @dataclass(frozen=True)
 class Route:
-    """A default route of one of our tables: through an interface, or the floor."""
+    """A default route of one of our tables, through an interface or the floor; or a refusal in the main table."""
 
     family: int
     table: int
     type: str  # unicast | unreachable | prohibit | throw
     interface: Optional[str]
     metric: int
+    destination: str = "default"
 
     def words(self) -> str:
         """Return it as `ip route` takes it."""
-        way = f"default dev {self.interface}" if self.type == "unicast" else f"{self.type} default"
+        to = self.destination
+        way = f"{to} dev {self.interface}" if self.type == "unicast" else f"{self.type} {to}"
         metric = f" metric {self.metric}" if self.metric else ""
         return f"{way}{metric} table {self.table}"
 
@@ -159,11 +161,14 @@ def _prefix(family: int, data: dict[str, Any], end: str) -> Optional[str]:
 
 def _route(family: int, data: dict[str, Any]) -> LiveRoute:
     # Without a table it is main's.
-    number = _number(data.get("table", _MAIN_TABLE))
+    number = _number(data.get("table", MAIN_TABLE))
     kind = _REFUSALS.get(data.get("type", "1"), _TYPES.get(data.get("type", "1"), data.get("type", "")))
     interface = data.get("dev") if kind == "unicast" else None  # IPv6 says "dev lo" for a refusal
-    plain = data["dst"] == "default" and not {"gateway", "via", "nexthops", "nhid", "prefsrc", "src"} & set(data)
-    route = Route(family, number, kind, interface, data.get("metric", 0)) if plain else None
+    plain = not {"gateway", "via", "nexthops", "nhid", "prefsrc", "src"} & set(data)
+    to = (
+        data["dst"] if data["dst"] == "default" or "/" in data["dst"] else f"{data['dst']}/{32 if family == 4 else 128}"
+    )
+    route = Route(family, number, kind, interface, data.get("metric", 0), to) if plain else None
     text = f"{kind} {data['dst']}" + (f" via {data['gateway']}" if "gateway" in data else "")
     if interface:
         text += f" dev {interface}"
@@ -171,4 +176,4 @@ def _route(family: int, data: dict[str, Any]) -> LiveRoute:
 
 
 def _number(table: Any) -> int:
-    return int({"local": 255, "main": _MAIN_TABLE, "default": 253}.get(table, table))
+    return int({"local": 255, "main": MAIN_TABLE, "default": 253}.get(table, table))

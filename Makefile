@@ -39,6 +39,12 @@ prepared: .venv/ready $(collection)
 lab-machine: prepared
 	tests/prepare-machine lab
 
+# --- the documents -----------------------------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: prepared ## the documents as web pages, with the reference of all modules and roles
+	docs/build
+
 # --- the lab -----------------------------------------------------------------------------------------------------------
 
 .PHONY: demo

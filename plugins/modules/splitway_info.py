@@ -25,6 +25,16 @@ options:
     description: Whether to ask the agent how the upstreams are.
     type: bool
     default: false
+  figures:
+    description:
+      - Whether to return what the agent knows at this moment, which policy each client has, and where policies lead.
+      - With thousands of clients it is hundreds of kilobytes.
+    type: bool
+    default: false
+  audit:
+    description: How many of the audit's last records to return.
+    type: int
+    default: 0
 extends_documentation_fragment:
   - splitway.gateway.section.attributes
 """
@@ -64,6 +74,11 @@ digest:
       topology.
   returned: success
   type: str
+applied:
+  description: When the generation was published, in UTC as ISO 8601; null where there is none.
+  returned: success
+  type: str
+  sample: "2026-11-22T09:00:00+00:00"
 counts:
   description: How many clients, policies, upstreams, sets, and dnsmasq lines there are.
   returned: success
@@ -77,6 +92,13 @@ drift:
   returned: when O(drift)
   type: dict
   sample: {"routes": ["add rule 5000 iif wg0 unreachable (v4)"]}
+since:
+  description:
+    - For each section in RV(drift), since when it is known to differ, in UTC as ISO 8601.
+    - The agent tells this of what it cannot heal; what nobody has seen before differs since now.
+  returned: when O(drift)
+  type: dict
+  sample: {"routes": "2026-11-22T10:00:00+00:00"}
 upstreams:
   description:
     - By name, how each upstream is by the agent's last look; empty while the agent does not run.
@@ -84,38 +106,72 @@ upstreams:
   returned: when O(upstreams)
   type: dict
   sample: {"us": {"state": "up", "mtu": 1440, "full_size": true}}
+figures:
+  description: What the agent knows and what clients and policies there are, without where clients connect from.
+  returned: when O(figures)
+  type: dict
+  contains:
+    agent:
+      description: The same as C(splitway status --json); null while the agent does not answer.
+      type: dict
+    agent_problem:
+      description: Why the agent does not answer, else empty.
+      type: str
+    policies:
+      description: By policy, the egresses that its rules and its default lead to.
+      type: dict
+      sample: {"policy family": ["us", "direct"]}
+    clients:
+      description: By client, its policy; empty for a client without rules, which goes directly.
+      type: dict
+      sample: {"alice": "policy family"}
+audit:
+  description: The last records of the audit, the newest first.
+  returned: when O(audit) is not 0
+  type: list
+  elements: dict
 """
+
+from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.agent import control
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.agent.errors import AgentError
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sealed import digest
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, to_data, without_keys
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway import findings
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import to_data, without_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES, drift
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES
+
+OPTIONS = {
+    "drift": {"type": "bool", "default": True},
+    "state": {"type": "bool", "default": False},
+    "upstreams": {"type": "bool", "default": False},
+    "figures": {"type": "bool", "default": False},
+    "audit": {"type": "int", "default": 0},
+}
 
 
 def main() -> None:
     """Run the module."""
-    defaults = {"drift": True, "state": False, "upstreams": False}
-    options = {name: {"type": "bool", "default": default} for name, default in defaults.items()}
-    module = AnsibleModule(options, supports_check_mode=True)
-    system = System()
+    module = AnsibleModule(OPTIONS, supports_check_mode=True)
+    asked, system = module.params, System()
+    store = Store(system)
     try:
-        state, problem = Store(system).generation_or_previous()
-        answer = {**_describe(state), "problem": problem or ""}
-        if module.params["state"]:
+        state, problem = store.generation_or_previous()
+        answer = {**findings.described(store, state), "problem": problem or ""}
+        status, why_not = (
+            findings.asked(system) if asked["drift"] or asked["upstreams"] or asked["figures"] else (None, "")
+        )
+        if asked["state"]:
             answer["state"] = to_data(without_keys(state))
-        if module.params["upstreams"]:
-            answer["upstreams"] = _upstreams(system)
-        if module.params["drift"]:
-            answer["drift"] = {
-                section: [f"{change.action} {change.what}" for change in changes]
-                for section, changes in drift(Store(system), state).items()
-                if changes
-            }
+        if asked["upstreams"]:
+            answer["upstreams"] = _upstreams(status)
+        if asked["drift"]:
+            answer.update(findings.drifted(store, state, status))
+        if asked["figures"]:
+            answer["figures"] = {**findings.ways(state), "agent": status, "agent_problem": why_not}
+        if asked["audit"]:
+            answer["audit"] = findings.recorded(system, asked["audit"])
     except FAILURES as error:
         module.fail_json(msg=str(error))
     if problem:
@@ -123,28 +179,8 @@ def main() -> None:
     module.exit_json(changed=False, **answer)
 
 
-def _describe(state: State) -> dict:
-    marks = state.marks
-    return {
-        "installed": state != State(),
-        "backend": state.backend,
-        "numbers": state.numbers,
-        "digest": digest(state),
-        "counts": {
-            "clients": len(state.server.peers) if state.server else 0,
-            "policies": len({policy.number for policy in marks.v4.policies + marks.v6.policies}) if marks else 0,
-            "upstreams": len(state.upstreams),
-            "sets": len(state.sets),
-            "lines": len(state.dns.lines) if state.dns else 0,
-        },
-    }
-
-
-def _upstreams(system: System) -> dict:
-    try:
-        found = control.ask(system, "status")["upstreams"]
-    except AgentError:
-        return {}
+def _upstreams(status: Optional[dict]) -> dict:
+    found = status["upstreams"] if status else ()
     return {item["name"]: {key: item[key] for key in ("state", "mtu", "full_size")} for item in found}
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def test_a_run_that_cannot_be_rolled_back_does_not_end_it(gateway: Store) -> Non
         run_here("ip", "route", "add", "192.0.2.0/24", "via", "10.90.0.9", "table", "101")
         begin(gateway, "run", deadline=0.5)
         wait_for(lambda: control.ask(system, "status")["drift"]["failures"], "the failure", 10)
+        drift = control.ask(system, "status")["drift"]
+        assert drift["since"].keys() == drift["failures"].keys()
+        assert 0 <= time.time() - min(drift["since"].values()) < 15
         run_here("ip", "route", "del", "192.0.2.0/24", "table", "101")
         wait_for(lambda: gateway.transaction() is None, "the run to be ended", 10)
         wait_for(lambda: not control.ask(system, "status")["drift"]["failures"], "all well", 10)

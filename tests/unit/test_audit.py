@@ -163,3 +163,15 @@ def test_states_may_be_parts() -> None:
     bare = dataclasses.replace(STATE, server=None, routes=Routes())
     entry = Entry(Reason("agent", ""), "upstreams", (Change(ADD, "interface wg-up-1"),), "", (State(), bare))
     assert audit.objects(entry) == {"upstreams": ["us"]}
+
+
+def test_the_last_records_go_on_in_what_was_rotated_away_last(tmp_path: Path) -> None:
+    system = LoggingSystem(tmp_path)
+    assert audit.last(system, 3) == []
+    for number in range(4):
+        if number == 2:
+            audit.path(system).rename(audit.path(system).with_suffix(".jsonl.1"))
+        audit.record(system, Entry(Reason("agent", f"why {number}"), "routes", ()), NOW)
+    with audit.path(system).open("a") as stream:
+        stream.write('{"damaged')
+    assert [record["why"] for record in audit.last(system, 3)] == ["why 1", "why 2", "why 3"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -179,6 +180,27 @@ def _known(entry: Entry, words: Collection[str]) -> Mapping[str, str]:
             found.update((str(table.number), table.egress) for table in state.routes.tables)
             found.update((table.interface, table.egress) for table in state.routes.tables if table.interface)
     return found
+
+
+def last(system: System, count: int) -> list[dict[str, Any]]:
+    """Return the last records, the oldest first: of the audit, and of what was rotated away last. Raises OSError."""
+    found: list[dict[str, Any]] = []
+    for file in (path(system), path(system).with_suffix(".jsonl.1")):
+        wanted = count - len(found)
+        if wanted > 0:
+            found = [record for record in read_lines(_end(file, wanted)) if record is not None][-wanted:] + found
+    return found
+
+
+def _end(file: Path, count: int) -> list[str]:
+    """Return lines at the end of a file, `count` of them at least; none when there is no file."""
+    try:
+        with file.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - (count + 1) * LONGEST))
+            return stream.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def read_lines(lines: Iterable[str]) -> Iterator[Optional[dict[str, Any]]]:

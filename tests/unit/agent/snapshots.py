@@ -64,7 +64,12 @@ def snapshot(clients: int = 2) -> Snapshot:
         ),
         rules={"domain": 412, "network": 12},
         split_clients=clients,
-        drift=Drift({"routes": 2, "sets": 1}, 17, {"dns": "port 53 is taken: named listens on 0.0.0.0 (udp)"}),
+        drift=Drift(
+            {"routes": 2, "sets": 1},
+            17,
+            {"dns": "port 53 is taken: named listens on 0.0.0.0 (udp)"},
+            {"dns": NOW - 180},
+        ),
         dns=DnsStatistics(10000, 900, 3, 4000, 1000, 0.0004, (Server("192.0.2.53#53", 1000, 2),)),
         failed_additions={"sw4d1": 4},
         lost_flows=1,

@@ -90,7 +90,7 @@ RESOLVERS that do not answer: 1.1.1.1#53 through wg-up-1
 CONNECTIONS: 250000 of 262144, 7 packets refused for want of room
 LOST: 3 of answers
 HEALED: routes 2, sets 1; 17 learned addresses put back
-DRIFT: dns: port 53 is taken: named listens on 0.0.0.0 (udp)
+DRIFT: dns: port 53 is taken: named listens on 0.0.0.0 (udp) (for 3 min)
 """
 
 

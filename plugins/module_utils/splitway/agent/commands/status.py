@@ -223,4 +223,5 @@ def _drift(snapshot: Snapshot) -> Iterator[str]:
     if not drift.failures:
         yield "DRIFT: none"
     for section, why in drift.failures.items():
-        yield f"DRIFT: {section}: {why}"
+        lasting = f" (for {duration(snapshot.taken - drift.since[section])})" if section in drift.since else ""
+        yield f"DRIFT: {section}: {why}{lasting}"

@@ -199,7 +199,7 @@ class Observing:
             traffic=moved,
             entries=self._sizes(),
             added=dict(self._additions.times),
-            drift=snapshot.Drift(dict(healer.healed), healer.refilled, dict(healer.failures)),
+            drift=snapshot.Drift(dict(healer.healed), healer.refilled, dict(healer.failures), dict(healer.since)),
             dns=dns_statistics.ask(server) if server else None,
             failed_additions=dict(self.failed_additions + self._learning.refused),
             lost_flows=self._traffic.lost if self._traffic else 0,

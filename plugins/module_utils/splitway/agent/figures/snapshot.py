@@ -109,6 +109,7 @@ class Drift:
     healed: dict[str, int] = field(default_factory=dict)  # section → changes brought back since the start
     refilled: int = 0  # learned addresses put back since the start
     failures: dict[str, str] = field(default_factory=dict)  # section → why it cannot be healed
+    since: dict[str, float] = field(default_factory=dict)  # such a section → when that was first so
 
 
 @dataclass(frozen=True)

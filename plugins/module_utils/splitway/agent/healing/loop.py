@@ -59,6 +59,7 @@ class Healer:
         self._attempts: Counter[str] = Counter()  # section → failures, one after the other
         self._retry_at: dict[str, float] = {}
         self.failures: dict[str, str] = {}  # section → why it cannot be healed
+        self.since: dict[str, float] = {}  # such a section → when that was first so, in seconds since the epoch
         self.healed: Counter[str] = Counter()  # section → changes brought back since the start
         self.refilled = 0  # learned addresses put back since the start
         self.readings = peers.Readings()  # of WireGuard, at the last look
@@ -210,6 +211,8 @@ class Healer:
             self._retry_at.pop(section, None)
         before = {section: message for section, message in self.failures.items() if section not in looked_at}
         self.failures = {**before, **done.failures}
+        wall = self._store.system.now()
+        self.since = {section: self.since.get(section, wall) for section in self.failures}
 
 
 def _differing(looks: fingerprint.Fingerprints, baseline: Mapping[str, object]) -> set[str]:

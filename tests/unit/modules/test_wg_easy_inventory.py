@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory plugin as `ansible-inventory` and a play see it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
+from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import client, write
+
+COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
+ALICE = client(1, "Alice's phone #work", expires_at="2026-12-31T00:00:00.000Z")
+
+
+def source(folder: Path, **options: Any) -> Path:
+    values = {"plugin": "splitway.gateway.wg_easy", "database": "wg-easy.db", "gateway": "home", **options}
+    path = folder / "home.wg_easy.yml"
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return path
+
+
+def run(program: str, inventory: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, "-i", inventory.name, *words],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1", **environment},
+        cwd=inventory.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_gateway_gets_its_variables(tmp_path: Path) -> None:
+    write(tmp_path / "wg-easy.db", ALICE, client(2, "bob", enabled=0))
+    done = run("ansible-inventory", source(tmp_path, tags={"work": "office"}, default_policy="family"), "--list")
+    found = json.loads(done.stdout)
+    assert found["splitway_gateways"]["hosts"] == ["home"]
+    variables = found["_meta"]["hostvars"]["home"]
+    assert variables["splitway_server"]["adopt"] is True
+    alice, bob = variables["splitway_clients"]
+    assert (alice["name"], alice["policy"], alice["expires"]) == ("Alice-s-phone", "office", "2026-12-31T00:00:00Z")
+    assert (bob["name"], bob["policy"], bob["enabled"]) == ("bob", "family", False)
+    assert not any(secret in done.stdout for secret in (key("wg-easy"), key("private 1"), key("shared 1")))
+    assert "is called Alice-s-phone" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("broken", ["none", "template"])
+def test_without_its_database_a_gateway_has_no_variables_that_a_run_could_take(tmp_path: Path, broken: str) -> None:
+    if broken == "template":
+        write(tmp_path / "wg-easy.db", ALICE, host="{{ lookup('pipe', 'touch ran') }}")
+    inventory = source(tmp_path)
+    done = run("ansible", inventory, "home", "-m", "splitway.gateway.splitway_compile")
+    problem = {"none": "wg-easy.db: is not there", "template": "the interface's host name holds a template"}[broken]
+    assert problem in " ".join(done.stderr.split())
+    assert done.returncode != 0
+    assert problem in done.stdout.replace("\\", "")
+    assert not (tmp_path / "ran").exists()
+    strict = run("ansible-inventory", inventory, "--list", ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="true")
+    assert strict.returncode != 0
+
+
+def test_options_are_documented() -> None:
+    done = subprocess.run(
+        ["ansible-doc", "-t", "inventory", "-j", "splitway.gateway.wg_easy"],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    options = json.loads(done.stdout)["splitway.gateway.wg_easy"]["doc"]["options"]
+    assert {"database", "gateway", "mode", "tags", "policies", "default_policy", "accept_newer"} <= options.keys()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from namespaces import wait_for
-from test_carried import PORTS, Carried, carried, greet
+from test_carried import PORTS, TIMES, Carried, carried, greet
 from test_daemon import agent
 from test_mtu import world
 from transported import PROGRAMS
@@ -22,7 +22,7 @@ def test_the_next_server_is_used_where_there_are_proxies_only(carried: Carried) 
     greet(carried)
     proxies = [{"name": "out", "socks5": {"listen": ["127.0.0.1"], "port": 1085}, "upstream": "us"}]
     carried.run_site("nftables", carried.program, {"splitway_mode": "proxy", "splitway_proxies": proxies})
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: carried.transport()["state"] == "up", "the WebSocket", 30)
         carried.serve(PORTS[1])
         wait_for(lambda: carried.transport()["backup"], "the next server", 60)

@@ -7,8 +7,9 @@ import contextlib
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from namespaces import NamespaceSystem, run_here, wait_for
@@ -24,10 +25,15 @@ pytestmark = pytest.mark.parametrize("gateway", ["nftables"], indirect=True)
 
 
 @contextlib.contextmanager
-def agent(system: NamespaceSystem) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the agent; it is to run until the end, and to end at once."""
+def agent(system: NamespaceSystem, times: Optional[Mapping[str, float]] = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the agent; it is to run until the end, and to end at once.
+
+    `times`: other values for constants of its modules, "upstreams.fitting.SOON" → seconds.
+    """
+    command = ["/usr/bin/python3", str(PROGRAM), str(system.configuration.parent)]
+    command += [f"--set={name}={seconds}" for name, seconds in (times or {}).items()]
     with (system.configuration.parent / "agent.log").open("wb") as log:
-        process = subprocess.Popen(["/usr/bin/python3", str(PROGRAM), str(system.configuration.parent)], stderr=log)
+        process = subprocess.Popen(command, stderr=log)
     try:
         wait_for(lambda: process.poll() is not None or answers(system), "the agent", 20)
         yield process

@@ -34,6 +34,8 @@ LARGE = 5_000_000  # bytes
 WIDEST = {(1400, 4): 1328, (1400, 6): 1312, (1492, 4): 1432, (1492, 6): 1408}
 EVERYTHING = ("0.0.0.0/0", "::/0")
 GET, PUT = b"g", b"p"
+TIMES = {"upstreams.fitting.SOON": 1.0}
+"""Shorter than the agent's own, so that no test waits as long as a gateway does."""
 
 
 class World:
@@ -216,7 +218,7 @@ def test_a_narrow_path_that_does_not_say_so(world: World, backend: str, outer: i
     world.run_site(backend, outer)
     assert world.mtu() == 1420
     assert not world.moves(4, PUT, timeout=2), "else the rest would prove nothing"
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.mtu() < 1420 and world.upstream()["full_size"], "the path to be found", 20)
         assert world.mtu() == WIDEST[1400, outer]
         assert [world.moves(family, what) for family in (4, 6) for what in (GET, PUT)] == [True] * 4
@@ -232,7 +234,7 @@ def test_a_path_that_says_so(world: World, outer: int, more: dict[str, Any]) -> 
     """With a policy of the gateway's own, too: what looks at the path does not go into the tunnel."""
     world.narrow(1400, silent=False)
     world.run_site("nftables", outer, more)
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.mtu() == WIDEST[1400, outer], "what the router said", 10)
 
 
@@ -240,25 +242,25 @@ def test_a_path_that_says_so(world: World, outer: int, more: dict[str, Any]) -> 
 def test_an_uplink_by_pppoe(world: World, outer: int) -> None:
     run_here("ip", "link", "set", "uplink", "mtu", "1492")
     world.run_site("ipset", outer)
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.upstream()["full_size"], "the path to be found", 20)
         assert world.mtu() == WIDEST[1492, outer]
 
 
 def test_a_path_that_becomes_narrow_and_an_exit_that_ends(world: World) -> None:
     world.run_site("nftables", 4)
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.upstream()["full_size"], "the path to be found", 20)
         assert world.mtu() == 1440
     world.narrow(1350)
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.mtu() == 1280, "the narrow path to be found", 20)
         told = "mtu of us: of 1440 bytes nothing comes back"
         wait_for(lambda: told in (world.system.log / "audit.jsonl").read_text(), "a record of it", 5)
     world.narrow(1500)
     world.system.data.joinpath("mtus.json").unlink()
     NamespaceSystem(world.system.configuration.parent / "exit").plain_units.close()
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.upstream()["state"] == "down", "the exit's end to be noticed", 30)
         assert world.mtu() == 1440, "a tunnel that is down is not narrow"
         assert world.upstream()["full_size"] is None
@@ -267,7 +269,7 @@ def test_a_path_that_becomes_narrow_and_an_exit_that_ends(world: World) -> None:
 def test_what_the_operator_wrote_is_kept_and_judged(world: World) -> None:
     world.narrow(1400)
     world.run_site("ipset", 4, mtu=1420)
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.upstream()["full_size"] is False, "a word on it", 20)
         assert world.mtu() == 1420
 
@@ -276,7 +278,7 @@ def test_a_path_that_loses_packets_is_not_narrow(world: World) -> None:
     world.near.run("nft", "add table inet lossy; add chain inet lossy forward { type filter hook forward priority 0; }")
     world.near.run("nft", "add rule inet lossy forward udp dport 51820 numgen random mod 5 == 0 drop")
     world.run_site("nftables", 4)
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.upstream()["full_size"], "a full-size packet", 30)
         assert world.mtu() == 1440
 
@@ -285,7 +287,7 @@ def test_an_address_that_answers_small_requests_only_says_nothing(world: World) 
     world.run_site("nftables", 4)
     world.exit.run("nft", "add table inet fussy; add chain inet fussy in { type filter hook input priority 0; }")
     world.exit.run("nft", "add rule inet fussy in icmp type echo-request meta length > 200 drop")
-    with agent(world.system):
+    with agent(world.system, TIMES):
         wait_for(lambda: world.mtu() == 1440 and world.upstream()["state"] == "up", "the path", 20)
         time.sleep(4)  # longer than all sizes take
         assert (world.mtu(), world.upstream()["full_size"]) == (1440, None)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The agent on a gateway in a namespace, as a process of its own.
 
-`agent.py FOLDER [PROFILE]`: its folders are below FOLDER, its units are plain processes that its parent started; with
-PROFILE it writes into that folder, when it ends, what cProfile saw of its loop and of its worker.
+Its folders are below FOLDER, its units are plain processes that its parent started.
 """
 
 from __future__ import annotations
 
 import argparse
 import cProfile
+import importlib
 import os
 import sys
 import threading
@@ -25,11 +25,27 @@ from splitway.agent import daemon  # noqa: E402
 
 def main() -> None:
     """Run until SIGTERM."""
-    system = NamespaceSystem(Path(sys.argv[1]), os.getppid())
-    if len(sys.argv) > 2:
-        profiled(system, Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--profile", type=Path, help="where, when it ends, cProfile's words on loop and worker go")
+    parser.add_argument("--set", action="append", default=[], metavar="MODULE.NAME=SECONDS", help="another time")
+    given = parser.parse_args()
+    for words in given.set:
+        set_time(*words.split("="))
+    system = NamespaceSystem(given.folder, os.getppid())
+    if given.profile is not None:
+        profiled(system, given.profile)
     else:
         daemon.run(argparse.Namespace(), system)
+
+
+def set_time(name: str, seconds: str) -> None:
+    """Give a constant of one of the agent's modules another value."""
+    module, _, constant = name.rpartition(".")
+    found = importlib.import_module(f"splitway.agent.{module}")
+    if not isinstance(getattr(found, constant), float):
+        raise TypeError(f"{name} is no time")
+    setattr(found, constant, float(seconds))
 
 
 def profiled(system: NamespaceSystem, folder: Path) -> None:

@@ -109,7 +109,7 @@ def play_exit(far: Namespace, upstreams: list[dict[str, Any]]) -> None:
 @contextlib.contextmanager
 def agent(system: NamespaceSystem, profile: Optional[Path] = None) -> Iterator[subprocess.Popen[bytes]]:
     """Run the agent in the body; it has restored the gateway, and every upstream is up, when the body begins."""
-    extra = () if profile is None else (str(profile),)
+    extra = () if profile is None else ("--profile", str(profile))
     folder = system.configuration.parent
     with (folder / "agent.log").open("wb") as log:
         process = subprocess.Popen(

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import Any, Optional
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import archive, version
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
+from ansible_collections.splitway.gateway.plugins.plugin_utils.engine import shipped
 
 
 class ActionModule(ActionBase):
@@ -22,21 +20,9 @@ class ActionModule(ActionBase):
         answer: dict[str, Any] = super().run(tmp, task_vars)
         arguments = {**self._task.args, "engine": self._task.args.get("engine") or version()}
         said = self._execute_module(module_args=arguments, task_vars=task_vars)
-        if said.get("lacks_engine") and not self._task.check_mode:
-            arguments["source"] = self._shipped(arguments["engine"])
+        if said.pop("lacks_engine", False) and not self._task.check_mode:
+            arguments["source"] = shipped(self, arguments["engine"])
             said = self._execute_module(module_args=arguments, task_vars=task_vars)
-        said.pop("lacks_engine", None)
         answer.update(said)
         self._remove_tmp_path(self._connection._shell.tmpdir)
         return answer
-
-    def _shipped(self, engine: str) -> str:
-        """Return where on the gateway the engine's archive is now."""
-        if engine != version():
-            raise AnsibleActionFail(f"engine: the gateway lacks {engine}, and this collection has {version()}")
-        remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "engine.tar.gz")
-        with tempfile.TemporaryDirectory() as folder:
-            local = Path(folder) / "engine.tar.gz"
-            local.write_bytes(archive())
-            self._transfer_file(str(local), remote)
-        return remote

@@ -58,6 +58,13 @@ problem:
   description: What is wrong with the generation's file, while the generation before it is used; else empty.
   returned: success
   type: str
+unconfirmed:
+  description:
+    - The run that waits to be confirmed, who made it and how many seconds are left; null when there is none.
+    - Without a confirmation the generation before it comes back by itself.
+  returned: success
+  type: dict
+  sample: {"run": "4f0c1c2e9d0b4b6c", "who": "ansible as alice", "left": 87}
 backend:
   description: The backend of the generation.
   returned: success
@@ -158,7 +165,7 @@ def main() -> None:
     store = Store(system)
     try:
         state, problem = store.generation_or_previous()
-        answer = {**findings.described(store, state), "problem": problem or ""}
+        answer = {**findings.described(store, state), "problem": problem or "", "unconfirmed": _unconfirmed(store)}
         status, why_not = (
             findings.asked(system) if asked["drift"] or asked["upstreams"] or asked["figures"] else (None, "")
         )
@@ -177,6 +184,13 @@ def main() -> None:
     if problem:
         module.warn(problem)
     module.exit_json(changed=False, **answer)
+
+
+def _unconfirmed(store: Store) -> Optional[dict]:
+    run = store.unconfirmed()
+    if run is None:
+        return None
+    return {"run": run.id, "who": run.who, "left": max(0, round(run.deadline - store.system.now()))}
 
 
 def _upstreams(status: Optional[dict]) -> dict:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: splitway_transaction
-short_description: Begin, commit or roll back a change of a gateway
+short_description: Begin, commit, confirm or roll back a change of a gateway
 version_added: 0.1.0
 description:
   - C(begin) takes the gateway's one lock; the other modules of this collection then work as steps of the transaction.
+    On a host that runs systemd it ships the engine, if the host lacks this version, and starts a unit
+    C(splitway-run-ID.service) that rolls the run back when its time is up. It needs no controller, no connection and
+    no agent, and ends with the run.
   - C(rehearse) takes all that the run is to bring, plans every section of it, and fails with everything on the host
     that is in the way, before anything is changed; rules of others that stop what the gateway is for, and a port to be
     closed that the run itself comes by, are among that. The steps may then take their sections from it, see
@@ -18,13 +21,16 @@ description:
     C(rollback).
   - C(commit) removes what is no longer wanted, in reverse order, and publishes the new generation in
     C(/etc/splitway/state.json).
-  - C(rollback) applies the last published generation again. On a host that has none, what was made is removed.
+  - C(confirm), over a new connection, keeps the generation of a commit that asked for it by O(confirm). Without it, or
+    when the host reboots before, the host goes back to the generation before the run by itself.
+  - C(rollback) applies the last published generation again, or the one before a commit that is not confirmed. On a
+    host that has none, what was made is removed.
   - C(absent) removes everything that this collection made on the gateway, and nothing else.
 options:
   state:
     description: What to do.
     type: str
-    choices: [begin, rehearse, commit, rollback, absent]
+    choices: [begin, rehearse, commit, confirm, rollback, absent]
     required: true
   transaction:
     description: The id of the transaction. C(begin) makes one when it is left out.
@@ -43,6 +49,18 @@ options:
     description: Seconds after its last step in which an abandoned transaction may not be taken over.
     type: int
     default: 120
+  confirm:
+    description:
+      - For C(commit), seconds within which the run is to be confirmed. Zero means that it need not be.
+      - A run that changed nothing of the generation need not be confirmed, see RV(unconfirmed).
+    type: int
+    default: 0
+  engine:
+    description: For C(begin), the version of the engine that watches over the run, by default this collection's.
+    type: str
+  source:
+    description: For C(begin), where the engine's archive is on the gateway; the action sets it.
+    type: path
   wait:
     description: Seconds that C(begin) waits for another run to end.
     type: int
@@ -53,6 +71,10 @@ options:
     default: ansible
 extends_documentation_fragment:
   - splitway.gateway.section.attributes
+attributes:
+  action:
+    support: full
+    description: Ships the engine, and makes a new connection before it confirms.
 """
 
 EXAMPLES = r"""
@@ -72,6 +94,14 @@ EXAMPLES = r"""
     state: commit
     transaction: "{{ transaction.id }}"
     numbers: "{{ transaction.numbers }}"
+    confirm: 120
+  register: committed
+
+- name: Confirm
+  splitway.gateway.splitway_transaction:
+    state: confirm
+    transaction: "{{ transaction.id }}"
+  when: committed.unconfirmed
 """
 
 RETURN = r"""
@@ -92,6 +122,10 @@ source:
     - Empty when there is none, or when somebody changed the gateway otherwise since.
   returned: begin
   type: str
+unconfirmed:
+  description: Whether the run is now to be confirmed.
+  returned: commit
+  type: bool
 changes:
   description: What was removed by C(commit) or C(absent), or brought back by C(rollback).
   returned: commit, rollback, absent
@@ -100,11 +134,18 @@ changes:
 """
 
 import uuid
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import result
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.agent.awaiting import launch
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.hindrances import check
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.agent.text import places
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.agent.versions import (
+    install,
+    is_whole,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import forget, keep, kept
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store, Transaction
@@ -113,6 +154,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transact
     FAILURES,
     begin,
     commit,
+    confirm,
     drift,
     rehearse,
     remove_all,
@@ -120,11 +162,18 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transact
 )
 
 OPTIONS = {
-    "state": {"type": "str", "choices": ["begin", "rehearse", "commit", "rollback", "absent"], "required": True},
+    "state": {
+        "type": "str",
+        "choices": ["begin", "rehearse", "commit", "confirm", "rollback", "absent"],
+        "required": True,
+    },
     "transaction": {"type": "str"},
     "desired": {"type": "str", "no_log": True},
     "numbers": {"type": "dict"},
     "deadline": {"type": "int", "default": int(DEADLINE)},
+    "confirm": {"type": "int", "default": 0},
+    "engine": {"type": "str"},
+    "source": {"type": "path"},
     "wait": {"type": "int", "default": 0},
     "who": {"type": "str", "default": Transaction.who},
 }
@@ -137,6 +186,7 @@ def main() -> None:
         required_if=[
             ("state", "rehearse", ["desired", "transaction"]),
             ("state", "commit", ["transaction"]),
+            ("state", "confirm", ["transaction"]),
             ("state", "rollback", ["transaction"]),
         ],
         supports_check_mode=True,
@@ -153,11 +203,26 @@ def _begin(module: AnsibleModule, store: Store) -> dict:
     identifier = module.params["transaction"] or uuid.uuid4().hex[:16]
     if not module.check_mode:
         begin(store, identifier, module.params["deadline"], module.params["wait"], module.params["who"])
+        if not _watched(module.params, store.system, identifier):
+            return {"changed": False, "id": identifier, "lacks_engine": True}
     last, problem = store.generation_or_previous(())
     if problem:
         module.warn(problem)
     source = "" if problem else last.source
     return {"changed": False, "id": identifier, "numbers": last.numbers, "source": source}
+
+
+def _watched(parameters: dict, system: System, identifier: str) -> bool:
+    """Have the run watched over; return whether the host has the engine for that. Raises SystemFailure."""
+    engine = parameters["engine"]
+    if engine is None or not system.units.available():
+        return True
+    if parameters["source"]:
+        install(system, engine, Path(parameters["source"]))
+    elif not is_whole(system, engine):
+        return False
+    launch(system, places(system).library / engine, identifier)
+    return True
 
 
 def _rehearse(module: AnsibleModule, store: Store) -> dict:
@@ -174,9 +239,15 @@ def _commit(module: AnsibleModule, store: Store) -> dict:
     if numbers is None:
         rehearsed = kept(store, identifier, ())
         numbers, source = rehearsed.numbers, rehearsed.source
-    changes = () if module.check_mode else commit(store, identifier, numbers, source)
+    changes = () if module.check_mode else commit(store, identifier, numbers, source, module.params["confirm"])
     forget(store, identifier)
-    return result(module, changes)
+    return {**result(module, changes), "unconfirmed": not module.check_mode and store.unconfirmed() is not None}
+
+
+def _confirm(module: AnsibleModule, store: Store) -> dict:
+    if not module.check_mode:
+        confirm(store, module.params["transaction"])
+    return {"changed": False}
 
 
 def _roll_back(module: AnsibleModule, store: Store) -> dict:
@@ -193,7 +264,14 @@ def _remove(module: AnsibleModule, store: Store) -> dict:
     return result(module, remove_all(store, module.params["who"]))
 
 
-STATES = {"begin": _begin, "rehearse": _rehearse, "commit": _commit, "rollback": _roll_back, "absent": _remove}
+STATES = {
+    "begin": _begin,
+    "rehearse": _rehearse,
+    "commit": _commit,
+    "confirm": _confirm,
+    "rollback": _roll_back,
+    "absent": _remove,
+}
 
 
 if __name__ == "__main__":

@@ -275,6 +275,9 @@ class PlainUnits(Units):
                 wait = forking or setting == "ExecStartPre"
                 self._execute(name, shlex.split(line.lstrip("-+!@:")), wait, None if "+" in line[:1] else user)
 
+    def launch(self, name: str, *argv: str) -> None:
+        self._execute(name, list(argv), wait=False)
+
     def restart(self, name: str) -> None:
         self.stop(name)
         self.start(name)
@@ -419,4 +422,4 @@ class ReadOnlySystem(NamespaceSystem):
 
 
 class _ReadOnlyUnits(PlainUnits):
-    start = stop = restart = reload = kill = enable = disable = _refuse
+    start = stop = restart = reload = launch = kill = enable = disable = _refuse

@@ -3,7 +3,8 @@
 
 The generation is ``state.json`` in the configuration folder (0600, replaced by one rename), sealed with a
 checksum; ``state.previous.json`` is the one before it, which is used while that one is damaged. A transaction
-and what it staged live in the runtime folder: a reboot ends it, and what is left is the last generation.
+and what it staged live in the runtime folder: a reboot ends it, and what is left is the last generation. That of a run
+which waits to be confirmed is the last but one, ``state.confirmed.json``, until it is.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from . import choices as choices_file
 from . import mtus as mtus_file
 from . import ports as ports_file
 from . import transports as transports_file
+from . import unconfirmed as unconfirmed_file
 from .choices import Choice, Choices
 from .mtus import Found, MtusFound
 from .ports import Ports
@@ -30,6 +32,7 @@ from .sealed import Parts, part, parts_of, sealed, state_of, unsealed
 from .state import SECTIONS, State, section_from_data
 from .system import System
 from .transports import Carried, CarriedBy
+from .unconfirmed import Unconfirmed
 
 DEADLINE = 120  # seconds; each step of a transaction renews it
 T = TypeVar("T")
@@ -79,6 +82,8 @@ class Store:
         self.system = system
         self._generation = system.configuration / "state.json"
         self._previous = system.configuration / "state.previous.json"
+        self._confirmed = system.configuration / "state.confirmed.json"
+        self._unconfirmed = system.configuration / "unconfirmed.json"
         self._transaction = system.runtime / "transaction.json"
         self._staged = system.runtime / "staged"
         self._choices = system.runtime / "choices.json"
@@ -176,6 +181,43 @@ class Store:
                 about, parts[section] = found
                 parts["backend"] = part(about["backend"]) if about["backend"] else parts["backend"]
         self._publish(parts)
+
+    def keep_until_confirmed(self, run: Unconfirmed) -> None:
+        """Keep the generation that there is, for the case that this run, which replaces it, is never confirmed."""
+        try:
+            self.system.link_file(self._confirmed, self._generation)
+        except FileNotFoundError:
+            self.system.write_file(self._confirmed, sealed(parts_of(State())))
+        self.system.write_file(self._unconfirmed, unconfirmed_file.to_json(run))
+
+    def unconfirmed(self) -> Optional[Unconfirmed]:
+        """Return the run that waits to be confirmed, or whose time to be is up."""
+        text = self.system.read_file(self._unconfirmed)
+        return None if text is None else unconfirmed_file.from_json(text)
+
+    def overdue(self) -> Optional[Unconfirmed]:
+        """Return the run that was not confirmed in time, and is to be rolled back."""
+        run = self.unconfirmed()
+        return run if run is not None and run.due(self.system.now(), self.system.boot()) else None
+
+    def has_run(self) -> bool:
+        """Return whether a run is open, or is to be rolled back."""
+        return self.transaction() is not None or self.overdue() is not None
+
+    def confirmed(self) -> State:
+        """Return the generation before the run that waits to be confirmed. Raises StoreError when it is damaged."""
+        try:
+            parts = self._read(self._confirmed)
+            if parts is None:
+                raise ValueError("it is gone")
+            return state_of(parts)
+        except ValueError as error:
+            raise StoreError(f"the generation before this one cannot be read: {self._confirmed}: {error}") from error
+
+    def confirm(self) -> None:
+        """Forget that a run waits to be confirmed: the generation that there is stays."""
+        self.system.remove_file(self._unconfirmed)
+        self.system.remove_file(self._confirmed)
 
     def _parts(self) -> dict[str, str]:
         """Return the texts of the generation, as far as a State has such fields, the defaults of what it lacks."""
@@ -278,6 +320,10 @@ class Store:
 
     def require(self, identifier: Optional[str]) -> None:
         """Raise StoreError unless a step of this transaction (None: of none) may change the gateway."""
+        waiting = self.unconfirmed()
+        if waiting is not None:
+            left = max(0, waiting.deadline - self.system.now())
+            raise StoreError(f"another run, {waiting.id}, waits to be confirmed; its time is up in {left:.0f} s")
         current = self.transaction()
         if current is None and identifier is None:
             return

@@ -59,6 +59,10 @@ class System:
         """Return the time, in seconds since the epoch."""
         return time.time()
 
+    def boot(self) -> str:
+        """Return what is another after each boot."""
+        return self.read_file(Path("/proc/sys/kernel/random/boot_id")) or ""
+
     def has(self, program: str) -> bool:
         """Return whether the program is installed."""
         return shutil.which(program, path=_PATH) is not None

@@ -24,6 +24,7 @@ from .reconcile.sections import RECONCILERS, move_flows
 from .state import SECTIONS, State
 from .store import DEADLINE, Store, StoreError, Transaction
 from .system import SystemFailure
+from .unconfirmed import Unconfirmed
 
 FAILURES = (ReconcileError, StoreError, SystemFailure, OSError)
 """What a reconciler or the store may raise; anything else is a defect."""
@@ -34,14 +35,14 @@ def begin(
 ) -> Transaction:
     """Open a transaction, waiting up to `wait` seconds for another run to end. `who` is named in the audit.
 
-    A transaction whose time is up is rolled back first. Raises StoreError when another is open.
+    A run whose time is up is rolled back first. Raises StoreError when another is open, or waits to be confirmed.
     """
     give_up = time.monotonic() + wait
     while True:
         with store.lock():
+            end_expired(store, but=identifier)
             current = store.transaction()
-            if current is None or current.id == identifier or current.expired(store.system.now()):
-                end_expired(store, but=identifier)
+            if store.unconfirmed() is None and (current is None or current.id == identifier):
                 return store.open(identifier, deadline, who)
             if time.monotonic() >= give_up:
                 store.require(identifier)
@@ -49,10 +50,14 @@ def begin(
 
 
 def end_expired(store: Store, but: Optional[str] = None) -> bool:
-    """Roll back an open transaction (`but` this one) whose time is up; return whether there was one.
+    """Roll back a run (`but` this one) whose time to end or to be confirmed is up; return whether there was one.
 
     Call with the lock held.
     """
+    overdue = store.overdue()
+    if overdue is not None:
+        _revert(store, overdue, "was not confirmed and is rolled back")
+        return True
     current = store.transaction()
     if current is None or current.id == but or not current.expired(store.system.now()):
         return False
@@ -60,6 +65,21 @@ def end_expired(store: Store, but: Optional[str] = None) -> bool:
     restore(store, store.staged(_VERDICT), store.generation(), reason)
     store.close()
     return True
+
+
+def _revert(store: Store, run: Unconfirmed, why: str) -> tuple[Change, ...]:
+    """Apply the generation before a run that is not confirmed, and publish it. Raises StoreError when it is damaged."""
+    try:
+        before = store.confirmed()
+    except StoreError:
+        store.confirm()  # there is nothing to go back to, now or later
+        raise
+    try:
+        return restore(store, store.staged(_VERDICT), before, Reason(run.who, f"run {run.id} {why}"))
+    finally:  # what could not be brought back now is healed
+        store.publish(before)
+        store.close()
+        store.confirm()
 
 
 def rehearse(store: Store, state: State) -> None:
@@ -145,14 +165,31 @@ def preview(store: Store, section: str, desired: Any, *, backend: Optional[str],
     return changes if purge else additions(changes)
 
 
-def commit(store: Store, identifier: str, numbers: dict[str, int], source: str = "") -> tuple[Change, ...]:
-    """Remove what is no longer wanted, in reverse order, and publish the new generation; return the removals."""
+def commit(
+    store: Store, identifier: str, numbers: dict[str, int], source: str = "", confirm: float = 0
+) -> tuple[Change, ...]:
+    """Remove what is no longer wanted, in reverse order, and publish the new generation; return the removals.
+
+    With `confirm`, a run that changed something goes back by itself unless it is confirmed in so many seconds.
+    """
     with store.lock():
         store.require(identifier)
         changes = _remove_staged(store)
+        if confirm and store.stages(SECTIONS):
+            run = Unconfirmed(identifier, _run(store).who, store.system.now() + confirm, store.system.boot())
+            store.keep_until_confirmed(run)
         store.publish_staged(numbers, source)
         store.close()
         return changes
+
+
+def confirm(store: Store, identifier: str) -> None:
+    """Keep the generation of a run that was committed. Raises StoreError when the run is rolled back already."""
+    with store.lock():
+        waiting = store.unconfirmed()
+        if waiting is None or waiting.id != identifier or store.overdue():
+            raise StoreError(f"run {identifier} was not confirmed in time: the generation before it is in force again")
+        store.confirm()
 
 
 def _remove_staged(store: Store) -> tuple[Change, ...]:
@@ -168,8 +205,11 @@ def _remove_staged(store: Store) -> tuple[Change, ...]:
 
 
 def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
-    """Apply the last generation again and end the transaction; nothing when it is not open."""
+    """Apply the last generation again and end the run; nothing when it is not open, nor waits to be confirmed."""
     with store.lock():
+        waiting = store.unconfirmed()
+        if waiting is not None and waiting.id == identifier:
+            return _revert(store, waiting, "failed its tests and is rolled back")
         current = store.transaction()
         if current is None:
             return ()
@@ -184,6 +224,7 @@ def remove_all(store: Store, who: str = Transaction.who) -> tuple[Change, ...]:
     """Remove everything that is ours from the kernel, and the generation."""
     with store.lock():
         end_expired(store)
+        store.confirm()
         store.require(None)
         changes = restore(store, State(), State(), Reason(who, "everything is removed"))
         store.publish(State())

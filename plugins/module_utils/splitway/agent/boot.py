@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Optional
 
 from .. import audit
@@ -40,6 +41,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, system: System) -> int:
     """Restore; say what changed. Raises AgentError when there is nothing to restore, or something cannot be."""
     store = Store(system)
+    if options.early:
+        _go_back(store)
     state, problem = store.generation_or_previous()
     if problem:
         sys.stderr.write(f"splitway: {problem}\n")
@@ -56,6 +59,16 @@ def run(options: argparse.Namespace, system: System) -> int:
     if done.failures:
         raise AgentError("; ".join(f"{section}: {failure}" for section, failure in done.failures.items()))
     return 0
+
+
+def _go_back(store: Store) -> None:
+    """Let the generation before one that was not confirmed be in force, from the first packet on.
+
+    The agent then rolls that run back whole, when services can be stopped and started.
+    """
+    with suppress(Held), store.lock(patience=0):
+        if store.overdue() is not None:
+            store.publish(store.confirmed())
 
 
 def _restore(store: Store) -> Healing:

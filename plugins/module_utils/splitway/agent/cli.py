@@ -21,6 +21,7 @@ COMMANDS = {
     "countries": "commands.countries",
     "log-level": "commands.log_level",
     "restore": "boot",
+    "await-run": "awaiting",
     "run": "daemon",
 }
 """Command → its module, which has HELP, arguments(parser) and run(options, system)."""

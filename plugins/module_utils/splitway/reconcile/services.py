@@ -125,6 +125,11 @@ class Units:
         """Stop a unit if it runs, and start it. Raises SystemFailure."""
         self._end("restart", name)
 
+    def launch(self, name: str, *argv: str) -> None:
+        """Start a program as a unit that has no file and is forgotten when it ends. Raises SystemFailure."""
+        again = ("--property=Restart=on-failure", "--property=RestartSec=1", "--property=StartLimitIntervalSec=0")
+        self.system.run("systemd-run", "--quiet", "--collect", f"--unit={name}", *again, "--", *argv)
+
     def reload(self, name: str) -> None:
         """Let a unit that runs read its configuration again; nothing when it does not run."""
         if self.active(name):

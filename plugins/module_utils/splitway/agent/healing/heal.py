@@ -39,7 +39,7 @@ class Healing:
     """What one look found and did."""
 
     busy: bool = False  # a run of site.yml has the gateway, or has just changed it: nothing was looked at
-    rolled_back: bool = False  # a run had not ended in time: the last generation was applied
+    rolled_back: bool = False  # a run had not ended, or not been confirmed, in time
     changes: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)  # section → what was brought back
     failures: Mapping[str, str] = field(default_factory=dict)  # section → why not
     refilled: int = 0  # learned addresses that were put back

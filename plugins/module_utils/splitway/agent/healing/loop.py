@@ -109,11 +109,11 @@ class Healer:
         """Look cheaply, and heal what was heard of or looks different. Blocks for up to seconds."""
         heard, self._heard, self._contents = self._heard, set(), {}
         state, now = self._generation.state, time.monotonic()
-        if state == State() and not self._store.transaction():
+        if state == State() and not self._store.has_run():
             return None  # nothing is known of what should be
         suspected = self._suspected(state, heard, now)
         whole = now - self._whole_at >= WHOLE
-        if not suspected and not whole and not self._store.transaction():
+        if not suspected and not whole and not self._store.has_run():
             return None
         looked_at = frozenset(SECTIONS) if whole else frozenset(suspected)
         done = self._heal(state, looked_at, now)
@@ -136,7 +136,7 @@ class Healer:
 
     def _heal(self, state: State, sections: Collection[str], now: float) -> Optional[Healing]:
         """Heal these sections; None while that cannot even begin: a run whose time is up cannot be rolled back."""
-        if self._store.transaction() and now < self._retry_at.get(WHOLE_GATEWAY, now):
+        if self._store.has_run() and now < self._retry_at.get(WHOLE_GATEWAY, now):
             return None
         try:
             return heal(self._store, lambda: state if self._generation.current else None, sections, self._refill)
@@ -192,7 +192,7 @@ class Healer:
 
     def _note(self, done: Healing, looked_at: Collection[str], now: float) -> None:
         if done.rolled_back:
-            log.warning("a run had not ended in time: the last generation was applied again")
+            log.warning("a run had not ended or not been confirmed in time: the generation before it is in force again")
         for section, changes in done.changes.items():
             self.healed[section] += len(changes)
             log.warning("healed %s: %s", section, "; ".join(f"{change.action} {change.what}" for change in changes[:5]))

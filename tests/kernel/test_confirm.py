@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that nobody confirms, on a real kernel: the host is what it was, within five seconds after the time."""
+
+from __future__ import annotations
+
+import argparse
+import threading
+import time
+from typing import Any
+
+import pytest
+from namespaces import NamespaceSystem, run_here, wait_for
+from test_daemon import agent
+from test_healing import gateway, operator
+
+from splitway.agent import awaiting
+from splitway.compiler import compile_state
+from splitway.state import SECTIONS, State
+from splitway.store import Store
+from splitway.topology import parse
+from splitway.transaction import begin, bring, commit, drift
+
+__all__ = ["gateway"]
+PROMISED = 5.0  # seconds after the time is up
+
+
+def run(store: Store, variables: dict[str, Any], seconds: float) -> None:
+    """Do what a run of site.yml does, up to the commit that waits to be confirmed."""
+    begin(store, "risky")
+    state = compile_state(parse(variables), store.generation().numbers)
+    for section in SECTIONS:
+        backend = state.backend if section in ("sets", "marks") else None
+        bring(store, section, getattr(state, section), backend=backend, transaction="risky", purge=True)
+    commit(store, "risky", state.numbers, confirm=seconds)
+
+
+def another(backend: str) -> dict[str, Any]:
+    """Return the topology without its client, its LAN and its office's ways, with another upstream."""
+    variables = operator(backend)
+    return {**variables, "splitway_clients": [], "splitway_lan_clients": [], "splitway_policies": {}} | {
+        "splitway_host_policy": None,
+        "splitway_upstreams": [{**variables["splitway_upstreams"][0], "name": "eu"}],
+    }
+
+
+def number_of_wg0(store: Store) -> object:
+    return store.system.interface_index("wg0")
+
+
+@pytest.mark.parametrize("gateway", ["ipset"], indirect=True)
+def test_the_agent_goes_back_and_what_need_not_change_does_not(gateway: Store) -> None:
+    before = gateway.generation()
+    with agent(gateway.system):
+        run(gateway, another("ipset"), 2)
+        over = time.monotonic() + 2
+        assert gateway.generation() != before
+        link = number_of_wg0(gateway)
+        wait_for(lambda: gateway.unconfirmed() is None, "the run to be rolled back", 15)
+        assert time.monotonic() - over < PROMISED
+        assert gateway.generation() == before
+        wait_for(lambda: not any(drift(gateway, before).values()), "no drift", 10)
+        assert number_of_wg0(gateway) == link, "wg0 was not made anew"
+
+
+@pytest.mark.parametrize("gateway", ["nftables"], indirect=True)
+def test_without_an_agent_who_sits_beside_the_run_does(gateway: Store) -> None:
+    before = gateway.generation()
+    run(gateway, another("nftables"), 1)
+    over = time.monotonic() + 1
+    awaiting.run(argparse.Namespace(run="risky"), gateway.system)
+    assert time.monotonic() - over < PROMISED
+    assert gateway.generation() == before
+    assert not any(drift(gateway, before).values())
+
+
+def test_a_first_run_that_is_cut_off_leaves_nothing(system: NamespaceSystem) -> None:
+    store = Store(system)
+    rules = run_here("ip", "rule"), run_here("ip", "-6", "rule")
+    begin(store, "risky", deadline=60)
+    beside = threading.Thread(target=awaiting.run, args=(argparse.Namespace(run="risky"), system))
+    beside.start()
+    state = compile_state(parse(operator("ipset")), {})
+    for section in ("transports", "upstreams", "routes", "sets"):  # and then the controller is gone
+        backend = "ipset" if section == "sets" else None
+        bring(store, section, getattr(state, section), backend=backend, transaction="risky", purge=True)
+    assert "wg-up-1" in run_here("ip", "link")
+    store.open("risky", 0.5)
+    beside.join(20)
+    assert not beside.is_alive()
+    assert store.transaction() is None
+    assert (run_here("ip", "rule"), run_here("ip", "-6", "rule")) == rules
+    assert "wg-up-1" not in run_here("ip", "link")
+    assert not any(drift(store, State()).values())

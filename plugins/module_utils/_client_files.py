@@ -29,6 +29,7 @@ OPTIONS: dict[str, Any] = {
             "mtu": {"type": "int"},
             "allowed_ips": {"type": "list", "elements": "str", "default": ["0.0.0.0/0", "::/0"]},
             "persistent_keepalive": {"type": "int", "default": 0},
+            "priority": {"type": "int", "default": 1},
         },
     },
     "interface": {"type": "str", "default": "wg0"},
@@ -72,7 +73,7 @@ def bring(
         private = client.private_key or keys.clients.get(client.name)
         if private is None and not check_mode:
             raise ClientFileError(f'client "{client.name}": the gateway made no key for it; bring up the server first')
-        texts[client.name] = text(client, private or NOT_YET, server or NOT_YET)
+        texts[client.stem] = text(client, private or NOT_YET, server or NOT_YET)
     current = folder.read(system, directory, clients)
     changes = folder.plan(texts, current, qr=parameters["qr"], purge=parameters["purge"])
     if not check_mode:

@@ -69,6 +69,12 @@ options:
             description: Seconds between packets that keep a NAT open; 0 sends none.
             type: int
             default: 0
+          priority:
+            description:
+              - Which of the client's gateways this one is.
+              - From 2 on it is part of the names of the client's files, as in C(alice+2.conf).
+            type: int
+            default: 1
       proxies:
         description: The proxies that the client may use.
         type: list

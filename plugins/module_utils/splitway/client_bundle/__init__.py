@@ -11,7 +11,7 @@ from ..client_files import ClientFile, text
 from ..transports import MTU
 from .around import everything_but
 from .model import CA, LOCAL_PORT, Bundle, Proxy, Relay
-from .names import names_of
+from .names import Names, names_of
 from .page import QR_CODE, page
 from .scripts import for_sh, for_windows
 
@@ -20,7 +20,7 @@ __all__ = ["QR_CODE", "Bundle", "Proxy", "Relay", "contents", "in_websocket", "q
 
 def contents(bundle: Bundle, private_key: str, server_public_key: str, *, qr: bool) -> dict[str, str]:
     """Return text by file name; with `qr`, QR_CODE stands in the page where the picture belongs."""
-    names = names_of(bundle.name)
+    names = _names(bundle)
     found: dict[str, str] = {}
     if bundle.tunnel is not None:
         found[names.tunnel] = text(bundle.tunnel, private_key, server_public_key)
@@ -47,4 +47,8 @@ def in_websocket(tunnel: ClientFile, relay: Relay) -> ClientFile:
 
 def qr_text(bundle: Bundle, texts: Mapping[str, str]) -> Optional[str]:
     """Return what the QR code says, None when there is none."""
-    return texts.get(names_of(bundle.name).tunnel)
+    return texts.get(_names(bundle).tunnel)
+
+
+def _names(bundle: Bundle) -> Names:
+    return names_of(bundle.name) if bundle.tunnel is None else names_of(bundle.name, bundle.tunnel.priority)

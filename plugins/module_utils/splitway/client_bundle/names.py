@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..client_files import suffix
+
 _LONGEST = 12  # letters: wg-quick makes the interface's name of the file's, which has 15 at most, "-ws" included
 
 
@@ -20,7 +22,8 @@ class Names:
     page: str = "start-here.html"
 
 
-def names_of(client: str) -> Names:
-    """Return the names of a client's files."""
-    short = client[:_LONGEST]
+def names_of(client: str, priority: int = 1) -> Names:
+    """Return the names of a client's files; `priority`: of their gateway among those of the client."""
+    standby = suffix(priority)
+    short = client[: _LONGEST - len(standby)] + standby
     return Names(tunnel=f"{short}.conf", carried=f"{short}-ws.conf")

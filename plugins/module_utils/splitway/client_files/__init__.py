@@ -33,6 +33,17 @@ class ClientFile:
     mtu: Optional[int] = None
     allowed_ips: tuple[str, ...] = EVERYTHING
     persistent_keepalive: int = 0  # seconds, 0 = off
+    priority: int = 1  # of this gateway among those of the client
+
+    @property
+    def stem(self) -> str:
+        """Return the name of the client's files without their endings."""
+        return f"{self.name}{suffix(self.priority)}"
+
+
+def suffix(priority: int) -> str:
+    """Return what tells a client's file of a standby gateway from that of its first; no client's name has a "+"."""
+    return f"+{priority}" if priority > 1 else ""
 
 
 def client_files(topology: Topology) -> tuple[ClientFile, ...]:
@@ -58,6 +69,7 @@ def client_files(topology: Topology) -> tuple[ClientFile, ...]:
                 dns=tuple(str(own.ip) for own in server.addresses if own.version in versions),
                 mtu=server.mtu,
                 persistent_keepalive=client.persistent_keepalive,
+                priority=client.priority,
             )
         )
     return tuple(files)

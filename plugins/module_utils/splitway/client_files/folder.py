@@ -93,7 +93,7 @@ def read(system: System, directory: Path, clients: tuple[ClientFile, ...]) -> Cu
     """Return what is in the folder. Raises ClientFileError when the manifest is damaged, and OSError."""
     present = frozenset(system.list_files(directory))
     made = _manifest(system, directory)
-    names = [f"{client.name}{ending}" for client in clients for ending in (CONFIGURATION, PICTURE, DRAWING)]
+    names = [f"{client.stem}{ending}" for client in clients for ending in (CONFIGURATION, PICTURE, DRAWING)]
     there = [name for name in names if name in present]
     texts = {name: system.read_file(directory / name) or "" for name in there if name.endswith(CONFIGURATION)}
     private = frozenset(name for name in there if _mode(directory / name) == 0o600)

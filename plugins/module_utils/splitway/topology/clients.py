@@ -12,7 +12,7 @@ from .networks import host, not_a_host
 from .rates import read_rate
 from .reading import Claims, Fields, good, mappings
 from .rules import read_rules
-from .scalars import boolean, keepalive, name
+from .scalars import boolean, keepalive, name, number
 from .upstreams import DEFAULT_KEEPALIVE
 from .words import Words
 
@@ -26,9 +26,11 @@ KEYS = (
     "persistent_keepalive",
     "rate",
     "enabled",
+    "priority",
     *POLICY_KEYS,
 )
 
+MOST_GATEWAYS = 9  # of one client
 MOST_CLIENTS = 65536  # of one interface; wireguard-go refuses more (tried), the kernel's WireGuard takes 2^20
 
 
@@ -63,9 +65,10 @@ class ClientReader:
         interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
         policy = read_policy(fields, self.known, self.default_policy)
         rate = read_rate(fields)
+        priority = fields.get_or("priority", number("a priority", 1, MOST_GATEWAYS), 1)
         if client_name is None or not enabled:
             return None
-        return Client(client_name, good(addresses), policy, public, private, preshared, interval, rate)
+        return Client(client_name, good(addresses), policy, public, private, preshared, interval, rate, priority)
 
     def _check_address(self, path: str, address: Address, client: str, *, enabled: bool) -> None:
         if enabled:

@@ -283,6 +283,7 @@ class Client:
     preshared_key: Optional[str] = field(default=None, repr=False)
     persistent_keepalive: int = 25  # seconds, in its configuration file
     rate: Optional[Rate] = None  # its own, in place of its policy's
+    priority: int = 1  # of this gateway among those of the client, in the name of its file; 1: its first
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Why a fleet cannot be placed, in words for its operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from .choices import hindrance
+from .matching import Seating
+from .model import ADDRESSES, DRAINED, REGION, Gateway, Member
+
+NAMED = 5  # clients in one message
+
+
+def listed(names: Sequence[str], between: str = ", ") -> str:
+    """Return names in a row, the first few of many."""
+    row = between.join(names[:NAMED])
+    return row if len(names) <= NAMED else f"{row} and {len(names) - NAMED} more"
+
+
+def no_choice(member: Member, gateways: Mapping[str, Gateway], allowed: Sequence[Gateway]) -> str:
+    """Return why a client finds less gateways than it wants, whatever else is on them."""
+    pin = member.gateway
+    if pin is not None and pin not in gateways:
+        return f'{member}: is pinned to "{pin}", which is no gateway of the fleet'
+    reason = None if pin is None else hindrance(member, gateways[pin])
+    if reason == DRAINED:
+        return f'{member}: is pinned to "{pin}", which is drained: pin it to another, or not at all'
+    if reason == REGION:
+        return f'{member}: is pinned to "{pin}", which is not in its region "{member.region}"'
+    addresses = ", ".join(map(str, member.addresses))
+    if reason == ADDRESSES:
+        return f'{member}: is pinned to "{pin}", where a client cannot have {addresses}'
+    may = ", ".join(gateway.name for gateway in allowed) or "none"
+    bounds = [f'in its region "{member.region}"'] if member.region is not None else []
+    bounds += [f"where a client can have {addresses}"] if member.addresses else []
+    which = "".join(f" {bound}" for bound in ("not drained", *bounds))
+    return f"{member}: wants {member.places} gateways{which}; there are {len(allowed)} ({may})"
+
+
+def too_many_pins(gateway: Gateway, pinned: Sequence[str], limit: int) -> str:
+    """Return that more clients are pinned to a gateway than it takes."""
+    return f"{_takes(gateway, limit)}, {len(pinned)} are pinned to it: {listed(pinned)}"
+
+
+def no_room(seating: Seating, left: Iterable[str]) -> list[str]:
+    """Return, for each choice of gateways, which clients find no room on them and what limits those."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for client in left:
+        groups.setdefault(tuple(gateway.name for gateway in seating.choices[client]), []).append(client)
+    lines = []
+    for names, clients in groups.items():
+        limits = "; ".join(_takes(seating.gateways[name], seating.limits[name]) for name in names)
+        lines.append(f"no room for {listed(sorted(clients))}: {limits}")
+    return lines
+
+
+def no_common_key(member: Member, twins: Sequence[str]) -> str:
+    """Return that gateways with one key would each know a client by another."""
+    return f"{member}: is on {listed(twins)}, which have one private_key: it needs a key of its own in the inventory"
+
+
+def _takes(gateway: Gateway, limit: int) -> str:
+    clients = "1 client" if limit == 1 else f"{limit} clients"
+    if gateway.capacity is not None and gateway.capacity <= limit:
+        return f"{gateway.name} takes {clients} (splitway_placement.capacity)"
+    pools = ", ".join(str(own.network) for own in gateway.addresses)
+    return f"{gateway.name} takes {clients} (its pool {pools})"

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # documents
 sys.path.insert(0, str(Path(__file__).parent))
 
 from labkit.clients import start_clients

@@ -1,0 +1,39 @@
+# SPDX-FileCopyrightText: The splitway authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every command that the documents give for a gateway or a client works there and says something.
+
+Which those are, what stands in them for a name of the lab, and what is not run and why: tests/documents/places.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from documents.places import Place, runnable
+from labkit.hosts import host
+
+HOSTS = {Place.GATEWAY: "gw", Place.TAP: "tap", Place.CLIENT: "alice"}
+COMMANDS = [(place, text) for place in HOSTS for text in runnable(place)]
+# A capture waits for a packet. Nothing here asks or pages: there is no terminal.
+SCRIPT = (
+    'timeout 2 bash -o pipefail -c "$0"; status=$?; case "$status $0" in "124 tcpdump"*) exit 0;; esac; exit "$status"'
+)
+SILENT = ("nft add", "nft delete", "tcpdump", "systemctl reload")
+MAY_FIND_NOTHING = ("splitway audit | grep",)
+
+
+def of_this_backend(text: str, backend: str) -> bool:
+    """Tell whether the objects that a command names are there with a backend."""
+    if backend == "ipset":
+        return not re.search(r"\bnft .*\binet splitway\b", text)
+    return not re.match(r"ip6?tables|ipset", text)
+
+
+@pytest.mark.parametrize(("place", "text"), COMMANDS)
+def test_it_works_and_answers(place: Place, text: str, backend: str, clients: None) -> None:
+    if not of_this_backend(text, backend):
+        pytest.skip(f"not with {backend}")
+    done = host(HOSTS[place]).run("bash -c %s %s", SCRIPT, text)
+    assert done.rc == 0 or (done.rc == 1 and text.startswith(MAY_FIND_NOTHING)), done.stdout + done.stderr
+    assert (done.stdout + done.stderr).strip() or text.startswith((*SILENT, *MAY_FIND_NOTHING))

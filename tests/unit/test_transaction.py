@@ -140,6 +140,15 @@ def test_an_abandoned_transaction_is_rolled_back_by_the_next(
     assert store.generation() == state()
 
 
+def test_each_step_renews_the_time_that_a_run_asked_for(kernel: Kernel, store: Store) -> None:
+    transaction.begin(store, "slow", deadline=1000)
+    for _ in range(2):
+        before = time.time()
+        transaction.bring(store, "sets", (), backend=None, transaction="slow", purge=True)
+        current = store.transaction()
+        assert current and current.deadline == pytest.approx(before + 1000, abs=5)
+
+
 def test_alone_a_module_keeps_the_others_unless_told_to_purge(kernel: Kernel, store: Store) -> None:
     run(store, state())
     more = (AddressSet("sw4d2", 4, 60),)

@@ -54,6 +54,7 @@ class Transaction:
     id: str
     deadline: float  # seconds since the epoch
     who: str = "ansible"  # for the audit
+    patience: float = DEADLINE  # seconds from one step to the next
 
     def expired(self, now: float) -> bool:
         return now >= self.deadline
@@ -308,7 +309,7 @@ class Store:
 
     def open(self, identifier: str, deadline: float = DEADLINE, who: str = Transaction.who) -> Transaction:
         """Record a transaction as open for `deadline` more seconds."""
-        transaction = Transaction(identifier, self.system.now() + deadline, who)
+        transaction = Transaction(identifier, self.system.now() + deadline, who, deadline)
         self.system.write_file(self._transaction, json.dumps(dataclasses.asdict(transaction)))
         return transaction
 
@@ -334,7 +335,7 @@ class Store:
         if current.id != identifier:
             left = max(0, current.deadline - self.system.now())
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
-        self.open(current.id, who=current.who)
+        self.open(current.id, current.patience, current.who)
 
     def stage(self, section: str, value: Any, backend: Optional[str], removals: bool) -> None:
         """Keep a section of the open transaction for its commit, and whether that has something to remove."""

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
-import time
+from datetime import datetime, timezone
 from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils._exchange import absolute
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.findings import iso
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import SECTIONS
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.plugin_utils.verdict_files import as_json, as_junit
@@ -33,7 +32,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         answer: dict[str, Any] = super().run(tmp, task_vars)
         _, options = self.validate_argument_spec(OPTIONS)
-        now = iso(time.time())
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         verdicts = [judge(name, found, SECTIONS, now) for name, found in sorted(options["gateways"].items())]
         written = {kind: absolute(options[kind]) for kind in WRITERS if options[kind]}
         try:

@@ -14,10 +14,10 @@ from . import audit
 from .agent import control
 from .agent.errors import AgentError
 from .sealed import digest
-from .state import State
+from .state import SECTIONS, State
 from .store import Store
 from .system import System
-from .transaction import drift
+from .transaction import drift_or_why
 
 Plain = dict[str, Any]
 
@@ -58,14 +58,18 @@ def asked(system: System) -> tuple[Optional[Plain], str]:
 
 
 def drifted(store: Store, state: State, status: Optional[Plain]) -> Plain:
-    """Return by section what would have to change, and since when it is known to differ: since now, at the latest."""
-    differing = {section: changes for section, changes in drift(store, state).items() if changes}
+    """Return by section what would have to change, and since when that is known: since now, at the latest."""
+    changes, failures = drift_or_why(store, state)
+    differing = {
+        section: [f"{change.action} {change.what}" for change in changes.get(section, ())]
+        or [f"cannot be compared: {failures[section]}"]
+        for section in SECTIONS
+        if changes.get(section) or section in failures
+    }
     known: Mapping[str, float] = (status or {}).get("drift", {}).get("since", {})  # an agent before this has none
     now = store.system.now()
     return {
-        "drift": {
-            section: [f"{change.action} {change.what}" for change in changes] for section, changes in differing.items()
-        },
+        "drift": differing,
         "since": {section: iso(known.get(section, now)) for section in differing},
     }
 

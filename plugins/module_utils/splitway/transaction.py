@@ -257,6 +257,20 @@ def drift(store: Store, state: State, sections: Iterable[str] = SECTIONS) -> dic
         return {section: RECONCILERS[section].changes(store.system, chosen) for section in sections}
 
 
+def drift_or_why(store: Store, state: State) -> tuple[dict[str, tuple[Change, ...]], dict[str, str]]:
+    """Return the drift of each section that can be compared, and why the others cannot."""
+    found: dict[str, tuple[Change, ...]] = {}
+    failures: dict[str, str] = {}
+    with store.lock() if store.system.runtime.exists() else nullcontext():
+        chosen = present(store, state)
+        for section in SECTIONS:
+            try:
+                found[section] = RECONCILERS[section].changes(store.system, chosen)
+            except FAILURES as error:
+                failures[section] = str(error)
+    return found, failures
+
+
 def _each(
     store: Store,
     state: State,

@@ -360,6 +360,26 @@ options:
         description: The number of their policy.
         type: int
         required: true
+  unknown:
+    description:
+      - Networks of the clients' interface with the policy of whoever is there and in no list of clients. Without one of
+        a family they are refused.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      interface:
+        description: The clients' interface.
+        type: str
+        required: true
+      network:
+        description: The network.
+        type: str
+        required: true
+      policy:
+        description: The number of the policy.
+        type: int
+        required: true
   host:
     description: Policies of the gateway's own connections. Left out, they are left alone.
     type: dict
@@ -556,6 +576,17 @@ GUARD = {
     "foreign_drop": {"type": "str", "choices": ["fail", "warn", "ignore"], "default": "ignore"},
 }
 
+NETWORKS = {
+    "type": "list",
+    "elements": "dict",
+    "default": [],
+    "options": {
+        "interface": {"type": "str", "required": True},
+        "network": {"type": "str", "required": True},
+        "policy": {"type": "int", "required": True},
+    },
+}
+
 OPTIONS = {
     "interface": {"type": "str"},
     "tunnels": {"type": "str", "default": "wg-up-"},
@@ -579,16 +610,8 @@ OPTIONS = {
     "v6": FAMILY,
     "countries": {"type": "dict", "default": {}},
     "networks": {"type": "dict", "default": {}},
-    "lan": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "interface": {"type": "str", "required": True},
-            "network": {"type": "str", "required": True},
-            "policy": {"type": "int", "required": True},
-        },
-    },
+    "lan": NETWORKS,
+    "unknown": NETWORKS,
     "host": {
         "type": "dict",
         "options": {

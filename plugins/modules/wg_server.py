@@ -36,6 +36,12 @@ options:
   mark:
     description: The mark of its own encrypted packets. Left out, whatever it has stays.
     type: int
+  adopted:
+    description:
+      - Whether the interface is somebody else's, wg-easy's for one. Nothing of it is made, changed or removed then. It
+        is compared with the options, and what is not as they say is told as a warning.
+    type: bool
+    default: false
   peers:
     description: All clients.
     type: list
@@ -98,22 +104,43 @@ commands:
   elements: str
 """
 
+from typing import Any, Optional
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, SECTION, needs, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile import wireguard
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import kept
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import Device
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
+
+
+def _about(module: AnsibleModule, store: Store, device: Optional[Device]) -> dict[str, Any]:
+    """Return what is told of an adopted interface."""
+    if device is None or not device.adopted:
+        return {}
+    unknown = False
+    if module.params["rehearsed"]:
+        section = kept(store, module.params["transaction"], ("marks",)).marks
+        unknown = section is not None and bool(section.unknown)
+    current = wireguard.read(store.system, (device,), wireguard.SERVER)
+    return {"warnings": wireguard.remarks(device, current, unknown_are_refused=not unknown)}
+
 
 OPTIONS = {
     **{key: value for key, value in DEVICE.items() if key != "name"},
     "interface": {"type": "str", "default": "wg0"},
     "listen_port": {"type": "int", "default": 51820},
     "addresses": {"type": "list", "elements": "str"},
+    "adopted": {"type": "bool", "default": False},
 }
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule({**OPTIONS, **SECTION}, **needs("addresses"))
-    run_section(module, "server", {"name": "server", **{key: module.params[key] for key in OPTIONS}})
+    arguments = {"name": "server", **{key: module.params[key] for key in OPTIONS}}
+    run_section(module, "server", arguments, lambda store, device: _about(module, store, device))
 
 
 if __name__ == "__main__":

@@ -49,10 +49,11 @@ def suffix(priority: int) -> str:
 def client_files(topology: Topology) -> tuple[ClientFile, ...]:
     """Return the files that can be written: of clients whose private key is given or made on the gateway.
 
-    Without splitway_server.endpoint there are none: no client would know where to connect to.
+    Without splitway_server.endpoint there are none: no client would know where to connect to. Clients of an adopted
+    interface have their files from whoever manages it.
     """
     server = topology.server
-    if server.endpoint is None:
+    if server.endpoint is None or server.adopt:
         return ()
     files = []
     for client in topology.clients:

@@ -26,7 +26,7 @@ from .proxies import compile_accounts, compile_proxies, modes_of, number_proxies
 from .rates import compile_rates
 from .resolvers import asked_egresses, compile_forwards
 from .routes import compile_routes
-from .sources import compile_host, compile_lan, proxy_policies, with_sources
+from .sources import compile_host, compile_lan, compile_unknown, proxy_policies, with_sources
 from .transports import compile_transports
 
 # Browsers and systems that ask for these and hear that they do not exist leave their own ways of asking names off:
@@ -83,6 +83,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
             v6=compile_family(6, topology, flattened, matching, policies, egresses),
             networks=networks,
             lan=compile_lan(topology, flattened, policies),
+            unknown=compile_unknown(topology, flattened, policies),
             host=compile_host(topology, flattened, policies, compile_accounts(topology, proxies, own)),
             tunnel_mtus=tuple(map(tunnel_mtu, tunnels)),
             countries=countries,
@@ -163,7 +164,8 @@ def _server(topology: Topology) -> Device:
         addresses=tuple(map(str, server.addresses)),
         listen_port=server.listen_port,
         mtu=server.mtu,
-        mark=own_mark(topology),
+        mark=None if server.adopt else own_mark(topology),
+        adopted=server.adopt,
         peers=tuple(
             Peer(
                 name=client.name,

@@ -29,7 +29,8 @@ def compile_rates(topology: Topology, numbers: Mapping[str, int]) -> tuple[Optio
         for (client, rate), entry in zip(rated, numbered)
     )
     found = {key: entry.number for key, entry in zip(keys, numbered)}
-    return (Qos(topology.server.interface, clients) if clients else None), found
+    section = Qos(topology.server.interface, clients, topology.server.adopt) if clients else None
+    return section, found
 
 
 def _rate(client: Client, policies: Mapping[str, Policy]) -> Optional[Rate]:

@@ -67,9 +67,9 @@ def _rules(topology: model.Topology, tables: tuple[Table, ...], marked: set[str]
         for network in lan.networks:
             family, text = network.version, str(network)
             yield replace(unclassified, iif=lan.interface, source=text, family=family)
-            # Source validation asks for the way back with the packet's own mark: strict, it would refuse all that is
-            # tunnelled, and loose all whose tunnel is away, without a word to the client.
-            yield Rule(direct, "goto", target=anchor, destination=text, family=family)
+            yield _way_back(direct, anchor, network)
+    if topology.server.adopt:  # how it validates sources is not ours to set
+        yield from (_way_back(direct, anchor, own.network) for own in topology.server.addresses)
     asking = any_resolvers(topology)
     sources = {_bound(upstream): upstream.addresses for upstream in topology.upstreams if asking}
     for table in tables:
@@ -87,6 +87,15 @@ def _rules(topology: model.Topology, tables: tuple[Table, ...], marked: set[str]
         if table.egress in marked:
             yield Rule(egress, "lookup", table=table.number, mark=mark_of(table.number, mask), mask=mask)
     yield Rule(anchor, "nop")
+
+
+def _way_back(priority: int, anchor: int, network: model.Network) -> Rule:
+    """Return the rule by which packets to clients take the host's own routes, whatever their mark.
+
+    Source validation asks for the way back with the packet's own mark: strict, it would refuse all that is tunnelled,
+    and loose all whose tunnel is away, without a word to the client.
+    """
+    return Rule(priority, "goto", target=anchor, destination=str(network), family=network.version)
 
 
 def _refused(tables: tuple[Table, ...], marked: set[str], priority: int, anchor: int, mask: int) -> Iterator[Rule]:

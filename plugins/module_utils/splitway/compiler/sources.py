@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Optional
 
 from ..state import Host, LanNetwork, ProxyAccount
-from ..topology.model import Client, Topology
+from ..topology.model import BLOCK, DIRECT, Client, Policy, Topology
 from .lists import Flattened
 from .proxies import owner, resolvers, wanted
 from .transports import compile_users
 
 _HOST = "gateway/own"  # no client has a name with a slash; nor have proxies (proxies.py)
+_UNKNOWN = "gateway/unknown"
 
 
 def with_sources(topology: Topology) -> Topology:
@@ -21,6 +22,9 @@ def with_sources(topology: Topology) -> Topology:
     owners = [Client(_lan_name(entry.name), (), entry.policy) for entry in topology.lan_clients]
     if topology.host_policy is not None:
         owners.append(Client(_HOST, (), topology.host_policy))
+    unknown = topology.server.unknown_clients
+    if unknown != BLOCK:
+        owners.append(Client(_UNKNOWN, (), Policy() if unknown == DIRECT else unknown))
     owners += [Client(owner(proxy), (), proxy.policy) for proxy in wanted(topology) if proxy.policy is not None]
     return replace(topology, clients=(*topology.clients, *owners))
 
@@ -38,6 +42,18 @@ def compile_lan(topology: Topology, flattened: Flattened, policies: Mapping[str,
     ]
     found.sort(key=lambda item: (item[0].version, -item[0].prefixlen, int(item[0].network_address)))
     return tuple(LanNetwork(interface, str(network), number) for network, interface, number in found)
+
+
+def compile_unknown(topology: Topology, flattened: Flattened, policies: Mapping[str, int]) -> tuple[LanNetwork, ...]:
+    """Return the clients' networks with the policy of whoever is there and is no client; none where he is refused.
+
+    On an interface of our own nobody can be: WireGuard takes from a peer only what is allowed to it.
+    """
+    if topology.server.unknown_clients == BLOCK:
+        return ()
+    number = _policy_number(flattened, policies, _UNKNOWN)
+    networks = (str(own.network) for own in topology.server.addresses)
+    return tuple(LanNetwork(topology.server.interface, network, number) for network in networks)
 
 
 def compile_host(

@@ -42,9 +42,11 @@ class Client:
 
 
 def lan_network(marks: Marks, source: str) -> Optional[LanNetwork]:
-    """Return the network of LAN clients that an address is in."""
+    """Return the network of LAN clients, or of those that nobody listed, that an address is in."""
     address = ipaddress.ip_address(source)
-    return next((entry for entry in marks.lan if address in ipaddress.ip_network(entry.network)), None)
+    return next(
+        (entry for entry in (*marks.lan, *marks.unknown) if address in ipaddress.ip_network(entry.network)), None
+    )
 
 
 @dataclass(frozen=True)

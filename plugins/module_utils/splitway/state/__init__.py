@@ -113,6 +113,7 @@ __all__ = [
     "Way",
     "Web",
     "classified_bit",
+    "devices_of",
     "exempt_mark",
     "from_data",
     "mark_of",
@@ -160,6 +161,12 @@ SECTIONS = (
     "agent",
 )
 """The sections in the order in which they are applied; removals go in reverse."""
+
+
+def devices_of(state: State) -> tuple[Device, ...]:
+    """Return the WireGuard interfaces that are ours."""
+    server = () if state.server is None or state.server.adopted else (state.server,)
+    return (*state.upstreams, *server)
 
 
 def section_from_data(section: str, data: Any) -> Any:

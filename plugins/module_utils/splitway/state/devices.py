@@ -36,3 +36,4 @@ class Device:
     mtu_from_path: bool = False  # an upstream's: what the agent finds comes before `mtu`
     transport: str = "udp"  # udp | websocket | auto: UDP, unless the agent chose the WebSocket
     websocket: Optional[PortRange] = None  # the port on the loopback that leads to its exit
+    adopted: bool = False  # somebody else makes it, with its keys and peers: nothing of it is ours to change

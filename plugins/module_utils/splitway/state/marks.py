@@ -75,7 +75,7 @@ class FamilyMarks:
 
 @dataclass(frozen=True)
 class LanNetwork:
-    """A network of clients that come in by another interface than the server's."""
+    """A network whose packets that come in by an interface have one policy, whoever of it sends them."""
 
     interface: str
     network: str
@@ -159,6 +159,7 @@ class Marks:
     networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tunnel_mtus: tuple[TunnelMtu, ...] = ()  # to which TCP segments are clamped
     lan: tuple[LanNetwork, ...] = ()  # the longest prefixes first: the first that holds a source decides
+    unknown: tuple[LanNetwork, ...] = ()  # of the clients' interface: who is there and is no client; none: refused
     host: Optional[Host] = None
     countries: dict[str, str] = field(default_factory=dict)  # set name → the country that it stands for
     guard: ClientGuard = ClientGuard()

@@ -24,3 +24,4 @@ class Qos:
 
     interface: str  # the clients' interface
     clients: tuple[RatedClient, ...] = ()
+    adopted: bool = False  # the interface is somebody else's, and there when he likes

@@ -44,4 +44,4 @@ class Routes:
 
     tables: tuple[Table, ...] = ()
     rules: tuple[Rule, ...] = ()
-    kept: tuple[str, ...] = ()  # networks of clients: unreachable while their interface is away, not the uplink's
+    kept: tuple[str, ...] = ()  # networks of clients: nowhere while their interface is away, not the uplink's

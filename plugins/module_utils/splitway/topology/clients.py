@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Optional, Union
 
 from .errors import Report
 from .keys import public_key, wireguard_key
-from .model import DIRECT, Address, Client, Policy, Server
+from .model import BLOCK, DIRECT, Address, Client, Policy, Server
 from .networks import host, not_a_host
 from .rates import read_rate
 from .reading import Claims, Fields, good, mappings
@@ -30,6 +32,8 @@ KEYS = (
     *POLICY_KEYS,
 )
 
+_MANAGERS = ("private_key", "preshared_key", "persistent_keepalive")  # of clients of an adopted interface
+
 MOST_GATEWAYS = 9  # of one client
 MOST_CLIENTS = 65536  # of one interface; wireguard-go refuses more (tried), the kernel's WireGuard takes 2^20
 
@@ -41,6 +45,8 @@ class ClientReader:
         self.known = known
         self.default_policy = default_policy
         self.networks = server.addresses if server else ()
+        self.adopted = server is not None and server.adopt
+        self.disabled: list[Client] = []  # with everything blocked
         self.names = Claims(report, "is already the name of")
         self.addresses = Claims(report, "is already an address of")
         self.keys = Claims(report, "is already the key of")
@@ -66,7 +72,10 @@ class ClientReader:
         policy = read_policy(fields, self.known, self.default_policy)
         rate = read_rate(fields)
         priority = fields.get_or("priority", number("a priority", 1, MOST_GATEWAYS), 1)
-        if client_name is None or not enabled:
+        if client_name is None:
+            return None
+        if not enabled:
+            self.disabled.append(Client(client_name, good(addresses), Policy((), BLOCK)))
             return None
         return Client(client_name, good(addresses), policy, public, private, preshared, interval, rate, priority)
 
@@ -85,6 +94,11 @@ class ClientReader:
             self.addresses.report.add(path, f'"{address}" {problem}')
 
     def _read_keys(self, fields: Fields, *, enabled: bool) -> tuple[Optional[str], Optional[str]]:
+        for key in _MANAGERS if self.adopted else ():
+            if fields.given(key):
+                fields.report.add(
+                    f"{fields.path}.{key}", "is for whoever manages the interface: splitway_server.adopt is true"
+                )
         public = fields.get("public_key", wireguard_key)
         private = fields.get("private_key", wireguard_key)
         if private is not None:
@@ -97,6 +111,16 @@ class ClientReader:
             key = "public_key" if fields.given("public_key") else "private_key"
             self.keys.claim(f"{fields.path}.{key}", public, fields.path)
         return public, private
+
+
+def _still_peers(disabled: Iterable[Client], enabled: Iterable[Client]) -> Iterator[Client]:
+    """Yield the disabled clients of an adopted interface, whose peers they may be still: with what is theirs alone."""
+    taken = {address for client in enabled for address in client.addresses}
+    for client in disabled:
+        own = tuple(address for address in client.addresses if address not in taken)
+        taken.update(own)
+        if own:
+            yield replace(client, addresses=own)
 
 
 def read_policy(fields: Fields, known: Words, default_policy: Optional[str]) -> Union[str, Policy]:
@@ -118,7 +142,7 @@ def read_policy(fields: Fields, known: Words, default_policy: Optional[str]) -> 
 def read_clients(
     report: Report, entries: Any, server: Optional[Server], known: Words, default_policy: Optional[str]
 ) -> tuple[Client, ...]:
-    """Return the enabled clients."""
+    """Return the enabled clients; of an adopted interface the others as well, with everything blocked."""
     reader = ClientReader(report, server, known, default_policy)
     clients = []
     for path, entry in mappings(report, "splitway_clients", entries):
@@ -126,4 +150,4 @@ def read_clients(
     enabled = tuple(client for client in clients if client is not None)
     if len(enabled) > MOST_CLIENTS:
         report.add("splitway_clients", f"{len(enabled)} are enabled, a gateway takes {MOST_CLIENTS}")
-    return enabled
+    return (*enabled, *_still_peers(reader.disabled, enabled)) if reader.adopted else enabled

@@ -147,6 +147,8 @@ class Server:
     mtu: Optional[int] = None
     nat: bool = True
     websocket: Optional[WebsocketServer] = None
+    adopt: bool = False  # somebody else makes the interface and its peers
+    unknown_clients: str = BLOCK  # block | direct | a policy: what those of its peers get that are no clients
 
 
 NO_SERVER = Server("", 0, ())

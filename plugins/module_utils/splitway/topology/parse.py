@@ -96,7 +96,7 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     modes = read_modes(
         report, values.get("splitway_mode"), values.get("splitway_fallback_modes"), values.get("splitway_proxies")
     )
-    server = read_server(report, values.get("splitway_server"), required=has_wireguard(modes))
+    server = read_server(report, values.get("splitway_server"), known, required=has_wireguard(modes))
     names = Claims(report, "is already the name of")
     upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names)
     groups = read_groups(report, values.get("splitway_upstream_groups"), known, names)

@@ -8,20 +8,33 @@ from typing import Any, Callable, Optional
 from .endpoints import endpoint
 from .errors import Report
 from .keys import wireguard_key
-from .model import Interface, Server
+from .model import BLOCK, DIRECT, Interface, Server
 from .networks import server_address
 from .reading import Fields, good
 from .scalars import boolean, number, port, server_interface
 from .websocket import SERVER_KEYS, read_websocket_server
+from .words import Words
 
-KEYS = ("interface", "listen_port", "addresses", "private_key", "endpoint", "mtu", "nat", "websocket")
+KEYS = (
+    "interface",
+    "listen_port",
+    "addresses",
+    "private_key",
+    "endpoint",
+    "mtu",
+    "nat",
+    "websocket",
+    "adopt",
+    "unknown_clients",
+)
+_MANAGERS = ("private_key", "mtu")  # of an interface that is somebody else's
 
 # The least that IPv4 and IPv6 ask for, and an IP packet's 65,535 bytes less what WireGuard adds over IPv6.
 LEAST_MTU = {4: 576, 6: 1280}
 LARGEST_MTU = 65535 - 80
 
 
-def read_server(report: Report, value: Any, *, required: bool = True) -> Optional[Server]:
+def read_server(report: Report, value: Any, known: Words, *, required: bool = True) -> Optional[Server]:
     """Return the server with those of its values that are right; None if there is none."""
     path = "splitway_server"
     if value is None:
@@ -36,6 +49,7 @@ def read_server(report: Report, value: Any, *, required: bool = True) -> Optiona
     check_overlaps(report, f"{path}.addresses", addresses)
     # With one of them wrong nothing can be said about the clients': none is better than some.
     right: tuple[Interface, ...] = () if None in addresses else good(addresses)
+    adopt = fields.get_or("adopt", boolean, default=False)
     return Server(
         interface=fields.get_or("interface", server_interface, "wg0"),
         listen_port=listen_port,
@@ -45,7 +59,27 @@ def read_server(report: Report, value: Any, *, required: bool = True) -> Optiona
         mtu=fields.get("mtu", mtu_parser(v6=any(entry.version == 6 for entry in right))),
         nat=fields.get_or("nat", boolean, default=True),
         websocket=read_websocket_server(fields, SERVER_KEYS),
+        adopt=adopt,
+        unknown_clients=_read_unknown_clients(fields, known, adopt=adopt),
     )
+
+
+def _read_unknown_clients(fields: Fields, known: Words, *, adopt: bool) -> str:
+    """Return what those get that nobody listed, and report what does not go with whose interface it is."""
+    for key in _MANAGERS if adopt else ():
+        if fields.given(key):
+            fields.report.add(f"{fields.path}.{key}", "is for whoever manages the interface to say: it is adopted")
+    if fields.given("unknown_clients") and not adopt:
+        fields.report.add(
+            f"{fields.path}.unknown_clients",
+            "needs adopt: true: an interface of ours knows nobody but splitway_clients",
+        )
+    return fields.get_or("unknown_clients", lambda written: _verdict(written, known), BLOCK)
+
+
+def _verdict(written: Any, known: Words) -> str:
+    """Return block, direct or the name of a policy."""
+    return str(written) if written in (BLOCK, DIRECT) else known.policy(written)
 
 
 def mtu_parser(*, v6: bool, what: str = "an MTU") -> Callable[[Any], int]:

@@ -56,7 +56,7 @@ def take(system: System, state: State, readings: Readings, sets: Mapping[str, gl
     """Return how the sections look now; `sets`: the ipsets' headers. Raises SystemFailure."""
     return {
         "upstreams": _devices(readings, (device.interface for device in state.upstreams)),
-        "server": _devices(readings, (state.server.interface,) if state.server else ()),
+        "server": _devices(readings, _server(state)),
         "routes": tuple(system.sysctl(key) for key in (*FORWARDING, *ACCOUNTING)),
         "sets": _sets(state, sets),
         "marks": (*(sets.get(name) for name in _LOOKUPS), _open_ports(state)),
@@ -85,7 +85,7 @@ def content(system: System, state: State, sets: Mapping[str, glance.Header], cha
         inside, marks = None if rules is None else (rules, changes.elements), rules
     return {
         "upstreams": _interfaces(system, links, (device.interface for device in state.upstreams)),
-        "server": _interfaces(system, links, (state.server.interface,) if state.server else ()),
+        "server": _interfaces(system, links, _server(state)),
         "sets": inside,
         "marks": marks,
     }
@@ -98,6 +98,11 @@ def emptied(before: Mapping[str, glance.Header], now: Mapping[str, glance.Header
         for name, header in before.items()
         if OWNED.fullmatch(name)
     )
+
+
+def _server(state: State) -> tuple[str, ...]:
+    """Return the clients' interface, unless it is somebody else's."""
+    return (state.server.interface,) if state.server is not None and not state.server.adopted else ()
 
 
 def _indices(system: System, interfaces: Iterable[str]) -> object:

@@ -18,7 +18,7 @@ from ...present import present
 from ...reconcile import nft
 from ...reconcile.sets import glance
 from ...reconcile.sets.model import IPSET
-from ...state import SECTIONS, State
+from ...state import SECTIONS, State, devices_of
 from ...store import Store
 from ...transaction import FAILURES
 from . import fingerprint, peers, watch
@@ -149,7 +149,8 @@ class Healer:
         system = self._store.system
         readings = peers.read(system, self.readings)
         self._endpoints.remember(readings)
-        if self._store.transaction() is None and self._endpoints.restore(system, readings):
+        ours = {device.interface for device in devices_of(self._generation.state)}
+        if self._store.transaction() is None and self._endpoints.restore(system, readings, ours):
             readings = peers.read(system, readings)
         self.readings = readings
         return readings

@@ -9,7 +9,7 @@ notices.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -165,11 +165,14 @@ class Endpoints:
             system.write_file(self._path, json.dumps(entries))
             self._changed = False
 
-    def restore(self, system: System, readings: Readings) -> int:
-        """Give peers without an endpoint the one that they had; return how many. Raises SystemFailure."""
+    def restore(self, system: System, readings: Readings, ours: Collection[str]) -> int:
+        """Give peers without an endpoint the one that they had; return how many. Raises SystemFailure.
+
+        `ours`: the interfaces whose peers are ours to tell something.
+        """
         found = 0
         for interface, known in self._known.items():
-            peers = readings.counted.get(interface)
+            peers = readings.counted.get(interface) if interface in ours else None
             if not known or peers is None or _NOTHING not in peers.endpoints:
                 continue
             missing = [

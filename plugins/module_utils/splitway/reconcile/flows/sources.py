@@ -44,8 +44,8 @@ def _own(marks: Marks) -> tuple[int, ...]:
 
 
 def clients(marks: Marks) -> PolicyOf:
-    """Return which client, on a LAN or not, has which policy."""
-    lan = [(ipaddress.ip_network(entry.network), entry.policy) for entry in marks.lan]
+    """Return which client, on a LAN or not, known or not, has which policy."""
+    lan = [(ipaddress.ip_network(entry.network), entry.policy) for entry in (*marks.lan, *marks.unknown)]
 
     @functools.lru_cache(maxsize=65536)
     def on_lan(source: str) -> Optional[int]:

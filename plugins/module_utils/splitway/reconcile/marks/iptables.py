@@ -37,6 +37,7 @@ from .model import (
     policy_mark,
 )
 from .segments import iptables_chains
+from .sources import unknown_of
 from .tree import leaf, tree
 
 CLASSIFY = iptables_io.PREFIX
@@ -96,7 +97,15 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
             f"-m connmark --mark {bit:#x}/{bit:#x} -j MARK --set-xmark {direct_mark(mask):#x}/{mask:#x}",
             *lan.iptables_approach(marks, version),
         ],
-        CLASSIFY: [*recognize, f"-j SET --map-set {LOOKUPS[version]} src --map-mark", f"-g {DISPATCH}"],
+        CLASSIFY: [
+            *recognize,
+            f"-j SET --map-set {LOOKUPS[version]} src --map-mark",
+            *(
+                leaf(0, mask, f"-g {_policy_chain(entry.policy)}", f"-s {entry.network} ")
+                for entry in unknown_of(marks, version)
+            ),
+            f"-g {DISPATCH}",
+        ],
         **lan.iptables_chains(marks, version, recognize),
     }
     marked = {policy_mark(policy.number, mask): policy.number for policy in family.policies}

@@ -27,6 +27,7 @@ from .model import (
 )
 from .nftables_clients import BASE
 from .nftables_rules import clear, lines, match
+from .sources import unknown_of
 
 LOOKUPS = {4: "clients4", 6: "clients6"}
 _IP = {4: "ip", 6: "ip6"}
@@ -82,7 +83,15 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
             f"ct mark & {bit:#x} == {bit:#x} meta mark set meta mark & {_keep(mask)} | {direct_mark(mask):#x}",
             *lan.nftables_approach(marks),
         ],
-        "classify": [*recognize, *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES)],
+        "classify": [
+            *recognize,
+            *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES),
+            *(
+                f"{_IP[version]} saddr {entry.network} goto policy{version}_{entry.policy}"
+                for version in FAMILIES
+                for entry in unknown_of(marks, version)
+            ),
+        ],
         **lan.nftables_chains(marks, recognize),
         **nftables_host.chains(marks, restore, nftables_forward.leave_pairs(marks)),
     }

@@ -15,6 +15,11 @@ def lan_of(marks: Marks, version: int) -> tuple[LanNetwork, ...]:
     return tuple(entry for entry in marks.lan if version_of(entry.network) == version)
 
 
+def unknown_of(marks: Marks, version: int) -> tuple[LanNetwork, ...]:
+    """Return the networks of a family with the policy of whoever is behind the server's interface and no client."""
+    return tuple(entry for entry in marks.unknown if version_of(entry.network) == version)
+
+
 def version_of(address: str) -> int:
     """Return the IP version of an address or a network."""
     return 6 if ":" in address else 4

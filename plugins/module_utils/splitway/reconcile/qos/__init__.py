@@ -65,8 +65,12 @@ def read(system: System, desired: Optional[Qos]) -> Current:
 def plan(desired: Optional[Qos], current: Current) -> tuple[Change, ...]:
     """Return the changes that give the clients their rates; None: nothing of ours stays.
 
+    While an adopted interface is away there is nothing to do: its queue comes with it.
+
     Raises ReconcileError when somebody else's queue or interface is where ours has to be.
     """
+    if desired is not None and desired.adopted and current.indices[:1] == (None,):
+        return ()
     wanted = wanted_of(desired)
     _check(wanted, current)
     changes = (

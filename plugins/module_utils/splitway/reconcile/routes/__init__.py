@@ -5,8 +5,9 @@ Both families alike. Whatever order things happen in, a table has its floor befo
 are there before rules, and forwarding is on only behind the guard; removals go the other way.
 Routes and rules are written by one `ip -batch` a family: it stops at the first line that fails.
 
-While the clients' interface is away their networks are unreachable: what the gateway sends them, an ICMP error that
-quotes their question or an answer of dnsmasq's, would follow its default route.
+While the clients' interface is away their networks are a black hole: what the gateway sends them, an ICMP error that
+quotes their question or an answer of dnsmasq's, would follow its default route. Were they unreachable, it would tell so
+to whoever answers them through a tunnel, and by its default route as well (seen).
 
 A route through an interface that is not there or not up now is left out: the floor alone stays, and
 the next read plans it again.
@@ -66,7 +67,7 @@ def _wanted_routes(desired: Routes, current: Current) -> list[Route]:
     for network in desired.kept:
         family = 6 if ":" in network else 4
         if family in current.families:
-            floors.append(Route(family, MAIN_TABLE, "unreachable", None, FLOOR_METRIC, network))
+            floors.append(Route(family, MAIN_TABLE, "blackhole", None, FLOOR_METRIC, network))
     return floors + routes
 
 

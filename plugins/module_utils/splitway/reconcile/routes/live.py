@@ -35,7 +35,7 @@ class Route:
 
     family: int
     table: int
-    type: str  # unicast | unreachable | prohibit | throw
+    type: str  # unicast | unreachable | prohibit | throw | blackhole
     interface: Optional[str]
     metric: int
     destination: str = "default"

@@ -2,7 +2,8 @@
 """WireGuard interfaces: the server's, and one an upstream. Used once a role: ``SERVER``, ``UPSTREAMS``.
 
 The desired section is a tuple of Devices (the server: none or one). What is ours carries the alias
-``splitway:server`` or ``splitway:upstream:NAME``; an interface without it is never touched. A private
+``splitway:server`` or ``splitway:upstream:NAME``; an interface without it is never touched, and one that
+is adopted is only looked at (adopted.py). A private
 key or a peer's public key that is None is made on the host once and kept there (keypairs.py).
 
 An upstream whose endpoint's name cannot be resolved keeps the address that it has; if it has none,
@@ -19,7 +20,8 @@ from ...state import Device, Peer
 from ...transports import AUTO, websocket_of
 from .. import services
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from . import keypairs
+from . import adopted, keypairs
+from .adopted import remarks
 from .live import SERVER, UPSTREAMS, Current, Live, LivePeer, alias_of, owner_of, read
 from .model import Step, Target
 from .write import apply, call, set_endpoints, set_mtu
@@ -33,6 +35,7 @@ __all__ = [
     "moves_endpoint",
     "plan",
     "read",
+    "remarks",
     "set_endpoints",
     "set_mtu",
 ]
@@ -43,11 +46,13 @@ def plan(desired: tuple[Device, ...], current: Current) -> tuple[Change, ...]:
 
     Raises ReconcileError for an interface that is not ours, a listen port that is taken, a damaged key.
     """
-    for device in desired:
+    adopted.check(desired, current)
+    own = tuple(device for device in desired if not device.adopted)
+    for device in own:
         _check(device, current)
-    targets = [_target(device, current) for device in desired]
+    targets = [_target(device, current) for device in own]
     changes = [change for target in targets for change in _additions(target, current)]
-    return (*changes, *(change for target in targets for change in _removals(target)), *_devices_gone(desired, current))
+    return (*changes, *(change for target in targets for change in _removals(target)), *_devices_gone(own, current))
 
 
 def _check(device: Device, current: Current) -> None:

@@ -55,6 +55,7 @@ class Live:
     fwmark: str = "off"
     peers: Mapping[str, LivePeer] = field(default_factory=dict)
     sysctls: Mapping[str, Optional[str]] = field(default_factory=dict)
+    kind: str = ""  # as `ip -d link` calls it
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,7 @@ def _live(system: System, link: dict[str, Any], owner: str, lines: list[str]) ->
         fwmark=device[3],
         peers={peer.public_key: peer for peer in peers},
         sysctls=_sysctls(system, interface) if owner else {},
+        kind=_kind(link),
     )
 
 

@@ -10,8 +10,12 @@ from typing import Any
 
 SAME, DIFFERENT, UNREACHABLE, FAILED = "same", "different", "unreachable", "failed"
 
-REACHED, LOOKED, FILE, GENERATION, PACKETS = "reachable", "looked at", "file", "generation", "large packets"
+REACHED, LOOKED, FILE, CONFIRMED, GENERATION, PACKETS = (
+    *("reachable", "looked at", "file", "confirmed", "generation", "large packets"),
+)
 """The checks beside those of the sections, in the order in which they are made."""
+
+BESIDE = (REACHED, LOOKED, FILE, CONFIRMED, GENERATION, PACKETS)
 
 NARROW = "large transfers hang. Leave the upstream's mtu out (auto), or write a smaller one"
 
@@ -53,8 +57,15 @@ def judge(gateway: str, found: Mapping[str, Any], sections: tuple[str, ...], now
     checks: tuple[str, ...] = (REACHED, LOOKED)
     differences = [Difference(LOOKED, (failure,), now)] if failure else []
     if looked:
-        checks += (FILE, *(() if failure else (GENERATION,)), *sections, *((PACKETS,) if look.get("upstreams") else ()))
+        checks += (
+            FILE,
+            CONFIRMED,
+            *(() if failure else (GENERATION,)),
+            *sections,
+            *((PACKETS,) if look.get("upstreams") else ()),
+        )
         differences += _on_file(look, now)
+        differences += _unconfirmed(look, now)
         differences += [] if failure else _of_generation(look, str(found.get("digest", "")), now)
         differences += _drift(look, sections, now)
         differences += _narrow(look, now)
@@ -72,6 +83,15 @@ def judge(gateway: str, found: Mapping[str, Any], sections: tuple[str, ...], now
 def _on_file(look: Mapping[str, Any], now: str) -> list[Difference]:
     """Return what is wrong with the generation's file, while the generation before it is used."""
     return [Difference(FILE, (str(look["problem"]),), now)] if look.get("problem") else []
+
+
+def _unconfirmed(look: Mapping[str, Any], now: str) -> list[Difference]:
+    """Return that a run is not confirmed, and that the generation may not stay therefore."""
+    waiting: Mapping[str, Any] = look.get("unconfirmed") or {}
+    if not waiting:
+        return []
+    what = f"run {waiting['run']} of {waiting['who']} is not confirmed: its generation goes in {waiting['left']} s"
+    return [Difference(CONFIRMED, (what,), str(look.get("applied") or now))]
 
 
 def _of_generation(look: Mapping[str, Any], digest: str, now: str) -> list[Difference]:
@@ -105,7 +125,7 @@ def _narrow(look: Mapping[str, Any], now: str) -> list[Difference]:
 
 def _lines(differences: Sequence[Difference]) -> list[str]:
     """Return the lines for people: the drift of all sections is one of them."""
-    beside = [one for one in differences if one.check in (LOOKED, FILE, GENERATION, PACKETS)]
+    beside = [one for one in differences if one.check in BESIDE]
     drift = [one for one in differences if one not in beside]
     lines = [text for one in beside for text in one.what]
     if drift:

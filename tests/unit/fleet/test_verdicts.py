@@ -44,7 +44,7 @@ def differences(verdict: Verdict) -> dict[str, str]:
 def test_a_gateway_that_is_as_it_should_be_is_the_same_in_every_check() -> None:
     verdict = judged(look())
     assert (verdict.status, verdict.differences) == ("same", ())
-    assert verdict.checks == ("reachable", "looked at", "file", "generation", *SECTIONS, "large packets")
+    assert verdict.checks == ("reachable", "looked at", "file", "confirmed", "generation", *SECTIONS, "large packets")
     assert verdict.message == "gw1: as it should be; {'clients': 2}"
 
 
@@ -66,6 +66,12 @@ def test_a_host_where_site_yml_never_ran_says_so() -> None:
     verdict = judged(look(installed=False, digest="nothing's", applied=None))
     assert verdict.message == "gw1: site.yml has never run on this host"
     assert verdict.applied == ""
+
+
+def test_a_run_that_waits_to_be_confirmed_is_a_difference() -> None:
+    verdict = judged(look(unconfirmed={"run": "4f0c", "who": "ansible as alice", "left": 87}))
+    assert verdict.message == "gw1: run 4f0c of ansible as alice is not confirmed: its generation goes in 87 s"
+    assert differences(verdict) == {"confirmed": APPLIED}
 
 
 def test_who_cannot_be_looked_at_is_no_difference() -> None:

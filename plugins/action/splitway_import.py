@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import stat
 import time
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Optional
 
@@ -28,17 +29,19 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.importing import (
     FORMATS,
-    WG_EASY_FORMAT,
+    OTHERS,
     file_names,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.report import report
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.wg_easy import DATABASES
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.wg_easy import DatabaseError, snapshot
 
 OPTIONS = {
     "directory": {"type": "path", "required": True},
     "destination": {"type": "path", "required": True},
-    "format": {"type": "str", "choices": [*FORMATS, WG_EASY_FORMAT]},
+    "format": {"type": "str", "choices": [*FORMATS, *OTHERS]},
     "partial": {"type": "bool", "default": False},
 }
 ENDINGS = ("", ".yml", ".yaml", ".json")
@@ -95,13 +98,26 @@ def _said(outcome: Outcome, *, partial: bool) -> dict[str, Any]:
     }
 
 
-def _files(directory: Path, form: Optional[str]) -> dict[str, bytes]:
-    """Return the contents of the files to import. Raises ExchangeError and OSError."""
+def _files(place: Path, form: Optional[str]) -> dict[str, bytes]:
+    """Return the contents of the files to import, of a folder or a single one. Raises ExchangeError and OSError."""
     names = file_names(form)
-    files = {name: (directory / name).read_bytes() for name in names if (directory / name).is_file()}
-    if not files:
-        raise ExchangeError(f"{directory} has none of {', '.join(names)}")
-    return files
+    if place.is_file():
+        paths = [place] if any(fnmatchcase(place.name, name) for name in names) else []
+    else:
+        paths = [path for name in names for path in sorted(place.glob(name)) if path.is_file()]
+    if not paths:
+        raise ExchangeError(f"{place} has none of {', '.join(names)}")
+    return {path.name: _content(path) for path in paths}
+
+
+def _content(path: Path) -> bytes:
+    """Return a file's content; a database's as of its last commit, whoever has it open."""
+    if not fnmatchcase(path.name, DATABASES):
+        return path.read_bytes()
+    try:
+        return snapshot(path)
+    except DatabaseError as error:
+        raise ExchangeError(f"{path}: {error}") from error
 
 
 def _check_place(destination: Path) -> None:

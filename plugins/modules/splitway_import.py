@@ -14,15 +14,19 @@ description:
   - Reads the files of M(splitway.gateway.splitway_export), or such that people, other programs and wg-easy wrote.
   - Every line is checked by the topology's own parsers, among the host's other variables. What is wrong is reported
     with file, line and reason, all of it together.
-  - A kind that has a file is replaced as a whole, other kinds stay as they are. Values that are the same stay as they
+  - A kind that has a file is replaced as a whole, other kinds stay as they are; files of C(wg-quick) only add to what
+    is there. Values that are the same stay as they
     are written in the destination, a template a template.
   - Private and preshared keys that the files do not mention stay.
   - Templates in a file are refused, for Ansible would run them.
 options:
   directory:
     description:
-      - The folder of the files. Read are C(clients.csv) or C(clients.json) and so on for each kind, C(rules.csv) or
-        C(rules.json) with rules of clients, and for O(format=wg-easy) C(wg0.json).
+      - The folder of the files. Read are C(clients.csv) or C(clients.json) and so on for each kind, and C(rules.csv) or
+        C(rules.json) with rules of clients.
+      - For O(format=wg-easy) C(wg0.json) or the database C(wg-easy.db), while wg-easy runs; for O(format=wg-quick) all
+        C(*.conf). Hooks in them are reported and never run.
+      - It may be one of these files, too.
       - A relative path begins where Ansible was started.
     type: path
     required: true
@@ -36,7 +40,7 @@ options:
   format:
     description: Which files to read. Left out, C(csv) and C(json), but not both of one kind.
     type: str
-    choices: [csv, json, wg-easy]
+    choices: [csv, json, wg-easy, wg-quick]
   partial:
     description:
       - Whether to take what is right when something else is refused. Otherwise nothing is written.

@@ -7,7 +7,9 @@ import csv
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Optional
 
@@ -16,6 +18,7 @@ import yaml
 
 import ansible_collections
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT, key
+from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import client, write
 
 GATEWAY = Path(__file__).parents[3]
 COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
@@ -204,3 +207,24 @@ def test_wg_easy_becomes_a_gateway(controller: Controller) -> None:
     phone, old = written["splitway_clients"]
     assert (phone["name"], phone["addresses"], phone["private_key"]) == ("Zoe-s-phone", ["10.8.0.2"], key("phone"))
     assert old["enabled"] is False
+
+
+def test_files_of_wg_quick_and_a_database_that_is_in_use_are_imported(controller: Controller) -> None:
+    controller.variables.write_text("{}\n", encoding="utf-8")
+    write(controller.folder / "easy.db", client(1, "alice"))
+    (controller.folder / "us.conf").write_text(
+        f"[Interface]\nAddress = 10.64.0.2\nPostUp = touch {controller.folder}/ran\n"
+        f"[Peer]\nPublicKey = {key('us')}\nEndpoint = us.example.com:1\n",
+        encoding="utf-8",
+    )
+    with closing(sqlite3.connect(controller.folder / "easy.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert changed(controller.play("import", import_directory="easy.db", import_format="wg-easy"))
+    quick = controller.play("import", import_directory=".", import_format="wg-quick")
+    assert changed(quick)
+    assert "us.conf:3: PostUp is a hook: it is not taken, and never run" in quick.stdout
+    assert not (controller.folder / "ran").exists()
+    written = yaml.safe_load((controller.folder / "host_vars/gw/splitway.yml").read_text(encoding="utf-8"))
+    assert written["splitway_clients"][0]["private_key"] == key("private 1")
+    assert [upstream["name"] for upstream in written["splitway_upstreams"]] == ["us"]
+    assert not changed(controller.play("import", import_directory=".", import_format="wg-quick"))

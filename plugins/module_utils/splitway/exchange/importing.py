@@ -8,11 +8,13 @@ it will have: among the inventory's other variables.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any, Optional
 
 from ..topology.errors import Report
 from ..topology.plain import plain
+from .brought import Brought, added
 from .changes import Change, differences, lost_keys
 from .client_rules import NAME as RULES
 from .client_rules import read_rules, with_rules
@@ -24,11 +26,14 @@ from .rows import from_rows
 from .tables import read_table
 from .taking import right_ones, taken_in_part
 from .variables import VariablesFile
+from .wg_easy import DATABASES, read_wg_easy
 from .wg_easy import FILE as WG_EASY
-from .wg_easy import read_wg_easy
+from .wg_quick import FILES as WG_QUICK
+from .wg_quick import is_wg_quick, read_wg_quick
 
 FORMATS = ("csv", "json")
-WG_EASY_FORMAT = "wg-easy"
+OTHERS = {"wg-easy": (WG_EASY, DATABASES), "wg-quick": (WG_QUICK,)}
+"""Formats of other programs → shell patterns of their files' names."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +48,9 @@ class Outcome:
 
 
 def file_names(form: Optional[str]) -> tuple[str, ...]:
-    """Return the names of files that an import looks for; no form: csv and json."""
-    if form == WG_EASY_FORMAT:
-        return (WG_EASY,)
+    """Return shell patterns of the names of files that an import looks for; no form: csv and json."""
+    if form in OTHERS:
+        return OTHERS[form]
     kinds = (*(kind.name for kind in KINDS), RULES)
     return tuple(f"{name}.{ending}" for name in kinds for ending in ((form,) if form else FORMATS))
 
@@ -63,11 +68,12 @@ def import_files(
     report.finish()
     before = {kind: there(kind, destination.values.get(kind.variable), meant.get(kind.variable)) for kind in KINDS}
     refused, notes = Refused(), list[str]()
-    entries, server, sources = _read(files, before, refused, notes)
-    broken = [kind for kind, names in sources.items() if not refused.files.isdisjoint(names)]
+    brought = _read(files, before, refused, notes)
+    entries, server = brought.entries, dict(brought.server.value)
+    broken = [kind for kind, names in brought.files.items() if not refused.files.isdisjoint(names)]
     new = {SERVER: server} if server and meant.get(SERVER) is None and SERVER not in destination.values else {}
     if server and not new:
-        notes.append(f"{SERVER} stays as it is: clients reach it with their files only if it has wg-easy's key")
+        notes.append(f"{SERVER} stays as it is: clients' files are right only if it has {brought.server.file}'s key")
     if partial:
         entries = {kind: read for kind, read in entries.items() if kind not in broken}
         taken = taken_in_part({**meant, **new}, entries, before, refused)
@@ -76,34 +82,44 @@ def import_files(
         entries = {kind: read for kind, read in entries.items() if read or kind not in broken}
         taken = right_ones({**meant, **new}, entries, before, refused)
     counts = {kind.name: sum(each.entry.line > 0 for each in settled) for kind, settled in taken.items()}
-    lines = tuple(sorted(dict.fromkeys(refused.lines), key=lambda refusal: (refusal.file, refusal.line)))
+    placed = map(brought.server.placed, refused.lines) if new else refused.lines
+    lines = tuple(sorted(dict.fromkeys(placed), key=lambda refusal: (refusal.file, refusal.line)))
     if lines and not partial:
         return Outcome(lines, tuple(notes), counts)
     values, changes = differences(taken, before, destination.values)
     return Outcome(lines, (*notes, *lost_keys(taken, before)), counts, {**new, **values}, changes)
 
 
-def _read(
-    files: Mapping[str, bytes], before: Mapping[Kind, There], refused: Refused, notes: list[str]
-) -> tuple[dict[Kind, list[Entry]], dict[str, Any], dict[Kind, set[str]]]:
-    """Return the entries of each kind that has a file, the server that one brings, and the names of the files."""
+def _read(files: Mapping[str, bytes], before: Mapping[Kind, There], refused: Refused, notes: list[str]) -> Brought:
+    """Return what the files bring."""
     if not files:
         raise ExchangeError("there is no file to import")
-    entries: dict[Kind, list[Entry]] = {}
-    server: dict[str, Any] = {}
-    sources: dict[Kind, set[str]] = {}
+    brought = _from_others(files, before, refused, notes)
+    entries, sources = brought.entries, brought.files
     for kind in KINDS:
         for name in _given(kind.name, files):
             sources[kind] = {name}
             entries[kind] = _read_kind(kind, name, files[name], refused)
-    if WG_EASY in files:
-        sources.setdefault(CLIENTS, set()).add(WG_EASY)
-        entries[CLIENTS], server = read_wg_easy(files[WG_EASY], refused, notes)
     for name in _given(RULES, files):
         sources.setdefault(CLIENTS, set()).add(name)
         clients = entries.get(CLIENTS) or _clients_there(name, before[CLIENTS])
         entries[CLIENTS] = with_rules(clients, read_rules(name, files[name], refused), refused)
-    return entries, server, sources
+    return brought
+
+
+def _from_others(
+    files: Mapping[str, bytes], before: Mapping[Kind, There], refused: Refused, notes: list[str]
+) -> Brought:
+    """Return what files of other programs bring. Raises ExchangeError for two of wg-easy's."""
+    quick = {name: content for name, content in files.items() if is_wg_quick(name)}
+    if quick:
+        brought = read_wg_quick(quick, refused, notes)
+        kept = {kind: added(entries, before[kind]) for kind, entries in brought.entries.items()}
+        return replace(brought, entries=kept)
+    easy = [name for name in files if name == WG_EASY or fnmatchcase(name, DATABASES)]
+    if len(easy) > 1:
+        raise ExchangeError(f"there are {' and '.join(easy)}: name the one that is meant in place of its folder")
+    return read_wg_easy(easy[0], files[easy[0]], refused, notes) if easy else Brought()
 
 
 def _given(kind: str, files: Mapping[str, bytes]) -> list[str]:

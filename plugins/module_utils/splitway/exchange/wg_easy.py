@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""wg-easy's `wg0.json` (its versions before 15): its clients with their keys, and the server that they know."""
+"""wg-easy's clients with their keys, and the server that they know: from `wg0.json`, or the database of version 15."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 from ..topology.errors import shown
+from ..wg_easy import MIGRATE, Assigning, DatabaseError, read_database, variables
+from ..wg_easy.names import clean_name
+from .brought import Brought, Server
 from .documents import Document, read_document
 from .entries import Entry, Refused, Steps
+from .kinds import CLIENTS
 
 FILE = "wg0.json"
+DATABASES = "*.db"
 CLIENT_KEYS = {
     "privateKey": "private_key",
     "publicKey": "public_key",
@@ -21,22 +24,43 @@ CLIENT_KEYS = {
 }
 SERVER_PREFIX = "/24"  # wg-easy's networks have this length: WG_DEFAULT_ADDRESS is like 10.8.0.x
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.-]+")
+
+def read_wg_easy(file: str, content: bytes, refused: Refused, notes: list[str]) -> Brought:
+    """Return the clients, and the server as wg-easy has it."""
+    if file == FILE:
+        return _from_document(file, content, refused, notes)
+    try:
+        found = variables(read_database(content), MIGRATE, Assigning())
+    except DatabaseError as error:
+        refused.file(file, 0, str(error))
+        return Brought(files={CLIENTS: {file}})
+    notes += [f"{file}: {note}" for note in found.notes]
+    clients = [
+        Entry(client.value["name"], client.value, file, client.number, _placing_row(client.number))
+        for client in found.clients
+    ]
+    return Brought({CLIENTS: clients}, {CLIENTS: {file}}, Server(found.server, file))
 
 
-def read_wg_easy(
-    content: bytes, refused: Refused, notes: list[str], file: str = FILE
-) -> tuple[list[Entry], dict[str, Any]]:
-    """Return the clients, and `splitway_server` as wg-easy has it ({} without one)."""
+def _placing_row(number: int) -> Any:
+    """Return the place of everything in a client: its id stands for the line, which a database has not."""
+    return lambda steps: (number, steps)
+
+
+def _from_document(file: str, content: bytes, refused: Refused, notes: list[str]) -> Brought:
     document = read_document(file, content, refused)
     if document is None:
-        return [], {}
+        return Brought(files={CLIENTS: {file}})
     parts = {key: (begin, value) for key, begin, value in document.parts(document.begin())}
     begin, clients = parts.get("clients", (0, None))
     if not isinstance(clients, dict):
         refused.file(file, 1, "is not there: is this wg-easy's file?", where="clients")
-        return [], {}
-    return list(_clients(file, document, begin, notes)), _server(parts.get("server", (0, None))[1])
+        return Brought(files={CLIENTS: {file}})
+    at, server = parts.get("server", (0, None))
+    lines = {"addresses": document.line(document.find(at, ("address",)))}
+    lines["private_key"] = document.line(document.find(at, ("privateKey",)))
+    entries = list(_clients(file, document, begin, notes))
+    return Brought({CLIENTS: entries}, {CLIENTS: {file}}, Server(_server(server), file, lines))
 
 
 def _clients(file: str, document: Document, position: int, notes: list[str]) -> Iterator[Entry]:
@@ -46,7 +70,7 @@ def _clients(file: str, document: Document, position: int, notes: list[str]) -> 
             yield Entry(None, value, file, line, _placing(document, begin))
             continue
         given = value.get("name")
-        name = _name(given) if isinstance(given, str) else given
+        name = clean_name(given) if isinstance(given, str) else given
         if name != given:
             notes.append(f"{file}:{line}: {shown(given)} is called {shown(name)}")
         client = {"name": name, "addresses": [value["address"]] if value.get("address") else None}
@@ -75,9 +99,3 @@ def _server(value: Any) -> dict[str, Any]:
     if value.get("privateKey"):
         server["private_key"] = value["privateKey"]
     return server
-
-
-def _name(given: str) -> str:
-    """Return a name without accents, and with a hyphen for each run of what a name cannot have."""
-    letters = "".join(c for c in unicodedata.normalize("NFKD", given) if not unicodedata.combining(c))
-    return _NOT_IN_NAMES.sub("-", letters).strip("-.")[:63]

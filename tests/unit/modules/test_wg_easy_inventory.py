@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import stat
 import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,10 @@ import yaml
 
 import ansible_collections
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
-from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import client, write
+from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import client, insert, write
+from splitway.wg_easy import read_database
 
+GATEWAY = Path(__file__).parents[3]
 COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 ALICE = client(1, "Alice's phone #work", expires_at="2026-12-31T00:00:00.000Z")
 
@@ -25,6 +31,13 @@ def source(folder: Path, **options: Any) -> Path:
     path = folder / "home.wg_easy.yml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return path
+
+
+def hosts(folder: Path) -> None:
+    """Write an inventory whose gateway is this host."""
+    home = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
+    inventory = {"splitway_gateways": {"hosts": {"home": home}}}
+    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
 
 
 def run(program: str, inventory: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -79,3 +92,32 @@ def test_options_are_documented() -> None:
     )
     options = json.loads(done.stdout)["splitway.gateway.wg_easy"]["doc"]["options"]
     assert {"database", "gateway", "mode", "tags", "policies", "default_policy", "accept_newer"} <= options.keys()
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_database_comes_from_another_host_while_it_is_written(tmp_path: Path, journal: str) -> None:
+    (tmp_path / "remote").mkdir()
+    path = write(tmp_path / "remote/wg-easy.db", ALICE)
+    hosts(tmp_path)
+    source(tmp_path, database="wg-easy/home.db")
+    copy = [str(GATEWAY / "playbooks/wg_easy_copy.yml"), "-e", f"splitway_wg_easy_database={path}", "-vvv"]
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(f"PRAGMA journal_mode = {journal}").fetchall()
+        insert(other, "clients_table", client(2, "bob"))
+        other.execute("BEGIN IMMEDIATE")
+        insert(other, "clients_table", client(3, "carol"))
+        done = [run("ansible-playbook", tmp_path / "hosts.yml", *copy, *words) for words in (["--check"], [], [])]
+    assert [one.stdout.count("changed=1") for one in done] == [1, 1, 0], done[0].stdout + done[0].stderr
+    assert key("private 1") not in "".join(one.stdout for one in done)
+    brought = tmp_path / "wg-easy/home.db"
+    assert stat.S_IMODE(brought.stat().st_mode) == 0o600
+    assert [found.name for found in read_database(brought.read_bytes()).clients] == ["Alice's phone #work", "bob"]
+
+
+def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
+    hosts(tmp_path)
+    words = [str(GATEWAY / "playbooks/wg_easy_copy.yml")]
+    assert "-e splitway_wg_easy_database=PATH" in run("ansible-playbook", tmp_path / "hosts.yml", *words).stdout
+    words += ["-e", f"splitway_wg_easy_database={tmp_path}/no.db"]
+    assert f"{tmp_path}/no.db: is not there" in run("ansible-playbook", tmp_path / "hosts.yml", *words).stdout
+    assert not (tmp_path / "wg-easy").exists()

@@ -103,7 +103,7 @@ default_policy: family
 # home.wg_easy.yml: everything moves
 ---
 plugin: splitway.gateway.wg_easy
-database: wg-easy/home.db
+database: .wg-easy/home.db
 gateway: home
 mode: migrate
 default_policy: family

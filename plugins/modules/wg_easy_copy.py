@@ -54,7 +54,7 @@ EXAMPLES = r"""
 - name: wg-easy's database, for the inventory
   splitway.gateway.wg_easy_copy:
     database: /var/lib/docker/volumes/etc_wireguard/_data/wg-easy.db
-    destination: "{{ inventory_dir }}/wg-easy/{{ inventory_hostname }}.db"
+    destination: "{{ inventory_dir }}/.wg-easy/{{ inventory_hostname }}.db"
 """
 
 RETURN = r"""
@@ -62,7 +62,7 @@ destination:
   description: The file on the controller.
   returned: success
   type: str
-  sample: /srv/inventory/wg-easy/home.db
+  sample: /srv/inventory/.wg-easy/home.db
 """
 
 

@@ -74,6 +74,7 @@ FAULTS = "a fault of tests/chaos, which does it and sees it healed"
 OTHERS = "of another firewall, which the lab has not; what it must let through is in tests/kernel/test_foreign.py"
 PROXIES = "needs a proxy: tests/autovpn/test_2_proxies.py and tests/kernel/test_proxies.py ask through it"
 NO_UDP = "cuts off tunnels that have no WebSocket; tests/autovpn does the same to those that have one"
+WG_EASY = "of the reader's wg-easy; what splitway makes of its database is in tests/unit/wg_easy"
 PARTS = "a word about a program, not a line to type"
 PAC = 'python3 -c \'import pacparser as p; p.init(); p.parse_pac_file("family.pac"); print(p.find_proxy("http://x.com/"))\''
 NOT_RUN = {
@@ -84,6 +85,8 @@ NOT_RUN = {
     "curl -s http://10.8.0.1/family.pac > family.pac": "needs PAC files: tests/autovpn/test_3_pac.py fetches them",
     "curl -x http://10.8.0.1:8080 -U alice https://www.example.com/": PROXIES,
     "curl -x socks5h://10.8.0.1:1080 -U alice https://www.example.com/": PROXIES,
+    "docker compose start": WG_EASY,
+    "docker compose stop": WG_EASY,
     "firewall-cmd --permanent --add-port=51820/udp": OTHERS,
     "firewall-cmd --permanent --zone=trusted --add-interface=wg0": OTHERS,
     "firewall-cmd --reload": OTHERS,

@@ -25,6 +25,7 @@ from ansible_collections.splitway.gateway.tests.documents.blocks import (
 )
 from ansible_collections.splitway.gateway.tests.documents.places import Place
 from ansible_collections.splitway.gateway.tests.lab.make_keys import make_keys
+from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import write
 
 COLLECTIONS = Path(__file__).parents[5]
 HERE_ALONE = ("explain", "export", "import", "lists")
@@ -89,6 +90,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vault = {name: make_keys().get(kinds.get(name.rpartition("_")[2], ""), "word") for name in wanted}
     (folder / "inventory" / "group_vars" / "all").mkdir()
     (folder / "inventory" / "group_vars" / "all" / "vault.yml").write_text(yaml.safe_dump(vault))
+    (folder / "inventory" / ".wg-easy").mkdir()
+    write(folder / "inventory" / ".wg-easy" / "home.db")
     return folder
 
 

@@ -99,7 +99,7 @@ def test_a_database_comes_from_another_host_while_it_is_written(tmp_path: Path, 
     (tmp_path / "remote").mkdir()
     path = write(tmp_path / "remote/wg-easy.db", ALICE)
     hosts(tmp_path)
-    source(tmp_path, database="wg-easy/home.db")
+    source(tmp_path, database=".wg-easy/home.db")
     copy = [str(GATEWAY / "playbooks/wg_easy_copy.yml"), "-e", f"splitway_wg_easy_database={path}", "-vvv"]
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"PRAGMA journal_mode = {journal}").fetchall()
@@ -109,7 +109,7 @@ def test_a_database_comes_from_another_host_while_it_is_written(tmp_path: Path, 
         done = [run("ansible-playbook", tmp_path / "hosts.yml", *copy, *words) for words in (["--check"], [], [])]
     assert [one.stdout.count("changed=1") for one in done] == [1, 1, 0], done[0].stdout + done[0].stderr
     assert key("private 1") not in "".join(one.stdout for one in done)
-    brought = tmp_path / "wg-easy/home.db"
+    brought = tmp_path / ".wg-easy/home.db"
     assert stat.S_IMODE(brought.stat().st_mode) == 0o600
     assert [found.name for found in read_database(brought.read_bytes()).clients] == ["Alice's phone #work", "bob"]
 
@@ -120,4 +120,4 @@ def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "-e splitway_wg_easy_database=PATH" in run("ansible-playbook", tmp_path / "hosts.yml", *words).stdout
     words += ["-e", f"splitway_wg_easy_database={tmp_path}/no.db"]
     assert f"{tmp_path}/no.db: is not there" in run("ansible-playbook", tmp_path / "hosts.yml", *words).stdout
-    assert not (tmp_path / "wg-easy").exists()
+    assert not (tmp_path / ".wg-easy").exists()

@@ -274,9 +274,16 @@ class Store:
             return {}
 
     def keep_ports(self, ports: Ports) -> None:
-        """Keep what was chosen, also over reboots."""
-        if ports:
-            self.system.write_file(self._ports, ports_file.to_json(ports))
+        """Keep what was chosen beside what was before, also over reboots."""
+        known = self.ports()
+        if {**known, **ports} != known:
+            self.system.write_file(self._ports, ports_file.to_json({**known, **ports}))
+
+    def forget_port(self, key: str) -> None:
+        """Forget what was chosen for a range."""
+        left = {other: port for other, port in self.ports().items() if other != key}
+        if left:
+            self.system.write_file(self._ports, ports_file.to_json(left))
         else:
             self.system.remove_file(self._ports)
 

@@ -97,8 +97,7 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
         if isinstance(part, MakeUser):
             accounts.make(system, part.user, PROXY_ACCOUNT)
         elif isinstance(part, KeepPorts):
-            store = Store(system)
-            store.keep_ports({**store.ports(), **part.ports})
+            Store(system).keep_ports(part.ports)
         elif isinstance(part, Bring):
             _bring(system, part.daemon)
         elif isinstance(part, Hand):

@@ -99,8 +99,7 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
         elif isinstance(part, Account):
             accounts.make(system, USER, ABOUT)
         elif isinstance(part, Ports):
-            store = Store(system)
-            store.keep_ports({**store.ports(), **part.ports})
+            Store(system).keep_ports(part.ports)
         elif isinstance(part, Bring):
             started.append(_start(system, part))
         elif isinstance(part, Reload):
@@ -115,8 +114,7 @@ def _remove(system: System, part: Union[Stop, NoPort, NoAccount]) -> None:
     if isinstance(part, Stop):
         _stop(system, part.name)
     elif isinstance(part, NoPort):
-        store = Store(system)
-        store.keep_ports({key: port for key, port in store.ports().items() if key != part.key})
+        Store(system).forget_port(part.key)
     else:
         accounts.remove(system, USER)
 

@@ -46,7 +46,7 @@ def bring(system: System, part: Bring) -> None:
     try:
         _check_addresses(part.desired)
         _test(system, where, part.desired)
-        _keep_ports(system, part.picked)
+        Store(system).keep_ports(part.picked)
         system.write_file(where.configuration, part.configuration)
         units.write(UNIT, part.unit)
         units.restart(UNIT)
@@ -91,13 +91,6 @@ def _test(system: System, where: Paths, desired: Web) -> None:
         system.read("nginx", "-t", "-q", "-e", "stderr", "-c", str(candidate))
     finally:
         system.remove_folder(folder)
-
-
-def _keep_ports(system: System, picked: dict[str, int]) -> None:
-    store = Store(system)
-    known = store.ports()
-    if {**known, **picked} != known:
-        store.keep_ports({**known, **picked})
 
 
 def _wait(system: System, desired: Web) -> None:

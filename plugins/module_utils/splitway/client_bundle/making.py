@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ..addresses import at_port, bracketed
 from ..ports import Ports, filled
 from ..relay import websocat, wstunnel
-from ..relay.command import bracketed
 from ..relay.versions import first_versions, shown
 from ..state import Forwarding, PortRange, TransportClient
 from .model import CA, CERTIFICATE, KEY, LOCAL_PORT, Bundle, Proxy, Relay
@@ -37,7 +37,7 @@ def _bundle(client: ClientOffer, gateway: str, relay: Optional[Relay]) -> Bundle
 
 
 def _proxy(offer: ProxyOffer) -> Proxy:
-    return Proxy(offer.kind, f"{bracketed(offer.host)}:{offer.port.port}", offer.asks, offer.user, offer.password)
+    return Proxy(offer.kind, at_port(offer.host, offer.port.port), offer.asks, offer.user, offer.password)
 
 
 def _url(offer: PacOffer) -> str:
@@ -56,7 +56,7 @@ def _relay(offer: RelayOffer, address: str, ca: str) -> Relay:
         upstream="",
         interface="",
         program=offer.program,
-        servers=(f"wss://{bracketed(address)}:{offer.port.port}",),
+        servers=(f"wss://{at_port(address, offer.port.port)}",),
         path=offer.path,
         forwardings=(forwarding,),
         server_name="" if offer.host == address else offer.host,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Optional
 
+from ..addresses import is_address
 from ..pac import BLOCKED, DIRECT, LARGEST, PROXY, ProxyServer, pac_text, pack
 from ..services import Ports, asked
 from ..state import FAMILIES, Listener, PacFile, PacServer, PortRange, Proxies, Record, Web
@@ -81,7 +82,7 @@ def _file(index: int, entry: Pac, topology: Topology, proxies: Optional[Proxies]
         rules, default = list(_rules(policy, lists)), _answer(policy.default)
     special = {family: collapse([*networks, HERE[family]]) for family, networks in special_ranges(topology).items()}
     name = topology.web.name
-    local = {*LOCAL, *entry.local, *([name] if name and not _is_address(name) else [])}
+    local = {*LOCAL, *entry.local, *([name] if name and not is_address(name) else [])}
     servers = () if entry.mode == modes.DIRECTLY else tuple(_servers(entry, topology, proxies))
     file = PacFile(entry.name, compile_tables(rules, default, sorted(local), special), servers, entry.fail_open)
     _check_size(index, file, entry, topology)
@@ -149,14 +150,6 @@ def _hosts(listener: Listener, topology: Topology) -> tuple[str, ...]:
             hosts.append(str(address))
     far = [host for host in hosts if not ip_address(host).is_loopback]
     return tuple(dict.fromkeys(far or hosts))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_size(index: int, file: PacFile, entry: Pac, topology: Topology) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Optional, Union
 
+from ..addresses import is_address
 from ..state import REST, Forward, Through
 from ..topology.model import BLOCK, DIRECT, Group, List, Topology, Upstream
 from ..topology.numbering import member_name
@@ -107,14 +108,7 @@ def _exits(topology: Topology) -> set[str]:
     Without a policy of its own the gateway asks for them elsewhere.
     """
     upstreams = topology.upstreams if topology.host_policy is not None else ()
-    return {host for upstream in upstreams for host in hosts_of(upstream) if not _is_address(host)}
-
-
-def _is_address(host: str) -> bool:
-    try:
-        return bool(ip_address(host))
-    except ValueError:
-        return False
+    return {host for upstream in upstreams for host in hosts_of(upstream) if not is_address(host)}
 
 
 def any_resolvers(topology: Topology) -> bool:

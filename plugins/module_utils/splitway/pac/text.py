@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..addresses import at_port
 from .model import BLOCKED, DIRECT, PROXY, Tables
 from .packing import CODES, unpack
 
@@ -34,8 +35,7 @@ class ProxyServer:
     port: int
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.kind} {host}:{self.port}"
+        return f"{self.kind} {at_port(self.host, self.port)}"
 
 
 def pac_text(tables: Tables, proxies: Sequence[ProxyServer], *, fail_open: bool = False) -> str:

@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from ipaddress import ip_address
 from pathlib import Path
 
+from ..addresses import is_address
 from ..system import System, SystemFailure
 from .base import ReconcileError
 
@@ -81,17 +81,9 @@ def check_time(certificate: Certificate, now: float) -> None:
 
 def covers(system: System, certificate: Certificate, host: str) -> bool:
     """Return whether a certificate is for a host, a name or an address. Raises SystemFailure."""
-    question = "-checkip" if _is_address(host) else "-checkhost"
+    question = "-checkip" if is_address(host) else "-checkhost"
     told = system.read("openssl", "x509", "-in", certificate.path, "-noout", question, host, timeout=10)
     return "does match" in told
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _seconds(written: str) -> float:

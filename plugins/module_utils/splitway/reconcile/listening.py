@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
+from ..addresses import at_port
 from ..system import System, SystemFailure
 from .netlink import DONE, DUMP, ERROR, REQUEST, attributes, messages
 from .sockets import Holder, holders_of
@@ -34,7 +35,7 @@ class Socket:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        return at_port(self.address, self.port)
 
 
 @dataclass(frozen=True)

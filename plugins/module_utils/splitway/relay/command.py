@@ -13,8 +13,8 @@ NO_COLOR=1 alone keeps wstunnel from starting."""
 ANCHORS = "SSL_CERT_FILE"
 """The variable that both programs' TLS libraries heed: a file of trusted certificates, in place of the system's."""
 
-ERROR, WARN, INFO, DEBUG = "ERROR", "WARN", "INFO", "DEBUG"
-"""What a program may log, from least to most."""
+ERROR, INFO, DEBUG = "ERROR", "INFO", "DEBUG"
+"""What a program may log, from least to most; "WARN", in between, asks nothing special of any."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./=+\[\]?&-]+")
 
@@ -49,8 +49,3 @@ class Command:
 def _quoted(word: str) -> str:
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def bracketed(address: str) -> str:
-    """Return an address as it stands before a port."""
-    return f"[{address}]" if ":" in address else address

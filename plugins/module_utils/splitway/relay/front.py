@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..addresses import at_port
+from ..nginx import temporary_paths
 from ..state import TransportServer, TransportTarget
-from .command import Command, bracketed
+from .command import Command
 from .websocat import location
 
 LONGEST_SILENCE = 3600  # seconds; pings are far more frequent
 CONNECTIONS = 4096  # a process; each WebSocket needs two
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 def configuration(end: TransportServer, sockets: Mapping[TransportTarget, str], runtime: str) -> str:
@@ -24,7 +25,6 @@ def configuration(end: TransportServer, sockets: Mapping[TransportTarget, str], 
     locations = "".join(
         _location(location(end.path, target.protocol, target.address), sockets[target]) for target in end.targets
     )
-    temporary = "".join(f"    {kind}_temp_path {runtime}/{kind};\n" for kind in TEMPORARY)
     return f"""\
 # Made by splitway
 daemon off;
@@ -38,7 +38,7 @@ events {{
 http {{
     access_log off;
     server_tokens off;
-{temporary}\
+{temporary_paths(runtime)}\
     server {{
 {listens}\
         ssl_certificate "{end.certificate}";
@@ -55,7 +55,7 @@ http {{
 
 
 def _listen(address: str, port: int) -> str:
-    return f"{bracketed(address)}:{port} ssl{' ipv6only=on' if ':' in address else ''}"
+    return f"{at_port(address, port)} ssl{' ipv6only=on' if ':' in address else ''}"
 
 
 def _location(path: str, socket: str) -> str:

@@ -7,8 +7,9 @@ It has no way to read a URL but from its arguments, so that the path is seen by 
 
 from __future__ import annotations
 
+from ..addresses import bracketed
 from ..state import Forwarding, TransportClient, TransportTarget
-from .command import ANCHORS, DEBUG, ERROR, INFO, Command, bracketed
+from .command import ANCHORS, DEBUG, ERROR, INFO, Command
 
 RETRY = 1000  # milliseconds from one attempt to reach the server to the next; its own 20 keep a processor busy
 PING = 30  # seconds

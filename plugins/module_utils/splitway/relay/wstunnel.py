@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 from ipaddress import ip_address
 
+from ..addresses import at_port
 from ..state import Forwarding, TransportClient, TransportServer, TransportTarget
-from .command import ANCHORS, DEBUG, INFO, Command, bracketed
+from .command import ANCHORS, DEBUG, INFO, Command
 
 PATH = "WSTUNNEL_HTTP_UPGRADE_PATH_PREFIX"  # read as -P is, and not for all to see
 LONGEST_RETRY = "10s"  # its own five minutes would outlast a server's restart by far
@@ -61,7 +62,7 @@ def server(program: str, end: TransportServer, address: str, restrictions_file: 
         f"--tls-certificate={end.certificate}",
         f"--tls-private-key={end.key}",
         *((f"--tls-client-ca-certs={end.client_ca}",) if end.client_ca else ()),
-        f"wss://{bracketed(address)}:{end.port.port}",
+        f"wss://{at_port(address, end.port.port)}",
     ]
     return Command(tuple(arguments))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Optional, Union
 
+from ..addresses import at_port
 from ..schedules import Schedule
 from ..services import Ports
 
@@ -33,7 +34,7 @@ class Endpoint:
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return at_port(self.host, self.port)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from ...addresses import at_port
 from ...ports import with_ports
 from ...reconcile import certificates
 from ...state import PortRange, State, TransportClient, TransportServer
@@ -140,7 +141,7 @@ class Counting:
 
 def _addresses(url: str) -> frozenset[str]:
     host, port = reach.host_and_port(url)
-    found = repair.look_up(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    found = repair.look_up(at_port(host, port))
     return frozenset(entry.rpartition(":")[0].strip("[]") for entry in found)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Optional
 
+from ...addresses import at_port
 from ...state import Proxy
 
 AUTHENTICATION = "/usr/lib/squid/basic_ncsa_auth"
@@ -48,7 +49,7 @@ def configuration(
     return "\n".join(
         (
             "# Made by splitway",
-            *(f"http_port {_host(address)}:{port}" for address in listen if port is not None),
+            *(f"http_port {at_port(address, port)}" for address in listen if port is not None),
             *_inside(inner),
             *_ALWAYS,
             f"access_log {'syslog:daemon.info squid' if log else 'none'}",
@@ -122,7 +123,3 @@ def _access(proxy: Proxy, far: Optional[int], users: str, own: tuple[str, ...]) 
         yield f"acl refused dst {' '.join(refused)}"
         yield "http_access deny refused"
     yield "http_access allow all"
-
-
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

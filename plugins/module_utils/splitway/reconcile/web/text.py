@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...addresses import at_port
+from ...nginx import temporary_paths
 from ...state import PortRange, Web
 from ...system import System
 from ..services import SANDBOX
@@ -29,8 +31,6 @@ CERTIFICATE, KEY = "certificate.pem", "key.pem"
 
 REMEMBERED = "# copies in "
 """Before the operator's folder that has copies of our files."""
-
-_TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,6 @@ def candidate_text(desired: Web, where: Paths, folder: Path) -> str:
 def _configuration(
     desired: Web, where: Paths, runtime: Path, listens: str, secrets: tuple[str, str], comment: str
 ) -> str:
-    temporary = "".join(f"    {kind}_temp_path {runtime}/{kind};\n" for kind in _TEMPORARY)
     secured = (
         f"""\
         {comment}
@@ -126,7 +125,7 @@ events {{
 http {{
     access_log off;
     server_tokens off;
-{temporary}\
+{temporary_paths(runtime)}\
     types {{ }}
     default_type {TYPE};
     gzip on;
@@ -151,7 +150,7 @@ http {{
 
 
 def _socket(address: str, port: PortRange) -> str:
-    return f"[{address}]:{port.port} ipv6only=on" if ":" in address else f"{address}:{port.port}"
+    return f"{at_port(address, port.port)}{' ipv6only=on' if ':' in address else ''}"
 
 
 def unit_text(desired: Web, where: Paths) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from ...addresses import at_port
 from ...state import Device
 from ...system import System
 from .. import services
@@ -231,7 +232,7 @@ def resolve(endpoints: Iterable[str]) -> dict[str, tuple[str, ...]]:
     for endpoint in dict.fromkeys(endpoints):
         host, port = split_endpoint(endpoint)
         try:
-            found[endpoint] = (_spell(str(ipaddress.ip_address(host)), port),)
+            found[endpoint] = (at_port(str(ipaddress.ip_address(host)), port),)
         except ValueError:
             names.append(endpoint)
     if names:
@@ -246,11 +247,7 @@ def _lookup(endpoint: str) -> tuple[str, ...]:
         answers = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
     except (socket.gaierror, UnicodeError):
         return ()
-    return tuple(dict.fromkeys(_spell(str(address[0]), port) for *_, address in answers))
-
-
-def _spell(address: str, port: str) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    return tuple(dict.fromkeys(at_port(str(address[0]), port) for *_, address in answers))
 
 
 def _taken_ports(

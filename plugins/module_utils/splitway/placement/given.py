@@ -27,10 +27,11 @@ def given(gateway: str, entries: Sequence[Entry], clients: Kept, gateways: Colle
     found: list[Entry] = []
     stale = []
     for entry in entries:
-        places = clients.get(entry.get("name", ""), ())
+        name = entry.get("name")
+        places = clients.get(name, ()) if isinstance(name, str) else ()
         problem = _stale(entry, places, gateways)
         if problem is not None:
-            stale.append(f"{shown(entry.get('name'))} {problem}")
+            stale.append(f"{shown(name)} {problem}")
         for index, place in enumerate(places):
             if place["gateway"] == gateway and problem is None:
                 found.append(_entry(entry, place["addresses"], index + 1))
@@ -52,7 +53,7 @@ def _stale(entry: Entry, places: Sequence[Mapping[str, Any]], gateways: Collecti
     if pin is not None and pin != places[0]["gateway"]:
         return f"is on {places[0]['gateway']}, its gateway is {shown(pin)}"
     if str(entry.get("standby") or 0) != str(len(places) - 1):
-        return f"has {len(places) - 1} standby gateways there, not {shown(entry['standby'] or 0)}"
+        return f"is on {len(places)} gateways there, its standby is {shown(entry.get('standby') or 0)}"
     if entry.get("addresses") and any(_differ(entry["addresses"], place["addresses"]) for place in places):
         return "has other addresses there"
     return None

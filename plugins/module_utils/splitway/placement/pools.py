@@ -30,7 +30,8 @@ def _room(gateway: Gateway, version: int) -> int:
             network: Network = own.network
             special = 0 if network.max_prefixlen - network.prefixlen <= 1 else 2 if version == 4 else 1
             hosts += network.num_addresses - special - 1
-    return hosts - sum(1 for address in gateway.taken if _network(gateway, address) is not None)
+    taken = (address for address in gateway.taken if address.version == version)
+    return hosts - sum(1 for address in taken if _network(gateway, address) is not None)
 
 
 def _network(gateway: Gateway, address: Address) -> Optional[Network]:

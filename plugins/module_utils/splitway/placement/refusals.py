@@ -31,11 +31,13 @@ def no_choice(member: Member, gateways: Mapping[str, Gateway], allowed: Sequence
     addresses = ", ".join(map(str, member.addresses))
     if reason == ADDRESSES:
         return f'{member}: is pinned to "{pin}", where a client cannot have {addresses}'
-    may = ", ".join(gateway.name for gateway in allowed) or "none"
-    bounds = [f'in its region "{member.region}"'] if member.region is not None else []
+    bounds = ["not drained"]
+    bounds += [f'in its region "{member.region}"'] if member.region is not None else []
     bounds += [f"where a client can have {addresses}"] if member.addresses else []
-    which = "".join(f" {bound}" for bound in ("not drained", *bounds))
-    return f"{member}: wants {member.places} gateways{which}; there are {len(allowed)} ({may})"
+    wants = "1 gateway that is" if member.places == 1 else f"{member.places} gateways that are"
+    names = ", ".join(gateway.name for gateway in allowed)
+    there = f"there are {len(allowed)} ({names})" if len(allowed) > 1 else f"there is one ({names})"
+    return f"{member}: wants {wants} {' and '.join(bounds)}; {there if allowed else 'there is none'}"
 
 
 def too_many_pins(gateway: Gateway, pinned: Sequence[str], limit: int) -> str:

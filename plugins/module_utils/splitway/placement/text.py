@@ -28,7 +28,8 @@ def lines(plan: Plan, gateways: Iterable[Gateway]) -> list[str]:
         table.append((name, *_described(known, name, before, after)))
     files = [f"{change.client} ({', '.join(change.new_files)})" for change in _with_new_files(plan)]
     if files:
-        found.append(f"new files for {len(files)} clients that were there before: {', '.join(files)}")
+        who = "1 client that was" if len(files) == 1 else f"{len(files)} clients that were"
+        found.append(f"new files for {who} there before: {', '.join(files)}")
     widths = [max(map(len, column)) for column in zip(*table)]
     return found + ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in table]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Optional
 
@@ -46,9 +47,12 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state im
     without_keys,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError, parse
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.clients import without_expired
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.model import Topology
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.parse import VARIABLES
 
 PREFIX = "splitway_"
+MOST_NAMED = 10  # clients in a warning
 ABOUT = ("numbers", "returns", "checked", "published")
 """Options that are no part of the topology."""
 CHECKED = ("source", "files", "client_folder", "bundle_folder", "interface", "countries", "packages", "programs")
@@ -71,12 +75,21 @@ class ActionModule(ActionBase):
         library = library_of(variables, task_vars or {}, constants.DEFAULT_LOCAL_TMP)
         try:
             variables = with_checksums(variables, self._loader.path_dwim)
-            answer.update(_compiled(variables, options, library))
+            topology, now = parse(variables, library), time.time()
+            answer.update(_compiled(topology, variables, options, library, now))
+            self._tell_expired(topology, now)
         except (TopologyError, CompileError, CountryError) as error:
             raise AnsibleActionFail(str(error)) from error
         finally:
             tell(library, self._display)
         return answer
+
+    def _tell_expired(self, topology: Topology, now: float) -> None:
+        """Warn of clients whose time is up: they are not peers, and whoever looks for the reason finds it here."""
+        names = [client.name for client in topology.clients if client.expires is not None and client.expires <= now]
+        if names:
+            some = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" * (len(names) > MOST_NAMED))
+            self._display.warning(f"the time of these clients is up (expires): {some}")
 
     def _variables(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Return the topology's variables: the options', or, if there is no such option, the host's own."""
@@ -101,13 +114,15 @@ def _is_published(options: Mapping[str, Any]) -> bool:
     return bool(checked) and options["published"] == checked["source"] and not checked["files"]
 
 
-def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library: ListLibrary) -> dict[str, Any]:
-    """Return what the module says of a topology. Raises TopologyError and CompileError."""
-    topology = parse(variables, library)
+def _compiled(
+    topology: Topology, variables: Mapping[str, Any], options: Mapping[str, Any], library: ListLibrary, now: float
+) -> dict[str, Any]:
+    """Return what the module says of a topology at a time, in seconds since the epoch. Raises CompileError."""
     engine = version()
     countries = NamedCountries(topology)
     source = _source(engine, variables, {**library.digests, **countries.digests()})
-    files = client_files(topology)
+    lasting = without_expired(topology, now)  # for whom is over no file is written, and the one there was is removed
+    files = client_files(lasting)
     said = {
         "source": source,
         "files": len(files),
@@ -138,7 +153,7 @@ def _compiled(variables: Mapping[str, Any], options: Mapping[str, Any], library:
     state = dataclasses.replace(state, agent=agent, source=source)
     if "offers" in returns:
         returns.remove("offers")
-        said["offers"] = to_data(offers_of(topology, state))
+        said["offers"] = to_data(offers_of(lasting, state))
     return {**said, **{name: RETURNS[name](state) for name in returns}}
 
 

@@ -35,6 +35,19 @@ PEER = {
     "persistent_keepalive": {"type": "int", "default": 0},
 }
 
+CLIENT = {
+    **PEER,
+    "expires": {"type": "int"},
+    "previous": {
+        "type": "dict",
+        "options": {
+            "public_key": {"type": "str", "required": True},
+            "preshared_key": {"type": "str", "no_log": True},
+            "until": {"type": "int", "required": True},
+        },
+    },
+}
+
 DEVICE = {
     "name": {"type": "str", "required": True},
     "interface": {"type": "str", "required": True},

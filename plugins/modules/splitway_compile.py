@@ -51,6 +51,9 @@ options:
     description: The clients.
     type: list
     elements: dict
+  keys:
+    description: Keys of clients, as C(playbooks/keys.yml) writes them.
+    type: dict
   backend:
     description: The backend, C(ipset) or C(nftables).
     type: str

@@ -70,6 +70,26 @@ options:
               description: Seconds between keepalive packets, 0 for none.
               type: int
               default: 0
+            expires:
+              description: When it ceases to be a peer, in seconds since the epoch. Left out, never.
+              type: int
+            previous:
+              description:
+                - The key that this peer had before. Until its time is up both are peers, and the agent gives
+                  O(peers[].allowed_ips) to the one that shook hands last.
+              type: dict
+              suboptions:
+                public_key:
+                  description: The public key.
+                  type: str
+                  required: true
+                preshared_key:
+                  description: The preshared key of that pair.
+                  type: str
+                until:
+                  description: When it ceases to be a peer, in seconds since the epoch.
+                  type: int
+                  required: true
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -108,7 +128,13 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.splitway.gateway.plugins.module_utils._module import DEVICE, SECTION, needs, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils._module import (
+    CLIENT,
+    DEVICE,
+    SECTION,
+    needs,
+    run_section,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile import wireguard
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rehearsal import kept
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import Device
@@ -133,6 +159,7 @@ OPTIONS = {
     "listen_port": {"type": "int", "default": 51820},
     "addresses": {"type": "list", "elements": "str"},
     "adopted": {"type": "bool", "default": False},
+    "peers": {"type": "list", "elements": "dict", "default": [], "options": CLIENT},
 }
 
 

@@ -171,7 +171,8 @@ def _known(entry: Entry, words: Collection[str]) -> Mapping[str, str]:
     for state in entry.states:
         if entry.section in ("server", "marks") and state.server is not None:
             for peer in state.server.peers:  # thousands: only those that are asked for are kept
-                called = (peer.name, peer.public_key, *(address.split("/")[0] for address in peer.allowed_ips))
+                before = peer.previous.public_key if peer.previous else None
+                called = (peer.name, peer.public_key, before, *(address.split("/")[0] for address in peer.allowed_ips))
                 found.update((word, peer.name) for word in called if word and word in words)
         elif entry.section == "sets":
             found.update((item.name, item.comment or item.name) for item in state.sets if item.name in words)

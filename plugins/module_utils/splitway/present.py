@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Optional
 
 from .choices import Choices, with_choices
+from .clients import with_clients
 from .countries import networks
 from .modes import with_mode
 from .mtus import with_mtus
@@ -42,7 +43,8 @@ def present(store: Store, state: State, choices: Optional[Choices] = None, now: 
     state = with_ports(with_mode(state, store.fallen_to()), store.ports())
     state = with_mtus(with_transports(state, store.carried()), store.mtus())
     chosen = store.choices() if choices is None else choices
-    return as_of(state, chosen, system.now() if now is None else now, known_to(system))
+    at_time = system.now() if now is None else now
+    return as_of(with_clients(state, store.holders(), at_time), chosen, at_time, known_to(system))
 
 
 def tunnels_of(store: Store, state: State) -> tuple[Device, ...]:

@@ -21,11 +21,13 @@ from pathlib import Path
 from typing import Any, Optional, TypeVar
 
 from . import choices as choices_file
+from . import clients as clients_file
 from . import mtus as mtus_file
 from . import ports as ports_file
 from . import transports as transports_file
 from . import unconfirmed as unconfirmed_file
 from .choices import Choice, Choices
+from .clients import Holders
 from .mtus import Found, MtusFound
 from .ports import Ports
 from .sealed import Parts, part, parts_of, sealed, state_of, unsealed
@@ -91,6 +93,7 @@ class Store:
         self._mtus = system.data / "mtus.json"
         self._ports = system.data / "ports.json"
         self._transports = system.runtime / "transports.json"
+        self._holders = system.data / "holders.json"
         self._mode = system.runtime / "mode"
         # While we have the lock nobody else publishes: a file is read once. None: we have not.
         self._known: Optional[dict[Path, Optional[Parts]]] = None
@@ -228,7 +231,15 @@ class Store:
 
     def _publish(self, parts: Parts) -> None:
         if parts == parts_of(State()):
-            for path in (self._choices, self._mtus, self._ports, self._transports, self._mode, self._previous):
+            for path in (
+                self._choices,
+                self._mtus,
+                self._ports,
+                self._transports,
+                self._holders,
+                self._mode,
+                self._previous,
+            ):
                 self.system.remove_file(path)
             self.system.remove_file(self._generation)
             self._known = self._known and {}
@@ -297,6 +308,20 @@ class Store:
     def carry(self, chosen: CarriedBy) -> None:
         """Keep how upstreams' packets travel, which every run honours from now on."""
         self.system.write_file(self._transports, transports_file.to_json(chosen))
+
+    def holders(self) -> dict[str, str]:
+        """Return which key has the addresses of clients that may come with two; none when the file is damaged."""
+        try:
+            return clients_file.from_json(self.system.read_file(self._holders) or "{}")
+        except ValueError:
+            return {}
+
+    def hold(self, holders: Holders) -> None:
+        """Keep which key has a client's addresses, which every run honours from now on, also over reboots."""
+        if holders:
+            self.system.write_file(self._holders, clients_file.to_json(holders))
+        else:
+            self.system.remove_file(self._holders)
 
     def fallen_to(self) -> Optional[str]:
         """Return the mode that the agent fell back to, None when it did not."""

@@ -54,6 +54,7 @@ def snapshot(clients: int = 2) -> Snapshot:
                 1_000_000,
                 2_000_000,
                 {"direct": 1000 + number, "us": 2_500_000},
+                expires=NOW + 90000 if number == 0 else None,
             )
             for number in range(clients)
         ),

@@ -74,6 +74,10 @@ NAME      ADDRESS   LAST SEEN  RECEIVED     SENT   DIRECT       us
 client-0  10.8.0.2    0 s ago   1.00 MB  2.00 MB  1.00 kB  2.50 MB
 client-1  10.8.0.3    1 s ago   1.00 MB  2.00 MB  1.00 kB  2.50 MB
 
+THEIR TIMES AND KEYS
+NAME      TIME IS UP   COMES WITH
+client-0  in 1 d 1 h
+
 SETS
 SET    HOLDS        FAMILY  KIND     ENTRIES  LAST ADDED  FAILED
 sw4d1  list video   IPv4    learned      812    30 s ago       4

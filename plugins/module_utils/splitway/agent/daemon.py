@@ -20,6 +20,7 @@ from ..store import Store
 from ..system import System
 from ..transaction import FAILURES
 from . import boot, control, notify
+from .clients import Clients
 from .figures.observing import Observing
 from .healing.generation import Generation
 from .healing.loop import Healer
@@ -79,6 +80,7 @@ class Daemon:
         self._learning = Learning(self._store, Journal(location(system)))
         self._healer = Healer(self._store, self._generation, self._endpoints, self._learning.refill)
         self._moments = Moments(self._store, self._generation)
+        self._clients = Clients(self._store, self._generation)
         self._tunnels = Tunnels(self._store, self._healer, self._work)
         self._resolver = Resolver()
         self._warming = Warming(system, self._learning, self._resolver)
@@ -117,6 +119,7 @@ class Daemon:
             for part in (
                 self._healer.run(self._work, self._configure),
                 self._moments.run(self._work, lambda: self._observing.configure(self._generation.state)),
+                self._clients.run(self._work),
                 self._learning.run(self._work),
                 self._pinning.run(self._work),
                 self._tunnels.run(self._observing.follow),

@@ -7,8 +7,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Optional
 
-from ..state import AddressSet, Device, Dns, Forward, Marks, Peer, Resolving, State
-from ..topology.model import Topology
+from ..state import AddressSet, Device, Dns, Forward, Marks, Peer, PreviousKey, Resolving, State
+from ..topology.model import Client, Topology
 from ..topology.modes import has_wireguard
 from ..topology.numbering import number_owners
 from . import doh_servers
@@ -172,7 +172,14 @@ def _server(topology: Topology) -> Device:
                 public_key=client.public_key,
                 allowed_ips=tuple(f"{address}/{address.max_prefixlen}" for address in client.addresses),
                 preshared_key=client.preshared_key,
+                expires=client.expires,
+                previous=_previous(client),
             )
             for client in topology.clients
         ),
     )
+
+
+def _previous(client: Client) -> Optional[PreviousKey]:
+    before = client.previous
+    return None if before is None else PreviousKey(before.public_key, before.until, before.preshared_key)

@@ -13,7 +13,7 @@ from typing import Any, Optional, cast
 
 from .agent import Agent, CountryData, CountrySource, Group, Member, Target, Watch
 from .constants import DIRECT, FAMILIES, REST, STATIC_SIZE
-from .devices import Device, Peer
+from .devices import Device, Peer, PreviousKey
 from .dns import Dns, Forward, Record, Through
 from .marks import (
     ClientGuard,
@@ -89,6 +89,7 @@ __all__ = [
     "Peer",
     "Pinned",
     "PortRange",
+    "PreviousKey",
     "Program",
     "Proxies",
     "Proxy",
@@ -194,4 +195,15 @@ def _shown(value: Any) -> Any:
     )
 
 
-_HOLDING_SECRETS = (State, Device, Peer, Transports, TransportClient, TransportServer, Proxies, Proxy, ProxyUser)
+_HOLDING_SECRETS = (
+    State,
+    Device,
+    Peer,
+    PreviousKey,
+    Transports,
+    TransportClient,
+    TransportServer,
+    Proxies,
+    Proxy,
+    ProxyUser,
+)

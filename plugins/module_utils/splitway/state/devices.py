@@ -10,6 +10,15 @@ from .ports import PortRange
 
 
 @dataclass(frozen=True)
+class PreviousKey:
+    """The key that a peer had before, and may still come with: a peer of WireGuard's of its own until then."""
+
+    public_key: str
+    until: int  # seconds since the epoch
+    preshared_key: Optional[str] = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Peer:
     """One WireGuard peer of a device."""
 
@@ -19,6 +28,8 @@ class Peer:
     preshared_key: Optional[str] = field(default=None, repr=False)
     endpoint: Optional[str] = None  # "host:port" or "[v6]:port"
     persistent_keepalive: int = 0  # seconds, 0 = off
+    expires: Optional[int] = None  # seconds since the epoch, from which on it is none; None: never
+    previous: Optional[PreviousKey] = None
 
 
 @dataclass(frozen=True)

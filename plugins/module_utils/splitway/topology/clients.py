@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
+from .client_keys import CLIENT_KEYS, read_pair, read_previous
 from .errors import Report
 from .keys import public_key, wireguard_key
-from .model import BLOCK, DIRECT, Address, Client, Policy, Server
+from .model import BLOCK, DIRECT, Address, Client, Policy, Server, Topology
+from .moments import moment
 from .networks import host, not_a_host
 from .rates import read_rate
 from .reading import Claims, Fields, good, mappings
@@ -22,17 +24,16 @@ POLICY_KEYS = ("policy", "upstream", "rules", "default")
 KEYS = (
     "name",
     "addresses",
-    "public_key",
-    "private_key",
-    "preshared_key",
+    *CLIENT_KEYS,
     "persistent_keepalive",
     "rate",
     "enabled",
     "priority",
+    "expires",
     *POLICY_KEYS,
 )
 
-_MANAGERS = ("private_key", "preshared_key", "persistent_keepalive")  # of clients of an adopted interface
+_MANAGERS = ("private_key", "preshared_key", "persistent_keepalive", "previous")  # of clients of an adopted interface
 
 MOST_GATEWAYS = 9  # of one client
 MOST_CLIENTS = 65536  # of one interface; wireguard-go refuses more (tried), the kernel's WireGuard takes 2^20
@@ -41,8 +42,17 @@ MOST_CLIENTS = 65536  # of one interface; wireguard-go refuses more (tried), the
 class ClientReader:
     """Reads the clients of one topology and knows what they must not have in common."""
 
-    def __init__(self, report: Report, server: Optional[Server], known: Words, default_policy: Optional[str]) -> None:
+    def __init__(
+        self,
+        report: Report,
+        server: Optional[Server],
+        known: Words,
+        default_policy: Optional[str],
+        kept_keys: Mapping[str, Fields],
+    ) -> None:
         self.known = known
+        self.moment: Callable[[Any], int] = moment(known.zone)
+        self.kept_keys = kept_keys
         self.default_policy = default_policy
         self.networks = server.addresses if server else ()
         self.adopted = server is not None and server.adopt
@@ -66,8 +76,12 @@ class ClientReader:
         for index, address in enumerate(addresses):
             if address is not None:
                 self._check_address(f"{fields.path}.addresses[{index}]", address, fields.path, enabled=enabled)
-        public, private = self._read_keys(fields, enabled=enabled)
-        preshared = fields.get("preshared_key", wireguard_key)
+        # What keys.yml made comes before what the entry says: who has his key there is given a new one, too.
+        keys = self.kept_keys.get(client_name or "", fields)
+        public, private = self._read_keys(keys, enabled=enabled)
+        preshared = keys.get("preshared_key", wireguard_key)
+        previous = read_previous(keys, public, self.moment, self.keys if enabled else None)
+        expires = fields.get("expires", self.moment)
         interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
         policy = read_policy(fields, self.known, self.default_policy)
         rate = read_rate(fields)
@@ -77,7 +91,19 @@ class ClientReader:
         if not enabled:
             self.disabled.append(Client(client_name, good(addresses), Policy((), BLOCK)))
             return None
-        return Client(client_name, good(addresses), policy, public, private, preshared, interval, rate, priority)
+        return Client(
+            client_name,
+            good(addresses),
+            policy,
+            public,
+            private,
+            preshared,
+            interval,
+            rate,
+            priority,
+            expires,
+            previous,
+        )
 
     def _check_address(self, path: str, address: Address, client: str, *, enabled: bool) -> None:
         if enabled:
@@ -99,14 +125,7 @@ class ClientReader:
                 fields.report.add(
                     f"{fields.path}.{key}", "is for whoever manages the interface: splitway_server.adopt is true"
                 )
-        public = fields.get("public_key", wireguard_key)
-        private = fields.get("private_key", wireguard_key)
-        if private is not None:
-            derived = public_key(private)
-            if public is not None and public != derived:
-                fields.report.add(f"{fields.path}.public_key", "does not belong to private_key")
-            elif not fields.given("public_key"):
-                public = derived
+        public, private = read_pair(fields)
         if public is not None and enabled:
             key = "public_key" if fields.given("public_key") else "private_key"
             self.keys.claim(f"{fields.path}.{key}", public, fields.path)
@@ -140,10 +159,15 @@ def read_policy(fields: Fields, known: Words, default_policy: Optional[str]) -> 
 
 
 def read_clients(
-    report: Report, entries: Any, server: Optional[Server], known: Words, default_policy: Optional[str]
+    report: Report,
+    entries: Any,
+    server: Optional[Server],
+    known: Words,
+    default_policy: Optional[str],
+    kept_keys: Mapping[str, Fields],
 ) -> tuple[Client, ...]:
     """Return the enabled clients; of an adopted interface the others as well, with everything blocked."""
-    reader = ClientReader(report, server, known, default_policy)
+    reader = ClientReader(report, server, known, default_policy, kept_keys)
     clients = []
     for path, entry in mappings(report, "splitway_clients", entries):
         clients.append(reader.read(Fields(report, path, entry, KEYS)))
@@ -151,3 +175,9 @@ def read_clients(
     if len(enabled) > MOST_CLIENTS:
         report.add("splitway_clients", f"{len(enabled)} are enabled, a gateway takes {MOST_CLIENTS}")
     return (*enabled, *_still_peers(reader.disabled, enabled)) if reader.adopted else enabled
+
+
+def without_expired(topology: Topology, now: float) -> Topology:
+    """Return the topology without the clients whose time is up at `now`, in seconds since the epoch."""
+    lasting = tuple(client for client in topology.clients if client.expires is None or now < client.expires)
+    return topology if len(lasting) == len(topology.clients) else replace(topology, clients=lasting)

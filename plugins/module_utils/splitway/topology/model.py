@@ -275,6 +275,15 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class PreviousKey:
+    """The key that a client had before its present one, and may still come with."""
+
+    public_key: str
+    until: int  # seconds since the epoch
+    preshared_key: Optional[str] = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Client:
     """One peer of the server's interface. It has the named policy, or one of its own."""
 
@@ -287,6 +296,8 @@ class Client:
     persistent_keepalive: int = 25  # seconds, in its configuration file
     rate: Optional[Rate] = None  # its own, in place of its policy's
     priority: int = 1  # of this gateway among those of the client, in the name of its file; 1: its first
+    expires: Optional[int] = None  # seconds since the epoch, from which on it is no peer; None: never
+    previous: Optional[PreviousKey] = None
 
 
 @dataclass(frozen=True)

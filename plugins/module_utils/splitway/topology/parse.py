@@ -9,6 +9,7 @@ from typing import Any, Optional, TypeVar
 from .agent import read_agent
 from .client_bundle import read_client_bundle
 from .client_folder import read_client_folder
+from .client_keys import read_kept_keys
 from .clients import read_clients
 from .countries import read_countries
 from .dns import check_no_loop, check_own_addresses, read_dns
@@ -45,6 +46,7 @@ VARIABLES = (
     "splitway_schedules",
     "splitway_time_zone",
     "splitway_clients",
+    "splitway_keys",
     "splitway_default_policy",
     "splitway_backend",
     "splitway_dns",
@@ -105,7 +107,8 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     _read(report, values, "splitway_list_cache", lambda value: text(value, "a folder"), None)
     policies = read_policies(report, values.get("splitway_policies"), known)
     default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
-    clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy)
+    kept_keys = read_kept_keys(report, values.get("splitway_keys"))
+    clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy, kept_keys)
     proxies = read_proxies(report, values.get("splitway_proxies"), known, upstreams, tunnels=has_wireguard(modes))
     check_modes(report, modes, proxies, values.get("splitway_proxies"))
     dns = read_dns(report, values.get("splitway_dns"))

@@ -7,12 +7,15 @@ Variables may hold tagged or unsafe strings, undefined Jinja values, vaulted tex
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 from .errors import Report, shown
 
 DEEPEST = 8  # levels; a topology has five. YAML aliases can make a list that holds itself.
 
+
+_MOMENTS = ("expires", "until")  # keys whose value YAML may read as a date
 
 _TEMPLATES = ("{{", "{%", "{#", "#jinja2:")  # what they begin with
 
@@ -40,7 +43,8 @@ def plain(value: Any, path: str, report: Report, depth: int = 0) -> Any:
     if isinstance(value, (Mapping, list, tuple)):
         return _plain_container(value, path, report, depth + 1)
     problem = _undefined(value)
-    if not problem and getattr(value, "__ENCRYPTED__", False):  # Ansible < 2.19: vaulted text, decrypted by str()
+    encrypted = getattr(value, "__ENCRYPTED__", False)  # Ansible < 2.19: vaulted text, decrypted by str()
+    if not problem and (encrypted or _moment(value, path)):
         return str(value)
     report.add(path, problem or f"a {type(value).__name__} is of no use here; is it text that wants quotes?")
     return BROKEN
@@ -69,6 +73,11 @@ def _plain_container(value: Any, path: str, report: Report, depth: int) -> Any:
         else:
             report.add(path, f"a key of the type {type(key).__name__} is of no use here")
     return result
+
+
+def _moment(value: Any, path: str) -> bool:
+    """Return whether a value is a date, or a date and a time, where one is meant; `str` writes it as ISO 8601 does."""
+    return isinstance(value, date) and path.rpartition(".")[2] in _MOMENTS
 
 
 def _undefined(value: Any) -> str:

@@ -18,6 +18,7 @@ from .transports import transport_lines
 
 HELP = "upstreams, groups, clients, sets and drift, as they are now"
 
+SOON = 7 * 86400.0  # seconds before a client's time is up within which that is said
 MOST_WAYS = 4  # ways that have a column of their own; more of them share one
 
 
@@ -146,6 +147,18 @@ def _clients(snapshot: Snapshot) -> Iterator[str]:
         for client in snapshot.clients
     ]
     yield from table("CLIENTS", (*headings, *columns), rows)
+    yield from table("THEIR TIMES AND KEYS", ("NAME", "TIME IS UP", "COMES WITH"), list(_times(snapshot)))
+
+
+def _times(snapshot: Snapshot) -> Iterator[tuple[str, str, str]]:
+    """Yield a row for each client whose time is up, or soon will be, or who may come with two keys."""
+    for client in snapshot.clients:
+        left = None if client.expires is None else client.expires - snapshot.taken
+        time = ""
+        if left is not None and (client.expired or left < SOON):
+            time = f"{duration(-left)} ago" if client.expired else f"in {duration(left)}"
+        if time or client.key:
+            yield client.name, time, f"the {client.key} key" if client.key else ""
 
 
 def _moved(client: ClientStatus, ways: Optional[list[str]]) -> tuple[str, ...]:

@@ -84,8 +84,10 @@ def _agent(snapshot: Snapshot) -> Iterator[Metric]:
 def _totals(snapshot: Snapshot) -> Iterator[Metric]:
     active = sum(client.seen is not None and snapshot.taken - client.seen < ACTIVE for client in snapshot.clients)
     counts = {"enabled": len(snapshot.clients), "split": snapshot.split_clients, "active": active}
+    counts["expired"] = snapshot.expired_clients
     text = (
-        "Clients: that are enabled; whose policy is more than everything directly; with a handshake in the last 3 min."
+        "Clients: that are enabled; whose policy is more than everything directly; with a handshake in the last 3 min; "
+        "whose time is up, of those that are enabled."
     )
     yield gauge("clients", text, ("status",), (((status,), count) for status, count in counts.items()))
     working = sum(upstream.state == "up" for upstream in snapshot.upstreams)
@@ -146,6 +148,8 @@ def _traffic(snapshot: Snapshot) -> Iterator[Metric]:
         sums.update(client.bytes)
     text = "Bytes of all clients' connections, both directions."
     yield counter("egress_bytes", text, ("egress",), (((way,), count) for way, count in sums.items()))
+    text = "When a client's time is up, or was."
+    yield gauge("client_expires_timestamp_seconds", text, ("client",), (((c.name,), c.expires) for c in shown))
     omitted = len(snapshot.clients) - len(shown)
     yield gauge("clients_omitted", f"Clients beyond {MOST_CLIENTS}, without series of their own.", (), [((), omitted)])
     text = "Times that connections ended faster than the agent counted them."

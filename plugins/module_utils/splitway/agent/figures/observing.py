@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import time
 from collections import Counter
@@ -159,10 +160,10 @@ class Observing:
             self._exporter.close()
 
     def _present(self) -> State:
-        """Return the generation as it is to be now; what cannot be known of it is left as it is."""
+        """Return the generation as it is to be now, with all of its clients; what cannot be known is left as it is."""
         state, choices = self._generation.state, self._tunnels.choices
         try:
-            return present(self._store, state, choices)
+            return dataclasses.replace(present(self._store, state, choices), server=state.server)
         except FAILURES:
             return with_choices(state, choices)
 
@@ -188,6 +189,7 @@ class Observing:
             state=state,
             started=self._started,
             generation=self._digest,
+            holders=self._store.holders(),
             applied=stamp[2] / 1e9 if stamp else None,
             problem=self._generation.problem,
             health=dict(tunnels.health),

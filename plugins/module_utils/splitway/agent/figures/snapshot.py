@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ...state import Device, State, from_data, to_data
+from ... import clients
+from ...clients import Holders
+from ...state import Device, Peer, State, from_data, to_data
 from ...transports import AUTO, WEBSOCKET, way_of
 from ..healing.peers import PeerReading, Readings
 from ..upstreams.health import Health
@@ -69,6 +71,9 @@ class ClientStatus:
     received: int = 0  # from it, through the tunnel
     sent: int = 0  # to it
     bytes: dict[str, int] = field(default_factory=dict)  # way → bytes of both directions since the agent started
+    expires: Optional[float] = None  # when it ceases, or ceased, to be a peer; None: never
+    expired: bool = False
+    key: str = ""  # which of its keys has its addresses, while it has two: new | previous
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,7 @@ class Snapshot:
     clients: tuple[ClientStatus, ...] = ()
     sets: tuple[SetStatus, ...] = ()
     rules: dict[str, int] = field(default_factory=dict)  # kind → entries that rules match
+    expired_clients: int = 0  # of those above
     split_clients: int = 0  # clients whose policy is more than "everything directly"
     drift: Drift = Drift()
     dns: Optional[DnsStatistics] = None  # None: dnsmasq does not answer
@@ -150,6 +156,7 @@ class Sources:
     generation: str
     applied: Optional[float]
     problem: Optional[str] = None
+    holders: Holders = field(default_factory=dict)
     health: Mapping[str, Health] = field(default_factory=dict)  # by upstream
     readings: Readings = field(default_factory=Readings)
     passes: Mapping[str, bool] = field(default_factory=dict)  # by upstream: whether full-size packets do
@@ -182,7 +189,7 @@ def take(sources: Sources, now: float, clock: float) -> Snapshot:
         problem=sources.problem or "",
         upstreams=tuple(_upstream(device, sources, now - clock) for device in state.upstreams),
         groups=_groups(sources),
-        clients=_clients(sources),
+        clients=_clients(sources, now),
         sets=tuple(
             SetStatus(
                 item.name,
@@ -195,6 +202,7 @@ def take(sources: Sources, now: float, clock: float) -> Snapshot:
             for item in state.sets
         ),
         rules=rules_by_kind(state),
+        expired_clients=sum(clients.expired(peer, now) for peer in state.server.peers) if state.server else 0,
         split_clients=split_clients(state),
         drift=sources.drift,
         dns=sources.dns,
@@ -263,7 +271,7 @@ def _groups(sources: Sources) -> tuple[GroupStatus, ...]:
     return tuple(found)
 
 
-def _clients(sources: Sources) -> tuple[ClientStatus, ...]:
+def _clients(sources: Sources, now: float) -> tuple[ClientStatus, ...]:
     server = sources.state.server
     if server is None:
         return ()
@@ -284,9 +292,16 @@ def _clients(sources: Sources) -> tuple[ClientStatus, ...]:
                 received=reading.received if reading else 0,
                 sent=reading.sent if reading else 0,
                 bytes=moved.get(peer.name, {}),
+                expires=None if peer.expires is None else float(peer.expires),
+                expired=clients.expired(peer, now),
+                key=_key(peer, sources.holders) if clients.in_grace(peer, now) else "",
             )
         )
     return tuple(found)
+
+
+def _key(peer: Peer, holders: Holders) -> str:
+    return "new" if peer.public_key is not None and holders.get(peer.name) == peer.public_key else "previous"
 
 
 def rules_by_kind(state: State) -> dict[str, int]:

@@ -157,6 +157,12 @@ def on(system: System, numbers: Iterable[int], mask: int) -> tuple[Change, ...]:
     return tuple(Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow) for flow in found)
 
 
+def of_addresses(system: System, addresses: Collection[str]) -> tuple[Change, ...]:
+    """Return a removal for each flow that one of these addresses began, or that leads to it. Raises SystemFailure."""
+    found = (flow for flow in conntrack.dump(system) if flow.source in addresses or flow.destination in addresses)
+    return tuple(Change(REMOVE, str(flow), f"mark {flow.mark:#x}", "", flow) for flow in found)
+
+
 def apply(system: System, changes: tuple[Change, ...]) -> None:
     """Delete the flows of these changes. Raises SystemFailure."""
     if changes:

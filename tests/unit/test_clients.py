@@ -100,5 +100,5 @@ def test_what_is_kept_is_read_again(holders: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "3"])
 def test_what_is_damaged_is_no_mapping(text: str) -> None:
-    with pytest.raises(ValueError, match="not a mapping|Expecting"):
+    with pytest.raises(ValueError, match=r"not a mapping|Expecting"):
         from_json(text)

@@ -28,7 +28,11 @@ def with_clients(state: State, holders: Holders, now: float) -> State:
     Those of an adopted interface are its manager's, who knows their times himself.
     """
     server = state.server
-    if server is None or server.adopted or not any(peer.expires is not None or peer.previous is not None for peer in server.peers):
+    if (
+        server is None
+        or server.adopted
+        or not any(peer.expires is not None or peer.previous is not None for peer in server.peers)
+    ):
         return state
     peers = tuple(entry for peer in server.peers for entry in _peers(peer, holders.get(peer.name), now))
     return dataclasses.replace(state, server=dataclasses.replace(server, peers=peers))

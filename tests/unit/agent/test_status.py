@@ -75,7 +75,7 @@ client-0  10.8.0.2    0 s ago   1.00 MB  2.00 MB  1.00 kB  2.50 MB
 client-1  10.8.0.3    1 s ago   1.00 MB  2.00 MB  1.00 kB  2.50 MB
 
 THEIR TIMES AND KEYS
-NAME      TIME IS UP   COMES WITH
+NAME      TIME IS UP  COMES WITH
 client-0  in 1 d 1 h
 
 SETS

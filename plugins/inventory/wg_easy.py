@@ -70,6 +70,13 @@ options:
   default_policy:
     description: The policy of all other clients. Left out, they have C(splitway_default_policy).
     type: str
+  server:
+    description:
+      - Keys of C(splitway_server) that come before those of the database, as C(unknown_clients), which says what
+        clients get that were made since the last run.
+      - Templates in it are filled in.
+    type: dict
+    default: {}
   ipv6:
     description:
       - Whether wg-easy does IPv6. V(false) for one that runs with C(DISABLE_IPV6), for its database has IPv6 addresses
@@ -157,7 +164,7 @@ class InventoryModule(BaseInventoryPlugin):
             raise AnsibleParserError(message) from error
         for note in found.notes:
             self.display.warning(f"{database}: {note}")
-        self.inventory.set_variable(gateway, SERVER, found.server)
+        self.inventory.set_variable(gateway, SERVER, {**found.server, **self.get_option("server")})
         self.inventory.set_variable(gateway, CLIENTS, [client.value for client in found.clients])
 
     def _variables(self, database: Path) -> Variables:

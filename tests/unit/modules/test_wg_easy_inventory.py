@@ -54,11 +54,13 @@ def run(program: str, inventory: Path, *words: str, **environment: str) -> subpr
 
 def test_a_gateway_gets_its_variables(tmp_path: Path) -> None:
     write(tmp_path / "wg-easy.db", ALICE, client(2, "bob", enabled=0))
-    done = run("ansible-inventory", source(tmp_path, tags={"work": "office"}, default_policy="family"), "--list")
+    options = {"tags": {"work": "office"}, "default_policy": "family", "server": {"unknown_clients": "family"}}
+    done = run("ansible-inventory", source(tmp_path, **options), "--list")
     found = json.loads(done.stdout)
     assert found["splitway_gateways"]["hosts"] == ["home"]
     variables = found["_meta"]["hostvars"]["home"]
     assert variables["splitway_server"]["adopt"] is True
+    assert variables["splitway_server"]["unknown_clients"] == "family"
     alice, bob = variables["splitway_clients"]
     assert (alice["name"], alice["policy"], alice["expires"]) == ("Alice-s-phone", "office", "2026-12-31T00:00:00Z")
     assert (bob["name"], bob["policy"], bob["enabled"]) == ("bob", "family", False)

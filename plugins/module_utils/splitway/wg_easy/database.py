@@ -219,7 +219,9 @@ class _Fields:
         try:
             items = json.loads(value)
         except (TypeError, ValueError, RecursionError):
-            items = None
+            items = ...
+        if items is None:
+            return None
         if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
             raise self._wrong(column, "is not a list of texts in JSON")
         return tuple(items)

@@ -23,7 +23,7 @@ from .errors import DatabaseError
 
 BUSY = 5.0  # seconds that a lock, or a database that keeps changing, is waited for
 _PAUSE = 0.05  # seconds
-_LARGEST = 256 << 20  # bytes; 10,000 clients take 8 MB
+_LARGEST = 256 << 20  # bytes; 10,000 clients take 3 MB
 _MAGIC = b"SQLite format 3\0"
 _BESIDE = ("", "-wal", "-journal")  # the log of WAL mode, and that of the others
 _COPY = "copy.db"

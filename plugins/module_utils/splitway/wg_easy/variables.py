@@ -136,7 +136,7 @@ def _notes(database: Database, names: Any, mode: str) -> Iterator[str]:
         ),
         (
             lambda c: _narrow(c, interface),
-            "their own files lead only these into the tunnel; nothing else is split",
+            "their own files lead less than everything into the tunnel; only that is split",
             True,
         ),
         (lambda c: c.mtu != interface.mtu, f"another MTU than the interface's ({interface.mtu}) is not taken", False),

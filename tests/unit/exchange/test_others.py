@@ -221,11 +221,16 @@ def test_any_text_is_taken_or_refused_by_line(texts: list[str]) -> None:
 
 
 def test_a_database_of_wg_easy_is_read_like_its_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "wg-easy.db", client(1, "alice"), client(2, "Büro", enabled=0, post_up="reboot"))
+    path = write(
+        tmp_path / "wg-easy.db",
+        client(1, "alice", expires_at="2099-01-01T00:00:00.000Z"),
+        client(2, "Büro", enabled=0, post_up="reboot"),
+    )
     found = outcome({"wg-easy.db": path.read_bytes()})
     assert not found.refused
     alice, office = found.values["splitway_clients"]
     assert (alice["private_key"], alice["public_key"]) == (key("private 1"), public(1))
+    assert alice["expires"] == "2099-01-01T00:00:00Z"
     assert (office["name"], office["enabled"]) == ("Buro", False)
     assert found.values["splitway_server"]["private_key"] == key("wg-easy")
     assert "wg-easy.db: Buro: hooks are not taken, and never run" in found.notes

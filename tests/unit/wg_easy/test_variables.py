@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
 from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import MIGRATIONS, client, insert, public, write
+from splitway.topology import parse
 from splitway.topology.scalars import name as valid_name
 from splitway.wg_easy import ADOPT, MIGRATE, Assigning, DatabaseError, Variables, read_database, snapshot, variables
 from splitway.wg_easy.names import own_names
@@ -74,6 +75,29 @@ def test_adopt_says_no_secret_and_nothing_that_is_wg_easys_to_say(tmp_path: Path
 def test_clients_end_when_wg_easy_ends_them(tmp_path: Path, values: dict[str, Any], expected: dict[str, Any]) -> None:
     value = read(write(tmp_path / "db", client(1, "a", **values)), ADOPT).clients[0].value
     assert {key: value[key] for key in ("enabled", "expires") if key in value} == expected
+
+
+@pytest.mark.parametrize("mode", [ADOPT, MIGRATE])
+def test_what_comes_of_a_database_is_a_topology(tmp_path: Path, mode: str) -> None:
+    path = write(
+        tmp_path / "db",
+        client(1, "Alice #work", expires_at="2099-12-31T00:00:00.000Z"),
+        client(2, "bob", enabled=0),
+        client(3, "bob", expires_at="soon", server_allowed_ips=["192.168.5.0/24"], pre_shared_key=""),
+    )
+    found = read(path, mode, Assigning({"work": "office"}))
+    topology = parse(
+        {
+            "splitway_server": found.server,
+            "splitway_clients": [entry.value for entry in found.clients],
+            "splitway_policies": {"office": {}},
+        }
+    )
+    assert topology.server.adopt is (mode == ADOPT)
+    enabled = {entry.name: entry for entry in topology.clients if entry.public_key}
+    assert enabled.keys() == {"Alice", "bob-3"}
+    assert (enabled["Alice"].policy, enabled["Alice"].expires) == ("office", 4102358400)
+    assert enabled["bob-3"].expires is None
 
 
 def test_what_has_no_place_is_said_by_name(tmp_path: Path) -> None:

@@ -263,3 +263,20 @@ def test_missing_keys_and_programs_are_named(tmp_path: Path) -> None:
         run(LocalSystem(tmp_path, programs=()), parameters(tmp_path, ALICE))
     assert run(LocalSystem(tmp_path, programs=()), parameters(tmp_path, ALICE, qr=False))["changed"]
     assert files(tmp_path) == {"alice.conf"}
+
+
+def test_files_of_a_standby_gateway_lie_beside_those_of_the_first(tmp_path: Path) -> None:
+    second = {**ALICE, "endpoint": "other.example.com:51820", "priority": 2}
+    for client in (ALICE, second):
+        run(LocalSystem(tmp_path), parameters(tmp_path, client, purge=False))
+    assert {"alice.conf", "alice+2.conf", "alice+2.png"} < files(tmp_path)
+    assert "other.example.com" in (tmp_path / "clients" / "alice+2.conf").read_text(encoding="utf-8")
+    assert "other.example.com" not in (tmp_path / "clients" / "alice.conf").read_text(encoding="utf-8")
+    run(LocalSystem(tmp_path), parameters(tmp_path, second))
+    assert {name.partition(".")[0] for name in files(tmp_path)} == {"alice+2"}
+
+
+def test_a_clients_priority_comes_from_the_topology() -> None:
+    server = Server("wg0", 51820, (ip_interface("10.8.0.1/24"),), endpoint=Endpoint("vpn.example.com", 51820))
+    client = Client("bob", (ip_address("10.8.0.3"),), Policy(), priority=3)
+    assert [file.stem for file in client_files(Topology(server, clients=(client,)))] == ["bob+3"]

@@ -97,11 +97,14 @@ def test_which_files_there_are() -> None:
     assert set(files(FULL)) == {"alice.conf", "alice-ws.conf", "websocket.sh", "websocket.cmd", "start-here.html"}
     assert set(files(PLAIN)) == {"alice.conf", "start-here.html"}
     assert set(files(PROXY_ONLY)) == {"start-here.html"}
+    standby = dataclasses.replace(FULL, tunnel=dataclasses.replace(TUNNEL, priority=2))
+    assert {"alice+2.conf", "alice+2-ws.conf"} < set(files(standby))
 
 
 @pytest.mark.parametrize("name", ["alice", "a" * 63, "abcdefghijkl-ws", "x" * 12, "a.b"])
-def test_wg_quick_takes_the_names_of_the_files(name: str) -> None:
-    bundle = dataclasses.replace(FULL, name=name)
+@pytest.mark.parametrize("priority", [1, 9])
+def test_wg_quick_takes_the_names_of_the_files(name: str, priority: int) -> None:
+    bundle = dataclasses.replace(FULL, name=name, tunnel=dataclasses.replace(TUNNEL, priority=priority))
     tunnels = [file for file in files(bundle) if file.endswith(".conf")]
     assert len({*tunnels}) == 2
     assert all(len(file.removesuffix(".conf")) <= 15 for file in tunnels)

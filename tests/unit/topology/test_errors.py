@@ -65,6 +65,7 @@ LOOP.append(LOOP)
         (f"{GOOGLE}.domains[2]", {"a": 1}, f"{GOOGLE}.domains[2]: a mapping is not a domain name"),
         (f"{ALICE}.name", DELETE, f"{ALICE}.name: is required"),
         (f"{ALICE}.addresses", [], f"{ALICE}.addresses: is empty"),
+        (f"{ALICE}.priority", 0, f"{ALICE}.priority: 0 is not a priority (1-9)"),
         (f"{ALICE}.addresses", None, f"{ALICE}.addresses: is required"),
         (f"{US}.public_key", DELETE, f"{US}.public_key: is required"),
         (f"{US}.allowed_ips", [], f"{US}.allowed_ips: is empty"),

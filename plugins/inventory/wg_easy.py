@@ -55,7 +55,8 @@ options:
     type: str
   tags:
     description:
-      - From a tag to the policy of the clients that have it. A tag is a word with C(#) before it in the name that a
+      - >-
+        From a tag to the policy of the clients that have it. A tag is a word with C(#) before it in the name that a
         client has on wg-easy's page, as in C(Alice's phone #work). Upper and lower case are the same.
       - A tag that is listed here is taken out of the client's name. Another word with C(#) is a part of the name.
       - Of several the first one counts.

@@ -36,10 +36,9 @@ RATE = 2_000_000  # bytes a second
 TIMES = {
     "transports.counting.LOOK": 1.0,
     "transports.fall.GIVE_UP": 8.0,
-    "transports.fall.HOLD": 10.0,
+    "transports.returns.HOLD": 10.0,
     "transports.serving.CHECK": 2.0,
     "transports.servers.FIRST_PAUSE": 1.0,
-    "transports.servers.HOLD": 10.0,
     "transports.ways.FIRST_PAUSE": 12.0,
     "upstreams.fitting.SOON": 1.0,
 }

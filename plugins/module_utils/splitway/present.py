@@ -23,7 +23,7 @@ from .naming import static_name
 from .ports import with_ports
 from .reconcile.base import ReconcileError
 from .schedules import Schedule, active
-from .state import AddressSet, Device, FamilyMarks, MarkPolicy, MarkRule, Marks, State
+from .state import AddressSet, Device, FamilyMarks, MarkPolicy, MarkRule, Marks, State, Transports
 from .store import Store
 from .system import System
 from .transports import with_transports
@@ -51,6 +51,12 @@ def tunnels_of(store: Store, state: State) -> tuple[Device, ...]:
     """Return the upstreams' tunnels as they are carried now; whose MTU follows the path has what it begins with."""
     only = with_ports(State(upstreams=state.upstreams), store.ports())
     return with_transports(only, store.carried()).upstreams
+
+
+def transports_of(store: Store, state: State) -> Transports:
+    """Return the WebSockets' ends as they are now, with their ports and the servers in use."""
+    only = with_ports(State(transports=state.transports), store.ports())
+    return with_transports(only, store.carried()).transports or Transports()
 
 
 def known_to(system: System) -> Networks:

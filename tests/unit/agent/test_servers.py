@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from splitway.agent.transports import fall, servers
+from splitway.agent.transports import fall, returns, servers
 from splitway.agent.transports.servers import NEXT, RESTART, Backup, Trouble
 
 MODES = ("combined", "proxy")
@@ -41,17 +41,17 @@ def test_each_server_has_had_its_tries() -> None:
 
 def test_the_first_server_is_used_again_when_it_was_reachable_for_a_while() -> None:
     backup = servers.looked(Backup(), True, 0.0)
-    assert not servers.may_return(backup, servers.HOLD - 1)
-    assert not servers.may_return(servers.looked(backup, False, 30.0), servers.HOLD)
-    assert servers.may_return(servers.looked(backup, True, 30.0), servers.HOLD)
+    assert not servers.may_return(backup, returns.HOLD - 1)
+    assert not servers.may_return(servers.looked(backup, False, 30.0), returns.HOLD)
+    assert servers.may_return(servers.looked(backup, True, 30.0), returns.HOLD)
 
 
 def test_a_return_to_the_first_server_that_did_not_last_makes_the_next_one_later() -> None:
     backup = servers.left(servers.came_back(servers.looked(Backup(), True, 0.0), 60.0), 100.0)
     backup = servers.looked(backup, True, 200.0)
-    assert not servers.may_return(backup, 200.0 + servers.HOLD)
-    assert servers.may_return(backup, 200.0 + 2 * servers.HOLD)
-    assert servers.left(servers.came_back(backup, 0.0), servers.LASTING).failures == 0
+    assert not servers.may_return(backup, 200.0 + returns.HOLD)
+    assert servers.may_return(backup, 200.0 + 2 * returns.HOLD)
+    assert servers.left(servers.came_back(backup, 0.0), returns.LASTING).returns.failures == 0
 
 
 class Gateway:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from functools import partial
 from typing import Any, Optional
 
 from ...mtus import endpoint_of
@@ -21,6 +22,7 @@ from ..upstreams.health import UP
 from ..upstreams.tunnels import Tunnels
 from . import trial, ways
 from .adopt import adopt
+from .looks import Look, look_by_itself
 
 LOOK = 0.5  # seconds between looks for what is due
 JUST_NOW = 30.0  # seconds after a return to UDP in which the tunnel is looked at itself
@@ -37,7 +39,6 @@ class Carrying:
         self._pasts: dict[str, ways.Past] = {}
         self._new: set[str] = set()  # upstreams that were not up since they came
         self._ends: dict[str, str] = {}  # upstream → where its exit was last found, by UDP
-        self._looks: dict[str, asyncio.Task[None]] = {}
         self.changes: Counter[str] = Counter()  # upstream → changes of its way since the start
 
     def configure(self, state: State) -> None:
@@ -50,16 +51,15 @@ class Carrying:
 
     async def run(self) -> None:
         """Look after each tunnel by itself, for ever."""
-        while True:
-            await asyncio.sleep(LOOK)
-            for name, look in list(self._looks.items()):
-                if look.done():
-                    self._looks.pop(name).result()
-            watches = {watch.upstream: watch for watch in (self._state.agent.watches if self._state.agent else ())}
-            for device in self._state.upstreams:
-                if device.name in self._pasts and device.name in watches and device.name not in self._looks:
-                    look_at = self._look(device, watches[device.name])
-                    self._looks[device.name] = asyncio.create_task(look_at)
+        await look_by_itself(LOOK, self._due)
+
+    def _due(self) -> dict[str, Look]:
+        watches = {watch.upstream: watch for watch in (self._state.agent.watches if self._state.agent else ())}
+        return {
+            device.name: partial(self._look, device, watches[device.name])
+            for device in self._state.upstreams
+            if device.name in self._pasts and device.name in watches
+        }
 
     async def _look(self, device: Device, watch: Watch) -> None:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...addresses import at_port
-from ...ports import with_ports
+from ...present import transports_of
 from ...reconcile import certificates
 from ...state import PortRange, State, TransportClient, TransportServer
 from ...store import Store
@@ -115,8 +115,7 @@ class Counting:
         return (*near, *map(self._far, self._servers()))
 
     def _servers(self) -> tuple[TransportServer, ...]:
-        only = with_ports(State(transports=self._state.transports), self._store.ports())
-        return only.transports.servers if only.transports is not None else ()
+        return transports_of(self._store, self._state).servers
 
     def _far(self, server: TransportServer) -> TransportStatus:
         return TransportStatus(

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from . import returns
+from .returns import Returns
+
 GIVE_UP = 30.0  # seconds without data after which a mode whose WebSockets have nothing left to try is left
 LONGEST = 180.0  # seconds after which it is left whatever they try
-HOLD, LONGEST_HOLD = 60.0, 3600.0  # seconds that an earlier mode has to work before it is in force again
-LASTING = 600.0  # seconds after which a return to it was no mistake
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,7 @@ class Seen:
     """What is known of the modes."""
 
     since: Mapping[str, tuple[bool, float]] = field(default_factory=dict)  # mode → whether it works, since when
-    returned: Optional[float] = None  # when an earlier mode came into force again
-    failures: int = 0  # returns that did not last
+    returns: Returns = field(default_factory=Returns)  # to an earlier mode
 
 
 def look(seen: Seen, works: Mapping[str, Optional[bool]], now: float) -> Seen:
@@ -33,7 +33,7 @@ def look(seen: Seen, works: Mapping[str, Optional[bool]], now: float) -> Seen:
         for mode, working in works.items()
         if working is not None
     }
-    return Seen(since, seen.returned, seen.failures)
+    return Seen(since, seen.returns)
 
 
 def choose(modes: Sequence[str], used: str, seen: Seen, exhausted: bool, now: float) -> str:
@@ -41,10 +41,9 @@ def choose(modes: Sequence[str], used: str, seen: Seen, exhausted: bool, now: fl
 
     `exhausted`: no WebSocket of the mode has anything left to try.
     """
-    hold = min(HOLD * 2.0**seen.failures, LONGEST_HOLD)
     for mode in modes[: modes.index(used)]:
         working, since = seen.since.get(mode, (False, now))
-        if working and now - since >= hold:
+        if working and now - since >= seen.returns.hold:
             return mode
     working, since = seen.since.get(used, (True, now))
     if working or now - since < (GIVE_UP if exhausted else LONGEST):
@@ -56,6 +55,5 @@ def choose(modes: Sequence[str], used: str, seen: Seen, exhausted: bool, now: fl
 def changed(seen: Seen, modes: Sequence[str], before: str, after: str, now: float) -> Seen:
     """Return what is known after another mode came into force."""
     if modes.index(after) < modes.index(before):
-        return Seen(seen.since, now, seen.failures)
-    brief = seen.returned is not None and now - seen.returned < LASTING
-    return Seen(seen.since, None, seen.failures + 1 if brief else 0)
+        return Seen(seen.since, returns.came_back(seen.returns, now))
+    return Seen(seen.since, returns.left(seen.returns, now))

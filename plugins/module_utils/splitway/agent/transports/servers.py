@@ -2,13 +2,16 @@
 """What is tried for a WebSocket that carries nothing: its program anew, three times, then its next server. Pure.
 
 Times are the caller's (time.monotonic(), seconds). A backup is left for the first server once that has been reachable
-for a while; each return that did not last doubles that while.
+for a while (returns.py).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Optional
+
+from . import returns
+from .returns import Returns
 
 RESTART, NEXT = "restart", "next server"
 """The steps."""
@@ -17,8 +20,6 @@ TRIES = 3
 FIRST_PAUSE = 3.0  # seconds after a try; each pause is twice the one before
 SETTLE = 15.0  # seconds that another server has: three rounds of probes, and a handshake of WireGuard's before them
 REST = 60.0  # seconds between servers once each has had its tries
-HOLD, LONGEST_HOLD = 60.0, 3600.0  # seconds that the first server has to be reachable before it is used again
-LASTING = 600.0  # seconds on the first server after which a return was no mistake
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,7 @@ class Backup:
     """What is remembered of the first server while another one is in use, and after a return to it."""
 
     reachable: Optional[float] = None  # since when it is
-    returned: Optional[float] = None  # when it came into use again
-    failures: int = 0  # returns that did not last
+    returns: Returns = field(default_factory=Returns)
 
 
 def looked(backup: Backup, reachable: bool, now: float) -> Backup:
@@ -65,16 +65,14 @@ def looked(backup: Backup, reachable: bool, now: float) -> Backup:
 
 def may_return(backup: Backup, now: float) -> bool:
     """Return whether the first server is used again."""
-    hold = min(HOLD * 2.0**backup.failures, LONGEST_HOLD)
-    return backup.reachable is not None and now - backup.reachable >= hold
+    return backup.reachable is not None and now - backup.reachable >= backup.returns.hold
 
 
 def came_back(backup: Backup, now: float) -> Backup:
     """Return what is remembered when the first server is in use again."""
-    return Backup(returned=now, failures=backup.failures)
+    return Backup(returns=returns.came_back(backup.returns, now))
 
 
 def left(backup: Backup, now: float) -> Backup:
     """Return what is remembered when the first server is left for another."""
-    brief = backup.returned is not None and now - backup.returned < LASTING
-    return Backup(failures=backup.failures + 1 if brief else 0)
+    return Backup(returns=returns.left(backup.returns, now))

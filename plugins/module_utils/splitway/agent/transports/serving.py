@@ -3,27 +3,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-from ...ports import with_ports
+from ...present import transports_of
 from ...reconcile.transports.processes import processes
 from ...state import WIREGUARD, State, TransportClient, Transports
 from ...store import Held, Store
 from ...transaction import FAILURES
-from ...transports import UDP, WEBSOCKET, Carried, with_transports
+from ...transports import UDP, WEBSOCKET, Carried
 from ..healing.loop import Worker
 from ..names.whom import own_mark
 from ..upstreams.health import DOWN, UP
 from ..upstreams.tunnels import Tunnels
 from . import reach, servers
 from .adopt import adopt
+from .looks import Look, look_by_itself
 
 LOOK = 1.0  # seconds between looks for what is due
 CHECK = 10.0  # seconds between questions to proxies behind a forward, and between looks at a server that may be away
@@ -70,7 +71,6 @@ class Serving:
         self._state = State()
         self._known: dict[str, Known] = {}  # by upstream
         self._forwards: dict[tuple[str, str], Forward] = {}  # by upstream and kind
-        self._looks: dict[str, asyncio.Task[None]] = {}
         self.restarts: Counter[str] = Counter()  # upstream → restarts of its WebSocket's programs since the start
         self.changes: Counter[str] = Counter()  # upstream → changes of its server since the start
 
@@ -86,9 +86,7 @@ class Serving:
         """Return the near ends as they are now."""
         if self._state.transports is None or not self._state.transports.clients:
             return ()
-        only = with_ports(State(transports=self._state.transports), self._store.ports())
-        transports = with_transports(only, self._store.carried()).transports
-        return transports.clients if transports is not None else ()
+        return transports_of(self._store, self._state).clients
 
     @property
     def known(self) -> Mapping[str, Known]:
@@ -111,14 +109,12 @@ class Serving:
 
     async def run(self) -> None:
         """Look after each WebSocket by itself, for ever."""
-        while True:
-            await asyncio.sleep(LOOK)
-            for name, look in list(self._looks.items()):
-                if look.done():
-                    self._looks.pop(name).result()
-            for client in self.clients():
-                if client.upstream in self._known and client.upstream not in self._looks:
-                    self._looks[client.upstream] = asyncio.create_task(self._look(client))
+        await look_by_itself(LOOK, self._due)
+
+    def _due(self) -> dict[str, Look]:
+        return {
+            client.upstream: partial(self._look, client) for client in self.clients() if client.upstream in self._known
+        }
 
     async def _look(self, client: TransportClient) -> None:
         name = client.upstream

@@ -13,17 +13,14 @@ from typing import Optional
 
 from ..addresses import at_port
 from ..system import System, SystemFailure
-from .netlink import DONE, DUMP, ERROR, REQUEST, attributes, messages
+from . import diagnosis
+from .diagnosis import INODE, LOCAL_PORT
 from .sockets import Holder, holders_of
 
 _STATES = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}  # the kernel's: TCP that listens, UDP of any sender
 _PROTOCOLS = {"tcp": (socket.IPPROTO_TCP, 10), "udp": (socket.IPPROTO_UDP, 7)}  # with the same states
 
-# linux/sock_diag.h, linux/inet_diag.h
-_BY_FAMILY = 20
-_PORT, _INODE, _ATTRIBUTES = 4, 68, 72  # where they are in an answer
-_V6_ONLY = 11
-_ANSWER = 1 << 16  # bytes; the kernel fills up to 32 KiB
+_V6_ONLY = 11  # an attribute (linux/inet_diag.h)
 
 
 @dataclass(frozen=True)
@@ -140,15 +137,7 @@ def _alone(system: System, protocols: Iterable[str]) -> set[tuple[str, int, int]
 
 def _dump(system: System, protocol: int, state: int) -> Iterator[tuple[int, int]]:
     """Yield port and inode of the IPv6 sockets in a state that take no IPv4. Raises OSError, SystemFailure."""
-    body = struct.pack("=BBxxI48x", socket.AF_INET6, protocol, 1 << state)
-    with system.asking_sockets() as channel:
-        channel.send(struct.pack("=IHHII", 16 + len(body), _BY_FAMILY, REQUEST | DUMP, 0, 0) + body)
-        while True:
-            for kind, _flags, answer in messages(channel.recv(_ANSWER)):
-                if kind == DONE:
-                    return
-                if kind == ERROR:
-                    raise SystemFailure("the kernel does not tell of its sockets")
-                port, inode = struct.unpack_from("!H", answer, _PORT)[0], struct.unpack_from("=I", answer, _INODE)[0]
-                if dict(attributes(answer[_ATTRIBUTES:])).get(_V6_ONLY) == b"\1":
-                    yield port, inode
+    for answer, found in diagnosis.sockets(system, socket.AF_INET6, protocol, 1 << state):
+        if found.get(_V6_ONLY) == b"\1":
+            port, inode = struct.unpack_from("!H", answer, LOCAL_PORT)[0], struct.unpack_from("=I", answer, INODE)[0]
+            yield port, inode

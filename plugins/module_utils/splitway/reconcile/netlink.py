@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Messages to the kernel's netfilter, for what its programs cannot do, or only in one process an object."""
+"""Messages to the kernel, for what its programs cannot do, or only in one process an object."""
 
 from __future__ import annotations
 

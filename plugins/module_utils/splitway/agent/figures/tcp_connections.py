@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from ...reconcile.netlink import DONE, DUMP, ERROR, REQUEST, attributes, messages
-from ...system import System, SystemFailure
+from ...reconcile import diagnosis
+from ...reconcile.diagnosis import DESTINATION, INODE, LOCAL_PORT
+from ...system import System
 
-# linux/sock_diag.h, linux/inet_diag.h, linux/tcp.h (struct tcp_info)
-_BY_FAMILY = 20
+# linux/inet_diag.h, linux/tcp.h (struct tcp_info)
 _INFO = 2  # an attribute; its bit asks for it
 _ESTABLISHED = 1 << 1
-_LOCAL_PORT, _DESTINATION, _INODE, _ATTRIBUTES = 4, 24, 68, 72  # where they are in an answer
 _RTT, _RETRANSMITTED, _ACKNOWLEDGED, _RECEIVED, _SEGMENTS = 68, 100, 120, 128, 136  # where they are in tcp_info
-_ANSWER = 1 << 16  # bytes; the kernel fills up to 32 KiB
 
 
 class Connection(NamedTuple):
@@ -37,29 +35,17 @@ class Connection(NamedTuple):
 def to_port(system: System, port: int) -> Iterator[Connection]:
     """Yield the connections whose other end has this port. Raises OSError, SystemFailure."""
     for family in (socket.AF_INET, socket.AF_INET6):
-        body = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 1 << (_INFO - 1), _ESTABLISHED)
-        body += struct.pack("!HH", 0, port) + bytes(44)
-        with system.asking_sockets() as channel:
-            channel.send(struct.pack("=IHHII", 16 + len(body), _BY_FAMILY, REQUEST | DUMP, 0, 0) + body)
-            yield from _answers(channel, family)
-
-
-def _answers(channel: socket.socket, family: int) -> Iterator[Connection]:
-    while True:
-        for kind, _flags, answer in messages(channel.recv(_ANSWER)):
-            if kind == DONE:
-                return
-            if kind == ERROR:
-                raise SystemFailure("the kernel does not tell of its sockets")
-            info = dict(attributes(answer[_ATTRIBUTES:])).get(_INFO, b"")
+        found = diagnosis.sockets(system, family, socket.IPPROTO_TCP, _ESTABLISHED, 1 << (_INFO - 1), port)
+        for answer, attributes in found:
+            info = attributes.get(_INFO, b"")
             if len(info) < _SEGMENTS + 4:
                 continue  # it has gone meanwhile, or the kernel is older than 4.2
-            end = answer[_DESTINATION : _DESTINATION + (4 if family == socket.AF_INET else 16)]
+            end = answer[DESTINATION : DESTINATION + (4 if family == socket.AF_INET else 16)]
             address = ip_address(end)
             mapped = getattr(address, "ipv4_mapped", None)
             yield Connection(
-                inode=struct.unpack_from("=I", answer, _INODE)[0],
-                port=struct.unpack_from("!H", answer, _LOCAL_PORT)[0],
+                inode=struct.unpack_from("=I", answer, INODE)[0],
+                port=struct.unpack_from("!H", answer, LOCAL_PORT)[0],
                 address=str(mapped or address),
                 rtt=struct.unpack_from("=I", info, _RTT)[0] / 1e6,
                 segments=struct.unpack_from("=I", info, _SEGMENTS)[0],

@@ -8,7 +8,7 @@ from typing import Any
 
 from ._client_files import NOT_YET
 from ._client_files import OPTIONS as CLIENT_FILES
-from ._module import without_none
+from ._module import PORT_RANGE, without_none
 from .splitway.client_bundle import Bundle, contents, folder, qr_text
 from .splitway.client_bundle.making import bundles_of
 from .splitway.client_bundle.offers import Offers
@@ -24,12 +24,7 @@ GATEWAY_DIRECTORY = "/etc/splitway/bundles"
 _PORT = {
     "type": "dict",
     "required": True,
-    "options": {
-        "key": {"type": "str", "required": True, "no_log": False},
-        "low": {"type": "int", "required": True},
-        "high": {"type": "int", "required": True},
-        "chosen": {"type": "int"},
-    },
+    "options": {**PORT_RANGE, "chosen": {"type": "int"}},
 }
 _PROXY = {
     "kind": {"type": "str", "choices": ["SOCKS5", "HTTP"], "required": True},

@@ -162,11 +162,7 @@ class Store:
 
     def stamp(self) -> Optional[tuple[int, ...]]:
         """Return what is another after each publication; None when nothing is published."""
-        try:
-            status = self._generation.stat()
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+        return self.system.stamp(self._generation)
 
     def publish(self, state: State) -> None:
         """Make a state the published generation, by one rename. The empty state leaves no file."""

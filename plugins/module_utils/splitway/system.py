@@ -151,6 +151,14 @@ class System:
         except FileNotFoundError:
             return None
 
+    def stamp(self, path: Path) -> Optional[tuple[int, int, int]]:
+        """Return what is another after each change of a file; None where there is none, or it is hidden from us."""
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
     def list_files(self, folder: Path) -> tuple[str, ...]:
         """Return the names of the files in a folder, sorted; none when it does not exist."""
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ..state import FAMILIES, to_data
 from ..system import System
@@ -61,7 +61,7 @@ def networks(system: System, country: str, family: int) -> tuple[str, ...]:
     except CountryError:
         if path in _known:
             return _known[path][1].networks[family]
-        if system.check_mode and _stamp(path) is None:
+        if system.check_mode and system.stamp(path) is None:
             return ()
         raise
 
@@ -69,7 +69,7 @@ def networks(system: System, country: str, family: int) -> tuple[str, ...]:
 def country_data(system: System, country: str) -> Country:
     """Return what this host has of a country; it is read once. Raises CountryError."""
     path = _file(system, country)
-    now = _stamp(path)
+    now = system.stamp(path)
     if now is None:
         raise CountryError(f"country {country}: there is no data of it on this host: {REFRESH} gets it")
     known = _known.get(path)
@@ -144,11 +144,3 @@ def write_note(system: System, found: Note) -> None:
 
 def _file(system: System, country: str) -> Path:
     return folder(system) / f"{country}.json"
-
-
-def _stamp(path: Path) -> Optional[Stamp]:
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -53,6 +53,10 @@ SystemCallArchitectures=native
 """
 """What none of our own programs may do; a unit adds what it needs, and what else it may not."""
 
+GROUP = "nogroup"
+"""Of the users of our daemons, and of Debian's user dnsmasq; the agent has it, too: it reads what each was started
+with."""
+
 
 class Units:
     """systemd's units on this host. All but read, named, active, executing, enabled and available change it."""

@@ -65,7 +65,7 @@ def take(system: System, state: State, readings: Readings, sets: Mapping[str, gl
         "qos": () if state.qos is None else _indices(system, (state.qos.interface, DEVICE)),
         "proxies": proxies.glimpse(system, state.proxies),
         "web": _web(system, state),
-        "agent": tuple(map(_file, (FOLDER / AGENT, FOLDER / GUARD))),
+        "agent": tuple(map(system.stamp, (FOLDER / AGENT, FOLDER / GUARD))),
     }
 
 
@@ -157,7 +157,7 @@ def _dns(system: System) -> object:
     files = (where.options, where.names, where.started_options, where.started_names, FOLDER / UNIT, FOLDER / WIREGUARD)
     forwarders = (over_tls.configuration, over_tls.started, FOLDER / forwarder.UNIT)
     process = (system.read_file(where.pid) or "").strip()
-    return (*map(_file, (*files, *forwarders)), process, bool(process) and os.path.exists(f"/proc/{process}"))
+    return (*map(system.stamp, (*files, *forwarders)), process, bool(process) and os.path.exists(f"/proc/{process}"))
 
 
 def _web(system: System, state: State) -> object:
@@ -169,17 +169,9 @@ def _web(system: System, state: State) -> object:
     secured = (Path(state.web.certificate), Path(state.web.key)) if state.web.https else ()
     files = (where.configuration, where.started, FOLDER / web.UNIT, *secured, *published)
     ports = (server.port for file in state.web.files for server in file.servers)
-    return (*map(_file, files), state.web.http, state.web.https, *ports)
+    return (*map(system.stamp, files), state.web.http, state.web.https, *ports)
 
 
 def _open_ports(state: State) -> object:
     """Return what of the chains depends on ports that our daemons took."""
     return () if state.marks is None else (state.marks.guard, state.marks.host)
-
-
-def _file(path: Path) -> Optional[tuple[int, int, int]]:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

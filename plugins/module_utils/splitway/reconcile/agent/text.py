@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...system import System
-from ..dns.text import GROUP, PINNED, paths
-from ..services import FOLDER, SANDBOX
+from ..dns.text import PINNED, paths
+from ..services import FOLDER, GROUP, SANDBOX
 
 GUARD = "splitway-guard.service"
 AGENT = "splitway.service"

@@ -14,9 +14,9 @@ from typing import Optional
 from ...state import Dns
 from ...system import System, SystemFailure
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
-from ..services import SANDBOX
+from ..services import GROUP, SANDBOX
 from .port import answers
-from .text import FORWARDER, FORWARDER_PORT, GROUP, OWN_ADDRESS, OWN_NAME
+from .text import FORWARDER, FORWARDER_PORT, OWN_ADDRESS, OWN_NAME
 
 UNIT = "splitway-unbound.service"
 PACKAGES = ("ca-certificates", "unbound")

@@ -11,11 +11,9 @@ from typing import Optional
 from ...state import Dns
 from ...system import System
 from ..base import ReconcileError
-from ..services import SANDBOX
+from ..services import GROUP, SANDBOX
 
 UNIT = "splitway-dnsmasq.service"
-
-GROUP = "nogroup"  # that of Debian's user dnsmasq; the agent has it, too
 
 OWN_NAME, OWN_ADDRESS = "splitway.invalid", "192.0.2.53"
 """What only ours answer, by themselves, and so are told from other resolvers: no name ends in invalid (RFC 6761)."""

@@ -16,10 +16,9 @@ from typing import Optional
 from ...socks5 import passwords, server
 from ...state import PROXY_USERS, Listener, Proxies, Proxy
 from ...system import System
-from ..services import SANDBOX
+from ..services import GROUP, SANDBOX
 from . import squid
 
-GROUP = "nogroup"  # the agent has it, too: it reads what a program was started with
 SQUID, SOCKS5 = "squid", "socks5"
 CONFIGURATION, USERS = "squid.conf", "users"
 INSTALL = """

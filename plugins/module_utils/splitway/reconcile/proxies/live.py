@@ -50,17 +50,9 @@ def glimpse(system: System, desired: Optional[Proxies]) -> object:
     ports = {item.range.port for item in wanted(desired)}
     return (
         tuple((name, system.units.read(name)) for name in units),
-        tuple((str(path), *_mark(path)) for path in found),
+        tuple((str(path), system.stamp(path)) for path in found),
         listening.bound(system, ports) if ports else (),
     )
-
-
-def _mark(path: Path) -> tuple[int, ...]:
-    try:
-        status = path.stat()
-    except OSError:
-        return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _files(system: System, folder: Path) -> list[Path]:

@@ -131,15 +131,7 @@ def glimpse(system: System, desired: Optional[Transports]) -> object:
     unix = system.read_file(Path("/proc/thread-self/net/unix")) or ""
     return (
         names,
-        tuple(map(_mark, paths)),
+        tuple(map(system.stamp, paths)),
         listening.bound(system, ports) if ports else (),
         tuple(sorted(line.split()[6] for line in unix.splitlines() if PREFIX[len("splitway") :] in line)),
     )
-
-
-def _mark(path: Path) -> Optional[tuple[int, int, int]]:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns

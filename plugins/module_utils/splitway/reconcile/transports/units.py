@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 from ...relay import UNWANTED_ENVIRONMENT, Command
-from ..services import SANDBOX
+from ..services import GROUP, SANDBOX
 from .model import USER, Places, Process
-
-GROUP = "nogroup"  # the agent has it, too: it reads what a process was started with
 
 PRIVILEGED = 1024  # a lower port needs a right
 

@@ -50,7 +50,7 @@ def judge(gateway: str, found: Mapping[str, Any], sections: tuple[str, ...], now
     look: Mapping[str, Any] = found.get("look") or {}
     failure = str(found.get("failure") or "")
     if look.get("unreachable"):
-        why = str(look.get("msg") or "no answer")
+        why = str(look.get("msg") or "no answer").replace("Task failed: ", "", 1)
         unreachable = Difference(REACHED, (why,), now)
         return Verdict(gateway, UNREACHABLE, f"{gateway}: unreachable: {why}", (REACHED,), (unreachable,))
     looked = "drift" in look

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Optional
 
-from ..verdicts import FAILED, UNREACHABLE, Verdict, judge
+from ..verdicts import FAILED, LOOKED, UNREACHABLE, Verdict, judge
 
 GOOD, ATTENTION, BAD, IDLE = "good", "attention", "bad", "idle"
 """How urgent something is; IDLE: nothing is known of it, or nothing is there yet."""
@@ -112,7 +112,8 @@ def _problems(
     if verdict.status == UNREACHABLE or ("drift" not in look and verdict.status == FAILED):
         return [(BAD, " ".join(text.split())) for one in verdict.differences for text in one.what]
     if not look.get("installed"):
-        return [(IDLE, "site.yml has never run on this host")]
+        wrong = [(ATTENTION, text) for one in verdict.differences if one.check == LOOKED for text in one.what]
+        return [*wrong, (IDLE, "site.yml has never run on this host")]
     found = [(BAD, silent)] if silent else []
     blocked = [group["name"] for group in agent.get("groups", ()) if not group["ways"] and not group["direct"]]
     found += [(BAD, f"group {name}: none of its members is up, its traffic is blocked") for name in blocked]

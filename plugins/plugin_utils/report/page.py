@@ -87,7 +87,7 @@ def _figures(fleet: Sequence[Gateway]) -> tuple[Figure, ...]:
     clients = sum(len(one.clients) for one in fleet)
     connected = sum(client.connected for one in fleet for client in one.clients)
     moved = egress_bytes(fleet)
-    drifted = sum(bool(one.verdict.differences) for one in fleet if one.words not in ("unreachable",))
+    drifted = sum(bool(one.verdict.differences) for one in fleet if one.installed)
     others = len(fleet) - tones[GOOD]
     return (
         Figure(
@@ -100,7 +100,7 @@ def _figures(fleet: Sequence[Gateway]) -> tuple[Figure, ...]:
             "upstreams",
             f"{states['up']:,} of {sum(states.values()):,}",
             "up" if not states["down"] else f"up, {states['down']:,} down",
-            GOOD if not states["down"] else "attention",
+            "attention" if states["down"] else GOOD if states else "",
         ),
         Figure("clients", f"{clients:,}", f"{connected:,} connected"),
         Figure("traffic", size(sum(moved.values())), "since the agents started"),

@@ -55,6 +55,14 @@ def test_remarks_name_the_cause() -> None:
     assert remarks["gw12"] == ["ssh: connect to host 192.0.2.99 port 22: Connection timed out"]
 
 
+def test_a_host_that_was_never_set_up_says_what_is_wrong_with_its_inventory() -> None:
+    found = fleet(12, 24)
+    found["gw11"]["failure"] = "splitway_retention: never"
+    [row] = [row for row in rows(found, "gateways") if row["Gateway"] == "gw11"]
+    assert row["State"] == ("idle", "site.yml has never run")
+    assert row["Remarks"] == ["splitway_retention: never", "site.yml has never run on this host"]
+
+
 def test_every_client_has_a_row_also_where_no_agent_tells_of_it() -> None:
     found = fleet(12, 120, faults=False)
     assert len(rows(found, "clients")) == 120

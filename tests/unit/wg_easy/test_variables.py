@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
@@ -220,3 +220,45 @@ def test_of_several_interfaces_one_is_named(tmp_path: Path) -> None:
     assert [entry.name for entry in read_database(path.read_bytes(), "wg0").clients] == ["a"]
     with pytest.raises(DatabaseError, match='has no interface "wg7", but wg0, wg1'):
         read_database(path.read_bytes(), "wg7")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with some of everything."""
+    path = tmp_path_factory.mktemp("whole") / "db"
+    return write(path, *(client(number, f"c{number}", expires_at="2099-12-31") for number in range(1, 20)), post_up="x")
+
+
+@settings(max_examples=100)
+@given(places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=4, max_size=4)), max_size=6))
+@example(places=[(0.00047, b"\0\0\0\0"), (0.05386, b'"\1\1\x80')])  # SQLite's message held what is no UTF-8
+def test_a_database_with_any_bytes_in_it_is_read_or_named(whole: Path, places: list[tuple[float, bytes]]) -> None:
+    content = bytearray(whole.read_bytes())
+    for place, new in places:
+        begin = int(place * len(content))
+        content[begin : begin + 4] = new
+    path = whole.with_name("any")
+    path.write_bytes(content)
+    try:
+        read(path)
+    except DatabaseError as error:
+        assert str(error)
+
+
+COLUMNS_OF_CLIENTS = sorted(client(1, "a").keys() - {"id", "interface_id"})
+VALUES = st.none() | st.text(st.characters(exclude_categories=["Cs"])) | st.integers(-(2**63), 2**63 - 1)
+
+
+@settings(max_examples=100)
+@given(column=st.sampled_from(COLUMNS_OF_CLIENTS), value=VALUES | st.binary() | st.floats())
+def test_any_values_of_a_client_are_taken_or_named(whole: Path, column: str, value: Any) -> None:
+    path = whole.with_name("values")
+    path.write_bytes(whole.read_bytes())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(f"UPDATE clients_table SET {column} = ? WHERE id = 7", (value,))  # noqa: S608
+        connection.commit()
+    try:
+        read(path)
+    except DatabaseError as error:
+        assert "client 7" in str(error)

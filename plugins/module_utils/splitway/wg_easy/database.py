@@ -99,7 +99,7 @@ def read_database(content: bytes, interface: Optional[str] = None, *, accept_new
             with closing(sqlite3.connect(f"{Path(copy.name).as_uri()}?immutable=1", uri=True)) as connection:
                 connection.row_factory = sqlite3.Row
                 return _read(connection, interface, accept_newer=accept_newer)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise DatabaseError(f"cannot be read: {error}") from error
 
 

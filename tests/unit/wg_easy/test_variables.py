@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
@@ -231,7 +231,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=100)
 @given(places=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=4, max_size=4)), max_size=6))
-@example(places=[(0.00047, b"\0\0\0\0"), (0.05386, b'"\1\1\x80')])  # SQLite's message held what is no UTF-8
 def test_a_database_with_any_bytes_in_it_is_read_or_named(whole: Path, places: list[tuple[float, bytes]]) -> None:
     content = bytearray(whole.read_bytes())
     for place, new in places:

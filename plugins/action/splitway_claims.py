@@ -12,6 +12,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.splitway.gateway.plugins.module_utils._fleet import OtherGateways, fleet_clients
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.claims import READ_KEYS, disputed
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.reading import CLIENTS
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
 
 OPTIONS = {"gateways": {"type": "list", "elements": "str", "required": True}}
 
@@ -24,7 +25,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         answer: dict[str, Any] = super().run(tmp, task_vars)
         _, options = self.validate_argument_spec(OPTIONS)
-        others = OtherGateways(self._templar, task_vars or {})
+        others = OtherGateways(self._loader, task_vars or {})
         gateways = others.all(options["gateways"])
         clients = {name: _own(others, variables) for name, variables in gateways.items()}
         errors = disputed(clients, self._fleet(others, gateways))
@@ -37,13 +38,13 @@ class ActionModule(ActionBase):
         fleet = {name: variables for name, variables in gateways.items() if CLIENTS in variables}
         try:
             return fleet_clients(fleet, others, READ_KEYS) if fleet else []
-        except AnsibleError as error:
+        except TopologyError as error:
             raise AnsibleActionFail(str(error)) from error
 
 
 def _own(others: OtherGateways, variables: Mapping[str, Any]) -> Any:
     """Return a gateway's own clients; none where they cannot be read, which is said when its topology is compiled."""
     try:
-        return others.templated(variables, variables.get("splitway_clients"))
+        return others.filler(variables)(variables.get("splitway_clients"))
     except AnsibleError:
         return None

@@ -67,17 +67,18 @@ class ActionModule(ActionBase):
 
     def _fleet(self, names: list[str], variables: Mapping[str, Any]) -> Fleet:
         """Return the fleet of those of the gateways that have splitway_fleet_clients. Raises TopologyError."""
-        others = OtherGateways(self._templar, variables)
+        others = OtherGateways(self._loader, variables)
         gateways = others.fleet(names)
         if not gateways:
             raise AnsibleActionFail(f"{CLIENTS} is defined for none of the gateways: there is nobody to place")
         found: dict[str, dict[str, Any]] = {}
         errors = []
         for name, own in gateways.items():
+            fill = others.filler(own)
             found[name] = dict.fromkeys(key for key in own if str(key).startswith("splitway_"))
             for key in OF_GATEWAYS:
                 try:
-                    found[name][key] = others.templated(own, own.get(key))
+                    found[name][key] = fill(own.get(key))
                 except AnsibleError as error:
                     errors.append(f"{name}: {key}: {error}")
         if errors:

@@ -6,16 +6,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from ansible.errors import AnsibleError
+from ansible.template import Templar
 
 from ._variables import holds_template
 from .splitway.placement.reading import CLIENTS, FILE
+from .splitway.topology.errors import Report
 
 PLACING = "__splitway_placing"
 """A variable that is there while a gateway's own clients are asked for: the lookup then gives none of the fleet's."""
 DEFAULT_FILE = "placement.json"
+
+Fill = Callable[[Any], Any]
+"""Returns a value without templates."""
 
 
 def placement_path(variables: Mapping[str, Any], written: Any) -> Path:
@@ -27,8 +32,8 @@ def placement_path(variables: Mapping[str, Any], written: Any) -> Path:
 class OtherGateways:
     """The variables of gateways, those that do not take part in this run, too; each with its own templates."""
 
-    def __init__(self, templar: Any, task_vars: Mapping[str, Any]) -> None:
-        self._templar = templar
+    def __init__(self, loader: Any, task_vars: Mapping[str, Any]) -> None:
+        self._loader = loader
         self._hostvars = task_vars["hostvars"]
 
     def fleet(self, names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
@@ -40,41 +45,52 @@ class OtherGateways:
         """Return the untemplated variables of the gateways."""
         return {str(name): self._hostvars.raw_get(name) for name in names}
 
-    def templated(self, variables: Mapping[str, Any], value: Any) -> Any:
-        """Return a value without templates, in a gateway's context. Raises AnsibleError."""
-        if not holds_template(value):
-            return value
+    def filler(self, variables: Mapping[str, Any]) -> Fill:
+        """Return what fills in templates in a gateway's context. It raises AnsibleError."""
         context = {**variables, "hostvars": self._hostvars, PLACING: True}
-        return self._templar.copy_with_new_env(available_variables=context).template(value)
+        # One of its own: lookups in a copy of another (copy_with_new_env) have the other's variables (2.16).
+        templar = Templar(loader=self._loader, variables=context)
+        return lambda value: templar.template(value) if holds_template(value) else value
 
 
 def fleet_clients(gateways: Mapping[str, Mapping[str, Any]], others: OtherGateways, keys: Iterable[str]) -> Any:
     """Return the entries of splitway_fleet_clients; of their values only those of some keys, without templates.
 
-    Raises AnsibleError when gateways have other entries than the first.
+    Raises TopologyError when gateways have other entries than the first, and for templates that cannot be filled in.
     """
     first, *rest = sorted(gateways)
     entries = gateways[first][CLIENTS]
+    report = Report()
     for name in rest:
         own = gateways[name][CLIENTS]
         if own is not entries and own != entries:
-            raise AnsibleError(
-                f"{name}: {CLIENTS} is another than that of {first}: it belongs to a group that has all of the fleet"
-            )
+            report.add(f"{name}: {CLIENTS}", f"is another than that of {first}: it belongs to a group of all the fleet")
+    report.finish()
+    fill = others.filler(gateways[first])
     if isinstance(entries, str):
-        entries = others.templated(gateways[first], entries)
-    if not isinstance(entries, list):
-        return entries
-    wanted = frozenset(keys)
-    seen = [_seen(entry, wanted) for entry in entries]
-    return [others.templated(gateways[first], entry) for entry in seen]
+        entries = _filled(report, CLIENTS, entries, fill)
+    if isinstance(entries, list):
+        wanted = frozenset(keys)
+        seen = (_seen(entry, wanted) for entry in entries)
+        entries = [_filled(report, f"{CLIENTS}[{index}]", entry, fill) for index, entry in enumerate(seen)]
+    report.finish()
+    return entries
+
+
+def _filled(report: Report, path: str, value: Any, fill: Fill) -> Any:
+    """Return a value without templates; what is undefined, or vaulted with another password, is reported."""
+    try:
+        return fill(value)
+    except AnsibleError as error:
+        report.add(path, error)
+        return None
 
 
 def _seen(entry: Any, keys: frozenset[str]) -> Any:
     """Return an entry in which values of other keys are only there, so that no secret is looked at."""
     if not isinstance(entry, Mapping):
         return entry
-    return {key: value if key in keys else value is not None or None for key, value in entry.items()}
+    return {key: value if key in keys or value is None else True for key, value in entry.items()}
 
 
 __all__ = ["FILE", "PLACING", "OtherGateways", "fleet_clients", "placement_path"]

@@ -114,6 +114,12 @@ changes:
       elements: str
   sample:
     - {client: alice, before: [fra-1], after: [fra-2], why: drained, moves: true, new_files: [fra-2]}
+moves:
+  description: The names of the clients that were in the fleet and have other gateways than before.
+  returned: success
+  type: list
+  elements: str
+  sample: [alice]
 counts:
   description: How many clients each gateway had and has; for those that are gone, too.
   returned: success

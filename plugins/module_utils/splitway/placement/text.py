@@ -72,6 +72,7 @@ def data(plan: Plan) -> dict[str, Any]:
             }
             for change in plan.changes
         ],
+        "moves": [change.client for change in plan.changes if change.moves],
         "counts": {name: {"before": before, "after": after} for name, (before, after) in plan.counts.items()},
         "clients": len(plan.placement),
     }

@@ -7,14 +7,12 @@ import json
 import os
 import re
 import shlex
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-from namespaces import Namespace, NamespaceSystem, Network, run_here
+from enterable import system
+from namespaces import Namespace, NamespaceSystem, Network
 
 from splitway.compiler import compile_state
 from splitway.ports import with_ports
@@ -22,6 +20,7 @@ from splitway.reconcile.sections import RECONCILERS
 from splitway.store import Store
 from splitway.topology import parse
 
+__all__ = ["system"]
 PROGRAMS = ("/usr/bin/chromium", "/usr/sbin/squid", "/usr/sbin/nginx")
 MISSING = [program for program in PROGRAMS if not os.access(program, os.X_OK)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
@@ -92,22 +91,6 @@ def gateway(system: NamespaceSystem, *sections: str, web: Optional[dict[str, Any
     for section in sections:
         present = with_ports(state, Store(system).ports())
         RECONCILERS[section].apply(system, RECONCILERS[section].changes(system, present))
-
-
-@pytest.fixture
-def system(_namespace: int) -> Iterator[NamespaceSystem]:
-    """The gateway, in a folder that nginx's and squid's users may enter."""
-    folder = Path(tempfile.mkdtemp(dir="/run", prefix="splitway-test-"))
-    folder.chmod(0o755)
-    (folder / "root/etc").mkdir(parents=True)
-    for name in ("passwd", "group", "shadow", "gshadow"):
-        shutil.copy(f"/etc/{name}", folder / "root/etc" / name)
-    run_here("mount", "-t", "tmpfs", "tmpfs", "/dev/shm")  # squid leaves its shared memory behind
-    found = NamespaceSystem(folder)
-    yield found
-    found.plain_units.close()
-    run_here("umount", "/dev/shm")
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

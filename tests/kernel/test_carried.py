@@ -7,7 +7,6 @@ The hosts are those of test_mtu: client ── gateway ── near ── far �
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import tempfile
 import threading
@@ -21,7 +20,7 @@ from namespaces import NamespaceSystem, run_here, wait_for
 from relays import Authority
 from test_daemon import agent
 from test_mtu import EXIT, WEB, World, world
-from transported import PATH, PROGRAMS, binary, bring
+from transported import PATH, PROGRAMS, bring, own_copy
 
 from splitway.agent import control
 from splitway.agent.transports import servers
@@ -103,12 +102,7 @@ class Carried:
         authority = Authority(folder / "ca")
         self.issued = authority.issue("exit", "exit.example.net", EXIT[4])
         self.authority = authority.certificate
-        own = folder / program
-        shutil.copy(binary(program), own)  # where our user may execute it
-        for parent in own.parents[:-2]:
-            parent.chmod(parent.stat().st_mode | 0o011)
-        own.chmod(0o755)
-        self.binary = str(own)
+        self.binary = str(own_copy(program, folder))
         with world.exit.entered():
             self.exit = NamespaceSystem(folder / "exit")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
 from relays import NAME, Authority
-from transported import PROGRAMS, binary, bring
+from transported import PROGRAMS, binary, bring, own_copy
 
 from splitway.client_bundle import contents
 from splitway.client_bundle.folder import Wanted, apply, plan, read
@@ -69,10 +69,7 @@ class World:
         authority = Authority(folder / "authority")
         self.ca = authority.certificate.read_text()
         issued = authority.issue("gateway", NAME, GATEWAY[4])
-        own = folder / program  # where our user may execute it
-        shutil.copy(binary(program), own)
-        for parent in own.parents[:-2]:
-            parent.chmod(parent.stat().st_mode | 0o011)
+        own = own_copy(program, folder)
         self.key, self.server_key = private(), private()
         self.variables = {
             "splitway_server": {

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from enterable import system
 from namespaces import NamespaceSystem, Network, run_here
 from traffic import BACKENDS
 
@@ -21,6 +19,7 @@ from splitway.store import Store
 from splitway.topology import parse
 from splitway.transaction import begin, bring, commit, drift, remove_all
 
+__all__ = ["system"]
 pytestmark = [
     pytest.mark.skipif(not Path("/usr/sbin/squid").exists(), reason="squid is not installed"),
     pytest.mark.parametrize("backend", BACKENDS),
@@ -28,22 +27,6 @@ pytestmark = [
 # The WebSocket's programs have tests of their own; the agent is no process here.
 STEPS = tuple(section for section in SECTIONS if section not in ("transports", "web", "agent"))
 KEY, ALICE = "3CWDiHvYvXBr6AdVvELbKUdYUNeWBM3sXrvhiY1zDAk=", "4CWDiHvYvXBr6AdVvELbKUdYUNeWBM3sXrvhiY1zDAk="
-
-
-@pytest.fixture
-def system(_namespace: int) -> Iterator[NamespaceSystem]:
-    """The gateway, in a folder that users of the system may enter."""
-    folder = Path(tempfile.mkdtemp(dir="/run", prefix="splitway-test-"))
-    folder.chmod(0o755)
-    (folder / "root/etc").mkdir(parents=True)
-    for name in ("passwd", "group", "shadow", "gshadow"):
-        shutil.copy(f"/etc/{name}", folder / "root/etc" / name)
-    run_here("mount", "-t", "tmpfs", "tmpfs", "/dev/shm")
-    gateway = NamespaceSystem(folder)
-    yield gateway
-    gateway.plain_units.close()
-    run_here("umount", "/dev/shm")
-    shutil.rmtree(folder)
 
 
 def variables(backend: str, mode: str, **more: Any) -> dict[str, Any]:

@@ -6,15 +6,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
-import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 import pytest
+from enterable import system
 from namespaces import Namespace, NamespaceSystem, ReadOnlySystem, run_here, wait_for
 from traffic import BACKENDS, CLIENTS, US, Lab, bring, captured, lab, learn, the_marks, the_sets
 
@@ -37,7 +36,7 @@ from splitway.state import (
 )
 from splitway.store import Store
 
-__all__ = ["lab"]
+__all__ = ["lab", "system"]
 pytestmark = pytest.mark.skipif(not Path("/usr/sbin/squid").exists(), reason="squid is not installed")
 
 HOSTILE = "p@ss:w/o%r&d? x\"y'z\\ $HOME #1 ü€ {{ x }}"
@@ -56,22 +55,6 @@ USER = f"{PROXY_USERS}1"
 def section(*entries: Proxy, **changes: object) -> Proxies:
     found = Proxies(entries, LISTEN, tuple(f"{PROXY_USERS}{entry.number}" for entry in entries))
     return dataclasses.replace(found, **changes)
-
-
-@pytest.fixture
-def system(_namespace: int) -> Iterator[NamespaceSystem]:
-    """The gateway, in a folder that users of the system may enter."""
-    folder = Path(tempfile.mkdtemp(dir="/run", prefix="splitway-test-"))
-    folder.chmod(0o755)
-    (folder / "root/etc").mkdir(parents=True)
-    for name in ("passwd", "group", "shadow", "gshadow"):
-        shutil.copy(f"/etc/{name}", folder / "root/etc" / name)
-    run_here("mount", "-t", "tmpfs", "tmpfs", "/dev/shm")  # squid leaves its shared memory behind
-    gateway = NamespaceSystem(folder)
-    yield gateway
-    gateway.plain_units.close()
-    run_here("umount", "/dev/shm")
-    shutil.rmtree(folder)
 
 
 def reconcile(system: NamespaceSystem, wanted: Optional[Proxies]) -> list[str]:

@@ -41,6 +41,16 @@ def binary(program: str) -> str:
     return next((pair.client for pair in PAIRS if pair.name == program and shutil.which(pair.client)), "")
 
 
+def own_copy(program: str, folder: Path) -> Path:
+    """Return a copy of a relay where our user may execute it."""
+    own = folder / program
+    shutil.copy(binary(program), own)
+    for parent in own.parents[:-2]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    own.chmod(0o755)
+    return own
+
+
 PROGRAMS = [
     pytest.param(name, marks=pytest.mark.skipif(not binary(name), reason=f"{name} is not installed"))
     for name in ("websocat", "wstunnel")
@@ -77,12 +87,7 @@ class Relay:
         self.authority = Authority(folder / "ca")
         issued = self.authority.issue("exit", NAME, EXIT, PUBLIC)
         self.certificate, self.key = issued.certificate, issued.key
-        own = folder / program
-        shutil.copy(binary(program), own)  # where our user may execute it
-        for parent in own.parents[:-2]:
-            parent.chmod(parent.stat().st_mode | 0o011)
-        own.chmod(0o755)
-        self.programs = (Program(program, str(own)),)
+        self.programs = (Program(program, str(own_copy(program, folder))),)
         self.program = program
 
     def server(self, low: int = 443, high: int = 443) -> Transports:

@@ -83,15 +83,15 @@ kernel: prepared ## reconcilers against the real kernel, in network namespaces (
 	test -z "$$failed"
 
 .PHONY: molecule
-molecule: lab-machine ## SCENARIO=default (ipset), nftables, guard (ways round), chaos (faults) or autovpn (no UDP): the whole on real hosts, judged by real traffic
+molecule: lab-machine ## SCENARIO=default (ipset), nftables, guard (ways round), chaos (faults), autovpn (no UDP) or fleet (a rollout that breaks): the whole on real hosts, judged by real traffic
 	PYTEST_ADDOPTS="--junitxml=$(results)/molecule-$(SCENARIO).xml" molecule test --no-command-borders --scenario-name $(SCENARIO)
 
-.PHONY: molecule-default molecule-nftables molecule-guard molecule-chaos molecule-autovpn
-molecule-default molecule-nftables molecule-guard molecule-chaos molecule-autovpn:
+.PHONY: molecule-default molecule-nftables molecule-guard molecule-chaos molecule-autovpn molecule-fleet
+molecule-default molecule-nftables molecule-guard molecule-chaos molecule-autovpn molecule-fleet:
 	$(MAKE) molecule SCENARIO=$(@:molecule-%=%)
 
-# Both backends are in it: default and guard have ipset, autovpn nftables, chaos and most of the kernel tier both.
-tiers := lint unit kernel molecule-default molecule-guard molecule-chaos molecule-autovpn
+# Both backends are in it: default and guard have ipset, autovpn and fleet nftables, chaos and most of the kernel tier both.
+tiers := lint unit kernel molecule-default molecule-guard molecule-chaos molecule-autovpn molecule-fleet
 
 # Every tier runs, so that one run tells all that is wrong; the last line counts the tests of all of them.
 define run_tiers

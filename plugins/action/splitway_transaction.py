@@ -5,11 +5,15 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.plugins.connection import ConnectionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.engine import version
 from ansible_collections.splitway.gateway.plugins.plugin_utils.engine import shipped
+from ansible_collections.splitway.gateway.plugins.plugin_utils.lost import lost
+
+STEPS = ("begin", "rehearse", "commit")  # what comes after these is to be undone where the connection breaks
 
 
 class ActionModule(ActionBase):
@@ -18,6 +22,14 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        try:
+            return self._run(tmp, task_vars)
+        except AnsibleConnectionFailure as error:
+            if self._task.args.get("state") not in STEPS:
+                raise
+            return lost(error)
+
+    def _run(self, tmp: Optional[str], task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         answer: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         state = arguments.get("state")

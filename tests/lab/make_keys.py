@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: The splitway authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the lab's WireGuard keys as a variables file (0600): `make_keys.py FILE`. A file that is there stays."""
+"""Writes the lab's WireGuard keys as a variables file (0600): `make_keys.py FILE [OWNER…]`.
+
+A file that is there stays.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,7 @@ def main() -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        yaml.safe_dump({"lab_keys": {owner: make_keys() for owner in OWNERS}}, file)
+        yaml.safe_dump({"lab_keys": {owner: make_keys() for owner in sys.argv[2:] or OWNERS}}, file)
 
 
 if __name__ == "__main__":

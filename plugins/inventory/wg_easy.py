@@ -117,6 +117,7 @@ mode: migrate
 default_policy: family
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
 from ansible_collections.splitway.gateway.plugins.module_utils._variables import holds_template
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology.errors import suggestion
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.wg_easy import (
     Assigning,
     DatabaseError,
@@ -133,8 +135,12 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.wg_easy 
     variables,
 )
 
-ENDINGS = (".wg_easy.yml", ".wg_easy.yaml")
+ENDINGS = ("wg_easy.yml", "wg_easy.yaml")
 SERVER, CLIENTS = "splitway_server", "splitway_clients"
+
+
+class SourceError(ValueError):
+    """The source says something wrong."""
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -150,7 +156,7 @@ class InventoryModule(BaseInventoryPlugin):
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         """Add the host with its variables. Raises AnsibleParserError."""
         super().parse(inventory, loader, path, cache)
-        self._read_config_data(path)
+        given = self._read_config_data(path)
         gateway = self.get_option("gateway")
         self.inventory.add_host(gateway)
         for group in self.get_option("groups"):
@@ -158,9 +164,9 @@ class InventoryModule(BaseInventoryPlugin):
             self.inventory.add_child(group, gateway)
         database = Path(path).parent.joinpath(Path(self.get_option("database")).expanduser())
         try:
-            found = self._variables(database)
-        except DatabaseError as error:
-            message = f"{database}: {error}"
+            found = self._variables(database, self._assigning(given))
+        except (SourceError, DatabaseError) as error:
+            message = f"{path if isinstance(error, SourceError) else database}: {error}"
             self._refuse(gateway, message)
             raise AnsibleParserError(message) from error
         for note in found.notes:
@@ -168,12 +174,19 @@ class InventoryModule(BaseInventoryPlugin):
         self.inventory.set_variable(gateway, SERVER, {**found.server, **self.get_option("server")})
         self.inventory.set_variable(gateway, CLIENTS, [client.value for client in found.clients])
 
-    def _variables(self, database: Path) -> Variables:
-        assigning = Assigning(
+    def _assigning(self, given: Mapping[str, Any]) -> Assigning:
+        """Return how policies are assigned. Raises SourceError for what is wrong with the source, unknown keys, too."""
+        known = frozenset(self.get_options())
+        for word in given:
+            if word not in known:
+                raise SourceError(f"{word}: unknown key{suggestion(word, known)}")
+        return Assigning(
             tags=_texts("tags", self.get_option("tags")),
             patterns=_texts("policies", self.get_option("policies")),
             default=self.get_option("default_policy"),
         )
+
+    def _variables(self, database: Path, assigning: Assigning) -> Variables:
         content = snapshot(database, self.get_option("wait"))
         read = read_database(content, self.get_option("interface"), accept_newer=self.get_option("accept_newer"))
         found = variables(read, self.get_option("mode"), assigning, ipv6=self.get_option("ipv6"))
@@ -195,5 +208,5 @@ def _texts(option: str, value: dict[Any, Any]) -> dict[str, str]:
     """Return an option as texts: YAML reads some names of policies as numbers."""
     for key, policy in value.items():
         if isinstance(policy, (dict, list)) or policy is None:
-            raise DatabaseError(f"{option}: {key}: is not the name of a policy")
+            raise SourceError(f"{option}: {key}: is not the name of a policy")
     return {str(key): str(policy) for key, policy in value.items()}

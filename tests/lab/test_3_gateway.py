@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from labkit.hosts import CLIENT_FILES, host
 from labkit.playbooks import playbook_succeeds, secrets
@@ -67,6 +71,20 @@ def test_check_on_a_live_host_finds_nothing_and_tells_no_secret(clients: None) -
     run = playbook_succeeds("site.yml", "--check", "--diff", "-vvv")
     assert run.changed() == 0
     assert [key for key in secrets() if key in run.output] == []
+
+
+def test_the_report_has_the_gateway_and_no_secret(clients: None, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    playbook_succeeds("report.yml", variables={"splitway_report_file": str(file)})
+    text = file.read_text(encoding="utf-8")
+    found = re.search(r'id="data">(.*?)</script>', text)
+    assert found is not None
+    rows = {table["id"]: table["rows"] for table in json.loads(found[1])["tables"]}
+    assert [row[0] for row in rows["gateways"]] == ["gw"]
+    assert {"alice", "bob"} <= {row[0] for row in rows["clients"]}
+    assert {"us", "eu"} <= {row[1] for row in rows["upstreams"]}
+    assert rows["audit"]
+    assert [key for key in secrets() if key in text] == []
 
 
 def test_verify_is_content() -> None:

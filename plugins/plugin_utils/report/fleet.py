@@ -21,6 +21,17 @@ DIRECT, BLOCK = "direct", "block"
 NO_RULES, OWN_RULES = "no rules", "rules of their own"
 _OF_A_CLIENT = "client "  # how the state names the policy of a client's own rules
 
+LACKING: Mapping[str, Mapping[str, Any]] = {
+    "upstreams": {
+        **{"name": "", "interface": "", "state": "unknown", "since": None, "latency": None, "loss": None},
+        **{"handshake": None, "received": 0, "sent": 0, "restarts": 0, "mtu": None, "way": "udp"},
+    },
+    "groups": {"name": "", "ways": {}, "direct": False},
+    "clients": {"name": "", "addresses": (), "seen": None, "received": 0, "sent": 0, "bytes": {}},
+    "sets": {"name": "", "comment": "", "family": 4, "learned": False, "entries": 0, "added": None},
+}
+"""What stands for a figure that an agent does not tell: it may be of a version before or after this collection's."""
+
 
 @dataclass(frozen=True)
 class Client:
@@ -58,7 +69,7 @@ def gateway_of(name: str, found: Mapping[str, Any], sections: tuple[str, ...], n
     """Return a gateway from what was found of it: as `judge` takes it, and `region`."""
     look: Mapping[str, Any] = found.get("look") or {}
     figures: Mapping[str, Any] = look.get("figures") or {}
-    agent: Mapping[str, Any] = figures.get("agent") or {}
+    agent = _complete(figures.get("agent") or {})
     verdict = judge(name, found, sections, now)
     problems = tuple(_problems(look, agent, str(figures.get("agent_problem") or ""), verdict))
     tone, words = _tone(look, verdict, problems)
@@ -75,6 +86,11 @@ def gateway_of(name: str, found: Mapping[str, Any], sections: tuple[str, ...], n
         audit=tuple(look.get("audit") or ()),
         installed=bool(look.get("installed")),
     )
+
+
+def _complete(agent: Mapping[str, Any]) -> dict[str, Any]:
+    told = {kind: [{**lacking, **item} for item in agent.get(kind, ())] for kind, lacking in LACKING.items()}
+    return {**agent, **told} if agent else {}
 
 
 def seconds(text: str) -> Optional[float]:

@@ -55,6 +55,15 @@ def test_remarks_name_the_cause() -> None:
     assert remarks["gw12"] == ["ssh: connect to host 192.0.2.99 port 22: Connection timed out"]
 
 
+def test_an_agent_of_another_version_is_no_obstacle() -> None:
+    found = fleet(2, 4, faults=False)
+    agent = found["gw1"]["look"]["figures"]["agent"]
+    for kind in ("upstreams", "groups", "clients", "sets"):
+        agent[kind] = [{"name": item["name"], "of tomorrow": 1} for item in agent[kind]]
+    assert len(rows(found, "upstreams")) == 8
+    assert "of tomorrow" not in report(found, SECTIONS, "Gateways", NOW)
+
+
 def test_a_host_that_was_never_set_up_says_what_is_wrong_with_its_inventory() -> None:
     found = fleet(12, 24)
     found["gw11"]["failure"] = "splitway_retention: never"

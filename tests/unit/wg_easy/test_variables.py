@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
 from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import MIGRATIONS, client, insert, public, write
+from splitway.compiler import compile_state
 from splitway.topology import parse
 from splitway.topology.scalars import name as valid_name
 from splitway.wg_easy import ADOPT, MIGRATE, Assigning, DatabaseError, Variables, read_database, snapshot, variables
@@ -94,6 +95,14 @@ def test_what_comes_of_a_database_is_a_topology(tmp_path: Path, mode: str) -> No
         }
     )
     assert topology.server.adopt is (mode == ADOPT)
+    server = compile_state(topology, {}).server
+    assert server is not None
+    peers = {peer.public_key: (peer.preshared_key, peer.allowed_ips) for peer in server.peers if peer.public_key}
+    shared = key("shared 1") if mode == MIGRATE else None
+    assert peers == {
+        public(1): (shared, ("10.8.0.2/32", "fdcc:ad94:bacf:61a4::cafe:2/128")),
+        public(3): (None, ("10.8.0.4/32", "fdcc:ad94:bacf:61a4::cafe:4/128")),
+    }
     enabled = {entry.name: entry for entry in topology.clients if entry.public_key}
     assert enabled.keys() == {"Alice", "bob-3"}
     assert (enabled["Alice"].policy, enabled["Alice"].expires) == ("office", 4102358400)

@@ -65,6 +65,9 @@ options:
       websocket:
         description: The far end of WebSockets, for gateways from which UDP does not come through.
         type: dict
+  keys:
+    description: Keys of gateways, as C(playbooks/keys.yml) writes them, which take the place of those of O(exit).
+    type: dict
   programs:
     description: How the programs that carry WebSockets come to the exit, C(splitway_programs).
     type: dict

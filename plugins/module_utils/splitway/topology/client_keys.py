@@ -1,29 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A client's keys: those of its entry, or of `splitway_keys`, which playbooks/keys.yml writes; and the one before."""
+"""A client's keys, and the one that it had before."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Optional
 
-from .errors import Report
 from .keys import public_key, wireguard_key
 from .model import PreviousKey
-from .plain import key_path
-from .reading import Claims, Fields, as_mapping
+from .reading import Claims, Fields
 
-KEYS = ("clients",)
 CLIENT_KEYS = ("private_key", "public_key", "preshared_key", "previous")
 PREVIOUS_KEYS = ("public_key", "preshared_key", "until")
-
-
-def read_kept_keys(report: Report, value: Any) -> dict[str, Fields]:
-    """Return client's name → its keys in `splitway_keys`; names that are no client's are of other gateways."""
-    fields = Fields(report, "splitway_keys", value, KEYS)
-    path = "splitway_keys.clients"
-    return {
-        str(name): Fields(report, key_path(path, name), entry, CLIENT_KEYS)
-        for name, entry in as_mapping(report, path, fields.values.get("clients")).items()
-    }
 
 
 def read_pair(fields: Fields) -> tuple[Optional[str], Optional[str]]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from .errors import Report, TopologyError
+from .kept_keys import KeptKeys, read_kept_keys
 from .keys import public_key, wireguard_key
 from .model import ExitGateway, ExitNode, Interface, Network
 from .networks import not_a_host, peer_network, server_address
@@ -18,7 +19,7 @@ from .scalars import choice, exit_interface, name, port
 from .server import check_overlaps, mtu_parser
 from .websocket import EXIT_KEYS, read_websocket_server
 
-VARIABLES = ("splitway_exit", "splitway_programs", "splitway_state")
+VARIABLES = ("splitway_exit", "splitway_keys", "splitway_programs", "splitway_state")
 KEYS = ("interface", "listen_port", "addresses", "private_key", "mtu", "gateways", "websocket")
 GATEWAY_KEYS = ("name", "public_key", "preshared_key", "addresses")
 STATES = ("present", "absent")
@@ -38,7 +39,8 @@ def parse_exit(variables: Mapping[str, Any]) -> ExitNode:
     if value is None:
         report.add("splitway_exit", "is required")
     fields = Fields(report, "splitway_exit", value, KEYS)
-    found = _read_exit(fields) if isinstance(value, dict) else ExitNode(())  # then finish() raises
+    kept_keys = read_kept_keys(report, values.get("splitway_keys"))["gateways"]
+    found = _read_exit(fields, kept_keys) if isinstance(value, dict) else ExitNode(())  # then finish() raises
     needed = {found.websocket.program: "splitway_exit.websocket"} if found.websocket else {}
     found = replace(found, programs=read_programs(report, values.get("splitway_programs"), needed))
     if state is not None:
@@ -47,11 +49,11 @@ def parse_exit(variables: Mapping[str, Any]) -> ExitNode:
     return found
 
 
-def _read_exit(fields: Fields) -> ExitNode:
+def _read_exit(fields: Fields, kept_keys: KeptKeys) -> ExitNode:
     addresses = fields.require_entries("addresses", server_address)
     check_overlaps(fields.report, f"{fields.path}.addresses", addresses)
     private = fields.get("private_key", wireguard_key)
-    reader = GatewayReader(fields.report, good(addresses), private)
+    reader = GatewayReader(fields.report, good(addresses), private, kept_keys)
     gateways = reader.read_all(f"{fields.path}.gateways", fields.values.get("gateways"))
     networks = (*good(addresses), *(network for gateway in gateways for network in gateway.addresses))
     v6 = any(network.version == 6 for network in networks)  # a gateway's route needs an interface that takes IPv6
@@ -73,8 +75,11 @@ class GatewayReader:
     may lie in another's: the longest prefix decides, and wg-quick makes routes for all of them.
     """
 
-    def __init__(self, report: Report, own: tuple[Interface, ...], private_key: Optional[str]) -> None:
+    def __init__(
+        self, report: Report, own: tuple[Interface, ...], private_key: Optional[str], kept_keys: KeptKeys
+    ) -> None:
         self.report = report
+        self.kept_keys = kept_keys
         self.own = own
         self.own_key = public_key(private_key) if private_key else None
         self.names = Claims(report, "is already the name of")
@@ -93,12 +98,13 @@ class GatewayReader:
         gateway_name = fields.require("name", name)
         if gateway_name is not None:
             self.names.claim(f"{fields.path}.name", gateway_name.lower(), fields.path, f'"{gateway_name}"')
-        public = fields.require("public_key", wireguard_key)
+        keys = self.kept_keys.get(gateway_name or "", fields)
+        public = keys.require("public_key", wireguard_key)
         if public is not None and public == self.own_key:
             self.report.add(f"{fields.path}.public_key", "belongs to splitway_exit.private_key: give the gateway's")
         elif public is not None:
             self.keys.claim(f"{fields.path}.public_key", public, fields.path)
-        preshared = fields.get("preshared_key", wireguard_key)
+        preshared = keys.get("preshared_key", wireguard_key)
         addresses = fields.require_entries("addresses", peer_network)
         for index, entry in enumerate(addresses):
             if entry is not None:

@@ -9,7 +9,6 @@ from typing import Any, Optional, TypeVar
 from .agent import read_agent
 from .client_bundle import read_client_bundle
 from .client_folder import read_client_folder
-from .client_keys import read_kept_keys
 from .clients import read_clients
 from .countries import read_countries
 from .dns import check_no_loop, check_own_addresses, read_dns
@@ -17,6 +16,7 @@ from .dns_guard import read_dns_guard
 from .errors import Report, TopologyError
 from .groups import check_fallbacks, read_groups
 from .hardening import read_hardening
+from .kept_keys import read_kept_keys
 from .lan_clients import read_lan_clients
 from .lists import Library, Lists, NoLibrary
 from .model import NO_SERVER, Topology
@@ -100,15 +100,15 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
     )
     server = read_server(report, values.get("splitway_server"), known, required=has_wireguard(modes))
     names = Claims(report, "is already the name of")
-    upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names)
+    kept_keys = read_kept_keys(report, values.get("splitway_keys"))
+    upstreams = read_upstreams(report, values.get("splitway_upstreams"), server, known, names, kept_keys["upstreams"])
     groups = read_groups(report, values.get("splitway_upstream_groups"), known, names)
     check_fallbacks(report, values.get("splitway_upstreams"), values.get("splitway_upstream_groups"))
     lists = bundles.read(report, known)
     _read(report, values, "splitway_list_cache", lambda value: text(value, "a folder"), None)
     policies = read_policies(report, values.get("splitway_policies"), known)
     default_policy = _read(report, values, "splitway_default_policy", known.policy, None)
-    kept_keys = read_kept_keys(report, values.get("splitway_keys"))
-    clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy, kept_keys)
+    clients = read_clients(report, values.get("splitway_clients"), server, known, default_policy, kept_keys["clients"])
     proxies = read_proxies(report, values.get("splitway_proxies"), known, upstreams, tunnels=has_wireguard(modes))
     check_modes(report, modes, proxies, values.get("splitway_proxies"))
     dns = read_dns(report, values.get("splitway_dns"))

@@ -10,6 +10,7 @@ from .dns import read_upstreams_own
 from .endpoints import endpoint
 from .errors import Report
 from .health import read_health
+from .kept_keys import KeptKeys
 from .keys import public_key, wireguard_key
 from .model import BLOCK, Interface, Network, Server, Upstream
 from .networks import interface, network
@@ -43,22 +44,25 @@ DEFAULT_KEEPALIVE = 25  # seconds; a NAT on the way forgets a quiet flow after 3
 
 
 def read_upstreams(
-    report: Report, entries: Any, server: Optional[Server], known: Words, names: Claims
+    report: Report, entries: Any, server: Optional[Server], known: Words, names: Claims, kept_keys: KeptKeys
 ) -> tuple[Upstream, ...]:
     """Return the upstreams, disabled ones too: what leads to them must stay blocked."""
     upstreams = []
     for path, entry in mappings(report, "splitway_upstreams", entries):
-        upstreams.append(_read(Fields(report, path, entry, KEYS), server, known, names))
+        upstreams.append(_read(Fields(report, path, entry, KEYS), server, known, names, kept_keys))
     return good(upstreams)
 
 
-def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims) -> Optional[Upstream]:
+def _read(
+    fields: Fields, server: Optional[Server], known: Words, names: Claims, kept_keys: KeptKeys
+) -> Optional[Upstream]:
     name = fields.require("name", egress_name("upstream"))
     if name is not None:
         names.claim(f"{fields.path}.name", name.lower(), fields.path, f'"{name}"')
     where = fields.require("endpoint", endpoint)
     public = fields.require("public_key", wireguard_key)
-    private = fields.get("private_key", wireguard_key)
+    keys = kept_keys.get(name or "", fields)
+    private = keys.get("private_key", wireguard_key)
     if private is not None and public == public_key(private):
         fields.report.add(f"{fields.path}.public_key", "belongs to this upstream's own private_key: give the exit's")
     addresses = _read_addresses(fields, server)
@@ -68,7 +72,7 @@ def _read(fields: Fields, server: Optional[Server], known: Words, names: Claims)
     nat = fields.get_or("nat", boolean, default=True)
     v6 = any(entry.version == 6 for entry in (addresses if nat else (*addresses, *allowed)))
     mtu = fields.get("mtu", _mtu_or_auto(v6=v6))
-    preshared = fields.get("preshared_key", wireguard_key)
+    preshared = keys.get("preshared_key", wireguard_key)
     interval = fields.get_or("persistent_keepalive", keepalive, DEFAULT_KEEPALIVE)
     enabled = fields.get_or("enabled", boolean, default=True)
     ways = allowed if not nat else tuple(net for net in allowed if any(net.version == own.version for own in addresses))

@@ -134,7 +134,7 @@ SUBSTITUTIONS: dict[Place, tuple[tuple[str, str], ...]] = {
     Place.CONTROLLER: (
         (r"client=alice\b", "client=phone"),
         (r"list=ads\b", "list=google"),
-        (r"-i inventories/(prod|fleet)\b", "-i inventory"),
+        (r"-i inventories/prod\b", "-i inventory"),
     ),
     Place.GATEWAY: (
         (r"--client phone\b", "--client alice"),

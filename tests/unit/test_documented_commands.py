@@ -28,7 +28,7 @@ from ansible_collections.splitway.gateway.tests.lab.make_keys import make_keys
 from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import write
 
 COLLECTIONS = Path(__file__).parents[5]
-HERE_ALONE = ("explain", "export", "import", "lists")
+HERE_ALONE = ("explain", "export", "import", "lists", "placement")
 """Playbooks that touch no host: they are run. Of the others Ansible reads the command and all that the playbook has."""
 SHIMS = {
     # No host of the quick start is there; and -J would ask for a password, which is in a file here.
@@ -82,9 +82,10 @@ def test_each_target_of_make_is_one() -> None:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the example inventory as `inventory`, and the keys that its vault would have."""
+    """A folder with the example inventory as `inventory`, the keys that its vault would have, and a fleet."""
     folder = tmp_path_factory.mktemp("workspace")
     shutil.copytree(ROOT / "inventories" / "example", folder / "inventory")
+    shutil.copytree(ROOT / "inventories" / "fleet", folder / "inventories" / "fleet")
     wanted = set(re.findall(r"\bvault_\w+", "".join(p.read_text() for p in (folder / "inventory").rglob("*.yml"))))
     kinds = {"private": "private", "public": "public", "preshared": "preshared"}
     vault = {name: make_keys().get(kinds.get(name.rpartition("_")[2], ""), "word") for name in wanted}

@@ -23,8 +23,18 @@ _OF_A_CLIENT = "client "  # how the state names the policy of a client's own rul
 
 LACKING: Mapping[str, Mapping[str, Any]] = {
     "upstreams": {
-        **{"name": "", "interface": "", "state": "unknown", "since": None, "latency": None, "loss": None},
-        **{"handshake": None, "received": 0, "sent": 0, "restarts": 0, "mtu": None, "way": "udp"},
+        "name": "",
+        "interface": "",
+        "state": "unknown",
+        "since": None,
+        "latency": None,
+        "loss": None,
+        "handshake": None,
+        "received": 0,
+        "sent": 0,
+        "restarts": 0,
+        "mtu": None,
+        "way": "udp",
     },
     "groups": {"name": "", "ways": {}, "direct": False},
     "clients": {"name": "", "addresses": (), "seen": None, "received": 0, "sent": 0, "bytes": {}},

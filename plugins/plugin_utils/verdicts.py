@@ -17,6 +17,8 @@ REACHED, LOOKED, FILE, CONFIRMED, GENERATION, PACKETS = (
 
 BESIDE = (REACHED, LOOKED, FILE, CONFIRMED, GENERATION, PACKETS)
 
+SAID = 20  # changes of a section that people are told; files have them all
+
 NARROW = "large transfers hang. Leave the upstream's mtu out (auto), or write a smaller one"
 
 
@@ -123,6 +125,11 @@ def _narrow(look: Mapping[str, Any], now: str) -> list[Difference]:
     ]
 
 
+def _cut(what: Sequence[str]) -> list[str]:
+    more = len(what) - SAID
+    return [*what[:SAID], *([f"… {more} more"] if more > 0 else [])]
+
+
 def _lines(differences: Sequence[Difference]) -> list[str]:
     """Return the lines for people: the drift of all sections is one of them."""
     beside = [one for one in differences if one.check in BESIDE]
@@ -130,5 +137,5 @@ def _lines(differences: Sequence[Difference]) -> list[str]:
     lines = [text for one in beside for text in one.what]
     if drift:
         since = f" (since {', '.join(f'{one.check} {one.since}' for one in drift)})"
-        lines.append("Drift: " + json.dumps({one.check: one.what for one in drift}, ensure_ascii=False) + since)
+        lines.append("Drift: " + json.dumps({one.check: _cut(one.what) for one in drift}, ensure_ascii=False) + since)
     return lines

@@ -68,6 +68,13 @@ def test_a_host_where_site_yml_never_ran_says_so() -> None:
     assert verdict.applied == ""
 
 
+def test_people_are_told_the_first_of_many_changes_and_programs_all() -> None:
+    verdict = judged(look(drift={"sets": [f"add set sw4d{number}" for number in range(5000)]}))
+    assert '"add set sw4d19", "… 4980 more"]' in verdict.message
+    assert len(verdict.message) < 1000
+    assert len(verdict.differences[0].what) == 5000
+
+
 def test_a_run_that_waits_to_be_confirmed_is_a_difference() -> None:
     verdict = judged(look(unconfirmed={"run": "4f0c", "who": "ansible as alice", "left": 87}))
     assert verdict.message == "gw1: run 4f0c of ansible as alice is not confirmed: its generation goes in 87 s"

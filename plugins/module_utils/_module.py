@@ -8,6 +8,7 @@ from typing import Any, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .splitway.network_namespace import chosen, enter
 from .splitway.reconcile.base import Change
 from .splitway.rehearsal import kept
 from .splitway.state import section_from_data
@@ -75,6 +76,7 @@ def run_section(
     system.check_mode = module.check_mode
     try:
         desired, backend = _desired(module, Store(system), section, arguments)
+        enter(system, _namespace(module, Store(system)))
         if module.check_mode:
             changes = preview(Store(system), section, desired, backend=backend, purge=parameters["purge"])
         else:
@@ -100,6 +102,13 @@ def needs(*options: str) -> dict[str, Any]:
         "required_if": [("rehearsed", False, list(options)), ("rehearsed", True, ["transaction"])],
         "supports_check_mode": True,
     }
+
+
+def _namespace(module: AnsibleModule, store: Store) -> str:
+    """Return the network namespace of the gateway; a run in check mode has it from its rehearsal only."""
+    if module.params["rehearsed"]:
+        return kept(store, module.params["transaction"], ()).network_namespace
+    return chosen(store.system)
 
 
 def _desired(module: AnsibleModule, store: Store, section: str, arguments: Any) -> tuple[Any, Optional[str]]:

@@ -159,6 +159,10 @@ options:
     type: list
     elements: str
     default: []
+  follows:
+    description: The container whose network the gateway is in. Left out, it is in none.
+    type: str
+    default: ""
 extends_documentation_fragment:
   - splitway.gateway.section
   - splitway.gateway.section.attributes
@@ -255,6 +259,7 @@ OPTIONS = {
         "default": ["wireguard"],
     },
     "folders": {"type": "list", "elements": "str", "default": []},
+    "follows": {"type": "str", "default": ""},
 }
 
 

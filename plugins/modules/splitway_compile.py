@@ -115,6 +115,9 @@ options:
   web:
     description: The web server that gives PAC files out.
     type: dict
+  network_namespace:
+    description: Where the gateway is, if not in the network of its host; C(container:NAME) or the name of one.
+    type: str
   programs:
     description: How the programs that carry WebSockets come to the gateway.
     type: dict

@@ -144,6 +144,7 @@ from typing import Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway import findings
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.network_namespace import chosen, enter
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import to_data, without_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
@@ -164,6 +165,7 @@ def main() -> None:
     asked, system = module.params, System()
     store = Store(system)
     try:
+        enter(system, chosen(system))
         state, problem = store.generation_or_previous()
         answer = {**findings.described(store, state), "problem": problem or "", "unconfirmed": _unconfirmed(store)}
         status, why_not = (

@@ -141,6 +141,12 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.splitway.gateway.plugins.module_utils._module import result
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.agent.awaiting import launch
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.hindrances import check
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.network_namespace import (
+    Away,
+    chosen,
+    enter,
+    settle,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.agent.text import places
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.agent.versions import (
     install,
@@ -194,9 +200,19 @@ def main() -> None:
     system = System()
     system.check_mode = module.check_mode
     try:
+        _enter(system, module.params["state"])
         module.exit_json(**STATES[module.params["state"]](module, Store(system)))
     except (*FAILURES, ValueError) as error:
         module.fail_json(msg=str(error))
+
+
+def _enter(system: System, state: str) -> None:
+    """Go where the gateway is. What was in a container that is gone went with it, and the rest can be removed."""
+    try:
+        enter(system, chosen(system))
+    except Away:
+        if state != "absent":
+            raise
 
 
 def _begin(module: AnsibleModule, store: Store) -> dict:
@@ -228,6 +244,7 @@ def _watched(parameters: dict, system: System, identifier: str) -> bool:
 def _rehearse(module: AnsibleModule, store: Store) -> dict:
     # In check mode, too: the steps that follow take what they plan from there. The run's end removes it.
     state = keep(store, module.params["transaction"], module.params["desired"])
+    settle(store.system, state.network_namespace, fresh=store.generation_or_previous(())[0] == State())
     for warning in check(store.system, state):
         module.warn(warning)
     rehearse(store, state)

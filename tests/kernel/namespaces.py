@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fnmatch
 import grp
 import os
 import re
@@ -18,7 +19,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable, NoReturn, Optional
 
@@ -296,6 +297,11 @@ class PlainUnits(Units):
         self.kill(name, signal.SIGTERM)
         for folder in self._settings(name, "RuntimeDirectory") if user is not None else ():
             shutil.rmtree(self.system.runtime.parent / folder, ignore_errors=True)
+
+    def stop_all(self, names: Sequence[str]) -> None:
+        for unit in sorted({unit for unit, _ in self.running()}):
+            if any(fnmatch.fnmatch(unit, name) for name in names):
+                self.stop(unit)
 
     def pids(self, name: str) -> list[int]:
         """Return the processes of a unit: those that inherited our mark in their environment, and nginx's.

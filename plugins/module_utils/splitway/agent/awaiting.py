@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ..network_namespace import chosen, enter
 from ..store import Held, Store
 from ..system import System
 from ..transaction import FAILURES, end_expired
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace, system: System) -> int:
     while is_open(store, identifier):
         time.sleep(pause)
         try:
+            enter(system, chosen(system))  # a first run says where only after it has begun
             with suppress(Held), store.lock(patience=LOOK):
                 end_expired(store)
             pause = LOOK

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from ..network_namespace import Away, chosen, enter
 from ..system import System
 from ..transaction import FAILURES
 from .errors import AgentError
@@ -23,6 +24,7 @@ COMMANDS = {
     "restore": "boot",
     "await-run": "awaiting",
     "run": "daemon",
+    "follow": "following",
 }
 """Command → its module, which has HELP, arguments(parser) and run(options, system)."""
 
@@ -37,7 +39,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser = _parser(asked or list(COMMANDS))
     options = parser.parse_args(words)
     try:
-        status: int = options.run(options, System())
+        system = System()
+        if asked != ["follow"]:
+            try:
+                enter(system, chosen(system))
+            except Away:
+                if getattr(options, "early", False):
+                    return 0  # before there is such a network nothing can come in there
+                raise
+        status: int = options.run(options, system)
     except (AgentError, *FAILURES) as error:
         sys.stderr.write(f"splitway: {' '.join(str(error).split())}\n")
         return BAD_USE

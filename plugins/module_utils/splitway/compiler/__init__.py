@@ -96,6 +96,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
         transports=compile_transports(topology, egresses),
         proxies=found,
         web=compile_web(topology, found),
+        network_namespace=topology.network_namespace,
     )
     return state if has_wireguard(modes_of(topology)) else _without_tunnels(state)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Optional
 
+from ..network_namespace import container_of
 from ..state import Agent, CountryData, Target, Watch
 from ..state.web import PUBLISHED
 from ..topology import model
@@ -33,6 +34,7 @@ def compile_agent(topology: model.Topology, numbers: Mapping[str, int], switchbo
         metrics=topology.agent.metrics,
         access_log=topology.agent.access_log,
         log_level=topology.agent.log_level,
+        follows=container_of(topology.network_namespace),
         modes=(topology.mode, *topology.fallback_modes),
         folders=(PUBLISHED, *([topology.web.directory] if topology.web.directory else [])) if topology.pac else (),
     )

@@ -8,8 +8,11 @@ processes in a network namespace. Only the agent's units are enabled: at boot it
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
+
+from ..network_namespace import FOLLOWER, chosen, unit_text
 
 if TYPE_CHECKING:
     from ..system import System
@@ -58,6 +61,15 @@ GROUP = "nogroup"
 with."""
 
 
+OUTSIDE = ("splitway-guard.service", FOLLOWER)
+"""What runs in the network of the host, wherever the gateway is: before there is another, and what follows it."""
+
+
+def _beside(name: str) -> Path:
+    """Return the file that says where a unit runs."""
+    return FOLDER / f"{name}.d" / "network-namespace.conf"
+
+
 class Units:
     """systemd's units on this host. All but read, named, active, executing, enabled and available change it."""
 
@@ -82,14 +94,20 @@ class Units:
 
     def write(self, name: str, text: str) -> None:
         """Write a unit file, unless it has this text already, and let systemd read it."""
-        if self.read(name) != text:
-            self.system.write_file(FOLDER / name, text, 0o644)
+        more = "" if name in OUTSIDE else unit_text(chosen(self.system))
+        files = {FOLDER / name: text, **({_beside(name): more} if more else {})}
+        differing = {path: content for path, content in files.items() if self.system.read_file(path) != content}
+        for path, content in differing.items():
+            self.system.write_file(path, content, 0o644)
+        if differing:
             self._systemctl("daemon-reload")
 
     def remove(self, name: str) -> None:
         """Remove a unit file and let systemd forget it; nothing when there is none."""
         if self.read(name) is not None:
             self.system.remove_file(FOLDER / name)
+            if self.system.read_file(_beside(name)) is not None:
+                self.system.remove_folder(_beside(name).parent)
             self._systemctl("daemon-reload")
 
     def active(self, name: str) -> bool:
@@ -143,6 +161,11 @@ class Units:
         """Stop a unit; nothing when it does not run."""
         if self.active(name):
             self._end("stop", name)
+
+    def stop_all(self, names: Sequence[str]) -> None:
+        """Stop units at once, those that run; a name may be a pattern, as in splitway-wireguard@*.service."""
+        if names:
+            self._systemctl("stop", *names)
 
     def _end(self, verb: str, name: str) -> None:
         """Who asks that of itself does not wait for it: it first finishes what it does."""

@@ -144,6 +144,7 @@ class State:
     transports: Optional[Transports] = None
     proxies: Optional[Proxies] = None
     web: Optional[Web] = None
+    network_namespace: str = ""  # where all of this is: container:NAME, or the name of one; "": the host's own
     source: str = ""  # a fingerprint of what it was compiled from: variables and engine; "": not known
     schema: int = SCHEMA
 

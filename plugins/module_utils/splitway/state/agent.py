@@ -89,3 +89,4 @@ class Agent:
     modes: tuple[str, ...] = ("wireguard",)  # the operator's, then those that the agent may fall back to
     resolving: Resolving = field(default_factory=Resolving)
     folders: tuple[str, ...] = ()  # that it writes, beside those of every agent
+    follows: str = ""  # the container whose network the gateway is in; "": none

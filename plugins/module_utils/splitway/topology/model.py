@@ -447,6 +447,7 @@ class Topology:
     web: WebServer = WebServer()
     programs: tuple[ProgramSource, ...] = ()
     client_bundle: BundleFolder = BundleFolder()
+    network_namespace: str = ""  # container:NAME, or the name of one; "": the host's own
 
 
 @dataclass(frozen=True)

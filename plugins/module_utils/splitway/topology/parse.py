@@ -21,6 +21,7 @@ from .lan_clients import read_lan_clients
 from .lists import Library, Lists, NoLibrary
 from .model import NO_SERVER, Topology
 from .modes import check_modes, has_wireguard, read_modes
+from .network_namespace import read_network_namespace
 from .numbering import counted, number_owners
 from .pac import read_pac
 from .plain import plain
@@ -69,6 +70,7 @@ VARIABLES = (
     "splitway_mode",
     "splitway_fallback_modes",
     "splitway_proxies",
+    "splitway_network_namespace",
 )
 BACKENDS = ("ipset", "nftables")
 
@@ -148,6 +150,9 @@ def parse(variables: Mapping[str, Any], library: Optional[Library] = None) -> To
         fallback_modes=modes[1:],
         proxies=proxies,
         programs=read_programs(report, values.get("splitway_programs"), needed),
+        network_namespace=read_network_namespace(
+            report, values.get("splitway_network_namespace"), server, dns, upstreams
+        ),
     )
     _check_numbers(report, topology)
     if dns.max_ttl > topology.retention:

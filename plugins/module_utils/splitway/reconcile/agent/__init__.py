@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from ...network_namespace import FOLLOWER, chosen, follower_text, unpin
 from ...state import Agent
 from ...system import System
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
@@ -98,7 +99,7 @@ def read(system: System, desired: Optional[Agent]) -> Current:
         File(where.program, program_text(where), 0o755),
         File(where.rotation, rotation_text(system), 0o644),
     )
-    names = (GUARD, AGENT)
+    names = (GUARD, AGENT, FOLLOWER)
     running = system.units.active(AGENT)
     return Current(
         where=where,
@@ -145,7 +146,10 @@ def _files(current: Current) -> Iterator[Change]:
 
 
 def _units(desired: Agent, current: Current) -> Iterator[Change]:
-    for name, text in ((GUARD, guard_text(current.where)), (AGENT, agent_text(current.where, desired.folders))):
+    wanted = {GUARD: guard_text(current.where)}
+    if desired.follows:
+        wanted[FOLLOWER] = follower_text(current.where.program, desired.follows)
+    for name, text in {**wanted, AGENT: agent_text(current.where, desired.folders)}.items():
         before = current.units[name]
         if before != text:
             yield Change(ADD if before is None else CHANGE, f"unit {name}", before or "", text, Unit(name, text))
@@ -218,10 +222,11 @@ def _write(system: System, file: File) -> None:
 def _remove(system: System) -> None:
     where = places(system)
     countries.apply(system, countries.Waiting({}))
-    for name in (AGENT, GUARD):
+    for name in (AGENT, GUARD, FOLLOWER):
         system.units.stop(name)
         system.units.disable(name)
         system.units.remove(name)
+    unpin(system, chosen(system))
     for path in (where.program, where.rotation, where.started, where.started_unit):
         system.remove_file(path)
     for folder in (where.library, system.data):

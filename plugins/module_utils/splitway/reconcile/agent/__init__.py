@@ -222,7 +222,8 @@ def _write(system: System, file: File) -> None:
 def _remove(system: System) -> None:
     where = places(system)
     countries.apply(system, countries.Waiting({}))
-    for name in (AGENT, GUARD, FOLLOWER):
+    follower = (FOLLOWER,) if system.units.read(FOLLOWER) is not None else ()
+    for name in (AGENT, GUARD, *follower):
         system.units.stop(name)
         system.units.disable(name)
         system.units.remove(name)

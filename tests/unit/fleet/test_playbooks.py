@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""verify.yml and report.yml as CI runs them: a fleet of which a gateway is away, and one's inventory is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT
+
+GATEWAY = Path(__file__).parents[3]
+COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
+HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+AWAY = {"ansible_host": "127.0.0.1", "ansible_port": 1}
+SECRET = RIGHT["splitway_clients"][1]["private_key"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the inventory."""
+    hosts = {"away": AWAY, "never": HERE, "wrong": {**HERE, "splitway_retention": "for ever"}}
+    inventory = {"splitway_gateways": {"hosts": hosts, "vars": RIGHT}}
+    (tmp_path / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+    return tmp_path
+
+
+def play(folder: Path, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+    words = [word for variable in variables.items() for word in ("-e", "splitway_{}={}".format(*variable))]
+    return subprocess.run(
+        ["ansible-playbook", "-i", "inventory.json", str(GATEWAY / "playbooks" / f"{name}.yml"), *words],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_all_are_looked_at_before_it_fails_and_both_files_have_them_all(folder: Path) -> None:
+    done = play(folder, "verify", verify_json="verify.json", verify_junit="verify.xml")
+    assert done.returncode == 2, done.stdout + done.stderr
+    found = json.loads((folder / "verify.json").read_text(encoding="utf-8"))
+    assert {name: gateway["status"] for name, gateway in found["gateways"].items()} == {
+        "away": "unreachable",
+        "never": "different",
+        "wrong": "failed",
+    }
+    assert "splitway_retention" in found["gateways"]["wrong"]["message"]
+    suites = ElementTree.parse(folder / "verify.xml").getroot()  # noqa: S314 - our own
+    errors = {suite.get("name"): suite.get("errors") for suite in suites}
+    assert errors == {"away": "1", "never": "0", "wrong": "1"}
+    assert SECRET not in done.stdout + done.stderr + json.dumps(found)
+
+
+def test_the_report_has_them_all_and_none_of_them_fails_it(folder: Path) -> None:
+    done = play(folder, "report", report_title="Ours & <theirs>")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (folder / "splitway-report.html").read_text(encoding="utf-8")
+    data = re.search(r'id="data">(.*?)</script>', text)
+    assert data is not None
+    [rows] = [table["rows"] for table in json.loads(data[1])["tables"] if table["id"] == "gateways"]
+    assert {row[0]: row[1][1] for row in rows} == {
+        "away": "unreachable",
+        "never": "site.yml has never run",
+        "wrong": "site.yml has never run",
+    }
+    assert "<title>Ours &amp; &lt;theirs&gt;</title>" in text
+    assert SECRET not in text

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
@@ -91,20 +90,24 @@ def text_of(kept: Kept) -> str:
         if kept.get(kind):
             lines.append(f"  {kind}:")
             for name, keys in sorted(kept[kind].items()):
-                lines += [f"    {json.dumps(name)}:", *_lines(keys, 6)]
+                lines += [f"    {_quoted(name)}:", *_lines(keys, 6)]
     return "\n".join(lines) + ("\n" if len(lines) > 1 else " {}\n")
+
+
+def _quoted(text: str) -> str:
+    return yaml.safe_dump(text, default_style='"', width=float("inf")).rstrip("\n")
 
 
 def _lines(keys: Keys, depth: int) -> Iterator[str]:
     if keys.public_key is not None:
-        yield f"{' ' * depth}public_key: {json.dumps(keys.public_key)}"
+        yield f"{' ' * depth}public_key: {_quoted(keys.public_key)}"
     for name, value in (("private_key", keys.private_key), ("preshared_key", keys.preshared_key)):
         yield from _line(name, value, depth)
     if keys.previous is not None:
         yield f"{' ' * depth}previous:"
-        yield f"{' ' * depth}  public_key: {json.dumps(keys.previous.public_key)}"
+        yield f"{' ' * depth}  public_key: {_quoted(keys.previous.public_key)}"
         yield from _line("preshared_key", keys.previous.preshared_key, depth + 2)
-        yield f"{' ' * depth}  until: {json.dumps(keys.previous.until)}"
+        yield f"{' ' * depth}  until: {_quoted(keys.previous.until)}"
 
 
 def _line(name: str, value: Optional[Hidden], depth: int) -> Iterator[str]:
@@ -113,7 +116,7 @@ def _line(name: str, value: Optional[Hidden], depth: int) -> Iterator[str]:
     if isinstance(value, Secret):
         raise TypeError("a secret is sealed before it is written")
     if not value.vaulted:
-        yield f"{' ' * depth}{name}: {json.dumps(value.text)}"
+        yield f"{' ' * depth}{name}: {_quoted(value.text)}"
         return
     yield f"{' ' * depth}{name}: !vault |"
     for line in value.text.splitlines():

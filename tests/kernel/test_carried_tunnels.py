@@ -196,7 +196,7 @@ FAULTS = {
 def test_what_breaks_is_healed(healed: World, program: str, fault: str) -> None:
     (unit,) = healed.system.units.named("splitway-transport-")
     FAULTS[fault](healed.system.units, unit)
-    wait_for(lambda: not any(drift(healed.store, healed.store.generation()).values()), "no drift", PROMISED + 5)
+    wait_for(lambda: not any(drift(healed.store, healed.store.generation()).values()), "no drift", PROMISED + 15)
     assert healed.reached()
 
 
@@ -206,7 +206,7 @@ def test_a_port_that_was_taken_meanwhile_moves_and_the_tunnel_follows(healed: Wo
     healed.system.units.kill(unit)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("127.0.0.1", 41000))
-        wait_for(lambda: endpoint() == "127.0.0.1:41001", "the other port", PROMISED + 5)
+        wait_for(lambda: endpoint() == "127.0.0.1:41001", "the other port", PROMISED + 15)
         assert healed.reached()
         assert healed.store.ports() == {"transport/us/wireguard": 41001}
 

@@ -238,7 +238,7 @@ def test_a_client_is_found_again_where_it_was(fault: str, agent: Running) -> Non
     wait_for(lambda: any(peer.endpoint == "10.90.0.9:1234" for peer in agent.healer.readings.of("wg0")), "remembered")
     FAULTS[fault](agent.store)
     wait_for(lambda: "10.90.0.9:1234" in _peers("endpoints"), "the endpoint to be set again", PROMISED)
-    wait_for(lambda: int((_peers("transfer").split() or ["0"])[-1]) > 0, "the client to be called", 1.0)
+    wait_for(lambda: int((_peers("transfer").split() or ["0"])[-1]) > 0, "the client to be called")
 
 
 def _peers(subject: str) -> str:

@@ -163,7 +163,7 @@ class World:
             connection.setsockopt(*discover, 2)  # never fragment
             connection.connect((WEB[family], 9))
             connection.send(bytes(1360))
-            wait_for(lambda: connection.getsockopt(*mtu) < 1420, "an ICMP message", 5)
+            wait_for(lambda: connection.getsockopt(*mtu) < 1420, "an ICMP message")
             return connection.getsockopt(*mtu)
 
 
@@ -256,7 +256,7 @@ def test_a_path_that_becomes_narrow_and_an_exit_that_ends(world: World) -> None:
     with agent(world.system, TIMES):
         wait_for(lambda: world.mtu() == 1280, "the narrow path to be found", 20)
         told = "mtu of us: of 1440 bytes nothing comes back"
-        wait_for(lambda: told in (world.system.log / "audit.jsonl").read_text(), "a record of it", 5)
+        wait_for(lambda: told in (world.system.log / "audit.jsonl").read_text(), "a record of it")
     world.narrow(1500)
     world.system.data.joinpath("mtus.json").unlink()
     NamespaceSystem(world.system.configuration.parent / "exit").plain_units.close()

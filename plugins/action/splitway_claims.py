@@ -9,10 +9,10 @@ from typing import Any, Optional
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.splitway.gateway.plugins.module_utils._fleet import OtherGateways, fleet_clients
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.claims import READ_KEYS, disputed
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.reading import CLIENTS
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
+from ansible_collections.splitway.gateway.plugins.plugin_utils.fleet import OtherGateways, fleet_clients
 
 OPTIONS = {"gateways": {"type": "list", "elements": "str", "required": True}}
 

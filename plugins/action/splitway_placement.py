@@ -10,11 +10,6 @@ from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils._exchange import diff_of, text_of
-from ansible_collections.splitway.gateway.plugins.module_utils._fleet import (
-    OtherGateways,
-    fleet_clients,
-    placement_path,
-)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement import plan
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.document import (
     kept,
@@ -31,6 +26,11 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placemen
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.text import data, lines
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
+from ansible_collections.splitway.gateway.plugins.plugin_utils.fleet import (
+    OtherGateways,
+    fleet_clients,
+    placement_path,
+)
 
 OPTIONS = {
     "gateways": {"type": "list", "elements": "str", "required": True},

@@ -46,12 +46,12 @@ from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils._exchange import text_of
-from ansible_collections.splitway.gateway.plugins.module_utils._fleet import FILE, PLACING, placement_path
 from ansible_collections.splitway.gateway.plugins.module_utils._variables import holds_template
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.document import Kept, kept
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.given import given
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placement.reading import CLIENTS, READ_KEYS
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
+from ansible_collections.splitway.gateway.plugins.plugin_utils.fleet import FILE, PLACING, placement_path
 
 GATEWAYS = "splitway_gateways"
 

@@ -11,9 +11,9 @@ from typing import Any, Callable
 from ansible.errors import AnsibleError
 from ansible.template import Templar
 
-from ._variables import holds_template
-from .splitway.placement.reading import CLIENTS, FILE
-from .splitway.topology.errors import Report
+from ..module_utils._variables import holds_template
+from ..module_utils.splitway.placement.reading import CLIENTS, FILE
+from ..module_utils.splitway.topology.errors import Report
 
 PLACING = "__splitway_placing"
 """A variable that is there while a gateway's own clients are asked for: the lookup then gives none of the fleet's."""

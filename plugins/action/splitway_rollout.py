@@ -164,6 +164,7 @@ def _finding(name: str, variables: Facts) -> Finding:
     passed = "seconds" in gate
     commands = (facts.get("__splitway_commands") or {}).get("missing", ())
     failure = facts.get("__splitway_failure", "")
+    confirmation = facts.get("__splitway_confirmed") or {}
     undone = facts.get("__splitway_rolled_back") or facts.get("__splitway_undone")
     return Finding(
         begun="id" in (facts.get("__splitway_begun") or {}),
@@ -171,7 +172,8 @@ def _finding(name: str, variables: Facts) -> Finding:
         gone=name not in variables["ansible_play_hosts"],
         lost=bool(gate.get("unreachable")),
         missing="; ".join(commands) if passed else gate.get("msg", ""),
-        confirmed=_succeeded(facts.get("__splitway_confirmed")) or (passed and not commit.get("unconfirmed")),
+        late="" if confirmation.get("unreachable") else confirmation.get("msg", ""),
+        confirmed=_succeeded(confirmation) or (passed and not commit.get("unconfirmed")),
         rolled_back=_succeeded(undone),
     )
 

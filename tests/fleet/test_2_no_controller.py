@@ -10,6 +10,7 @@ import time
 
 from fleetkit.flows import alive, broken_since
 from fleetkit.gateways import (
+    PROMISED,
     TRANSACTION,
     UNCONFIRMED,
     back_after,
@@ -24,7 +25,6 @@ from fleetkit.gateways import (
 from fleetkit.rollouts import controller, kill, new_edition, roll_out
 from labkit.hosts import container, wait_until
 
-PROMISED = 5.0  # seconds after the time is up
 UNTIL_COMMIT = 60.0  # seconds that a run takes until then on a busy machine
 HELD = {"splitway_gate": {"timeout": 15, "commands": [["sleep", "14"]]}}  # leaves time to kill it before it confirms
 
@@ -45,7 +45,7 @@ def test_killed_between_begin_and_commit(traffic: None) -> None:
 
 def test_killed_between_commit_and_confirmation(traffic: None) -> None:
     before, began = generation("gw3"), time.time()
-    settings = {"fleet_edition": new_edition(), "splitway_confirm_timeout": 25, **HELD}
+    settings = {"fleet_edition": new_edition(), "splitway_confirm_timeout": 30, **HELD}
     with controller("rollout.yml", "--limit", "gw3", **settings) as running:
         wait_until(lambda: is_there("gw3", UNCONFIRMED), "the run to be committed", UNTIL_COMMIT)
         due = deadline("gw3", UNCONFIRMED)

@@ -13,6 +13,7 @@ from labkit.hosts import LabError, host, wait_until
 GATEWAYS = ("gw1", "gw2", "gw3", "gw4", "gw5", "gw6")
 STATE = "/etc/splitway/state.json"
 UNCONFIRMED = "/etc/splitway/unconfirmed.json"
+PROMISED = 5.0  # seconds after a run's time is up, within which the gateway is what it was
 TRANSACTION = "/run/splitway/transaction.json"
 
 

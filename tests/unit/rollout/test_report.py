@@ -67,9 +67,9 @@ def test_one_that_fails_before_it_begins_is_untouched() -> None:
 
 
 def test_a_confirmation_that_does_not_come_through_stops_the_rollout() -> None:
-    rollout = ended({"gw2": Finding(confirmed=True), "gw3": Finding()})
+    rollout = ended({"gw2": Finding(late="run 4f0c was not confirmed in time"), "gw3": Finding()})
     assert rollout.bad
-    assert rollout.outcomes["gw2"] == Outcome("confirmed")
+    assert rollout.outcomes["gw2"] == Outcome("rolled back", "run 4f0c was not confirmed in time")
     assert rollout.outcomes["gw3"] == Outcome(
         "lost", "it did not answer the confirmation; not confirmed, it goes back by itself"
     )

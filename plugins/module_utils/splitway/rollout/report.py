@@ -30,6 +30,7 @@ class Finding:
     lost: bool = False  # the controller has not reached it since its commit
     missing: str = ""  # what the gate or a command says
     confirmed: bool = False
+    late: str = ""  # what the gateway answered to a confirmation that it did not take
     rolled_back: bool = False
 
 
@@ -85,6 +86,8 @@ def outcome(name: str, finding: Finding, bad: Mapping[str, str]) -> Outcome:
     """Return what became of a gateway of a wave in the end."""
     if finding.confirmed:
         return Outcome(CONFIRMED)
+    if finding.late:
+        return Outcome(ROLLED_BACK, finding.late)
     why = bad.get(name) or (f"its wave is stopped by {', '.join(bad)}" if bad else "it did not answer the confirmation")
     if finding.rolled_back:
         return Outcome(ROLLED_BACK, why)

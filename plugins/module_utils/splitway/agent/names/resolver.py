@@ -102,6 +102,7 @@ class Resolver:
             reply = None
         except (asyncio.TimeoutError, asyncio.IncompleteReadError, OSError) as error:
             reply = None
+            self._waiting[server].discard(answer)  # it is not waited for any more
             refused = isinstance(error, OSError) and not isinstance(error, asyncio.TimeoutError)
             if self.memory.silent(server, loop.time(), began, refused):
                 self._tell(server)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -10,6 +11,7 @@ import pytest
 
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import changed
 from ansible_collections.splitway.gateway.tests.unit.topology.test_adopt import ADOPTED
+from splitway.agent import following
 from splitway.agent.following import to_be_stopped
 from splitway.compiler import compile_state
 from splitway.network_namespace import FOLLOWER, choose, chosen, follower_text, path_of, process_of, unit_text
@@ -132,3 +134,47 @@ def test_its_follower_starts_with_the_host_and_what_it_stops_is_ours() -> None:
     assert "Type=notify\n" in text
     files = ("splitway-guard.service", FOLLOWER, "splitway-dnsmasq.service", "splitway-wireguard@.service", "x.timer")
     assert to_be_stopped(files) == ("splitway-dnsmasq.service", "splitway-wireguard@*.service")
+
+
+class Recorded(Units):
+    """Units of which is only noted what is asked for."""
+
+    def active(self, name: str) -> bool:
+        return name == "splitway.service"
+
+    def named(self, prefix: str) -> tuple[str, ...]:
+        return (f"{prefix}dnsmasq.service",)
+
+    def stop_all(self, names: Sequence[str]) -> None:
+        self.system.commands.append(f"stop {' '.join(names)}")
+
+    def restart(self, name: str) -> None:
+        self.system.commands.append(f"restart {name}")
+
+
+class Restarting(Pretended):
+    """A host whose agent has the gateway for a moment still."""
+
+    busy = 1
+
+    @property
+    def units(self) -> Recorded:
+        return Recorded(self)
+
+    def run(self, *argv: str, **_: object) -> str:
+        super().run(*argv)
+        self.busy -= 1
+        if self.busy >= 0:
+            raise SystemFailure("a run of site.yml is changing this gateway")
+        return ""
+
+
+def test_in_a_new_network_the_guard_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, guard = Restarting(), "nsenter --net=/run/netns/splitway-wg-easy /usr/local/sbin/splitway restore --early"
+    monkeypatch.setattr(following, "PAUSE", 0.0)
+    monkeypatch.setattr(following, "pin", lambda *_: True)
+    assert following.look(host, "container:wg-easy")
+    assert host.commands == [guard, guard, "stop splitway-dnsmasq.service", "restart splitway.service"]
+    monkeypatch.setattr(following, "pin", lambda *_: False)
+    assert not following.look(host, "container:wg-easy")
+    assert len(host.commands) == 4

@@ -12,7 +12,6 @@ import os
 import select
 import sys
 import time
-from contextlib import suppress
 
 from ..network_namespace import FOLLOWER, chosen, container_of, path_of, pin, process_of
 from ..reconcile.agent.text import AGENT, GUARD, places
@@ -22,7 +21,8 @@ from .notify import tell
 
 HELP = "follow the network of the container that the gateway is in (its unit runs that)"
 
-PAUSE = 0.2  # seconds between looks for a container that does not run
+PAUSE, LONGEST_PAUSE = 0.2, 2.0  # seconds between looks for a container that does not run: ever longer
+TRIES = 20  # to guard a new network while the agent, at work in the one before, has the gateway
 
 
 def arguments(_: argparse.ArgumentParser) -> None:
@@ -34,11 +34,14 @@ def run(_: argparse.Namespace, system: System) -> int:
     namespace = chosen(system)
     if not container_of(namespace):
         raise AgentError("this gateway is in no container's network: splitway_network_namespace names none")
+    pause = PAUSE
     while True:
         process = process_of(system, container_of(namespace))
         if process is None:
-            time.sleep(PAUSE)
+            time.sleep(pause)
+            pause = min(1.1 * pause, LONGEST_PAUSE)
             continue
+        pause = PAUSE
         look(system, namespace)
         tell("READY=1")
         wait_for_end(process)
@@ -53,12 +56,22 @@ def look(system: System, namespace: str) -> bool:
         sys.stderr.write(f"splitway: {failure}\n")
         return False
     if system.units.active(AGENT):
-        with suppress(SystemFailure):  # what is not guarded yet, the agent brings in
-            inside = ("nsenter", f"--net={path_of(namespace)}", str(places(system).program))
-            system.run(*inside, "restore", "--early")
+        _guard(system, namespace)
         system.units.stop_all(to_be_stopped(system.units.named("splitway-")))
         system.units.restart(AGENT)
     return True
+
+
+def _guard(system: System, namespace: str) -> None:
+    """Bring floors, sets and chains into a new network; what cannot be is left to the agent."""
+    for _ in range(TRIES):
+        try:
+            system.run("nsenter", f"--net={path_of(namespace)}", str(places(system).program), "restore", "--early")
+        except SystemFailure as failure:
+            sys.stderr.write(f"{failure}\n")
+            time.sleep(PAUSE / 2)
+        else:
+            return
 
 
 def to_be_stopped(files: tuple[str, ...]) -> tuple[str, ...]:

@@ -28,8 +28,7 @@ INDEX = "docs/README"
 INDEXES = (INDEX, "docs/decisions/README")
 ANSIBLE = "https://docs.ansible.com/ansible/latest"
 ANSIBLES_LABELS = {
-    "action_plugins": "plugins/action.html",
-    "callback_plugins": "plugins/callback.html",
+    **{f"{kind}_plugins": f"plugins/{kind}.html" for kind in ("action", "callback", "filter", "inventory", "lookup")},
     "ansible_configuration_settings": "reference_appendices/config.html",
     "common_return_values": "reference_appendices/common_return_values.html",
 }

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import cache
 
 from .blocks import Command, commands
 
@@ -15,6 +16,7 @@ class Place(Enum):
 
     CONTROLLER = "tests/unit/test_documented_commands.py"
     QUICK_START = "the quick start as a whole, in tests/unit/test_documented_commands.py"
+    PROVISIONING = "tests/unit/test_provisioning.py"
     MAKE = "the Makefile has such a target, tests/unit/test_documented_commands.py"
     GATEWAY = "tests/lab/test_3_documented_commands.py, on gw"
     TAP = "tests/lab/test_3_documented_commands.py, in gw's network, with tools that a gateway need not have"
@@ -49,6 +51,7 @@ PROGRAMS = {
     "wg": Place.GATEWAY,
 }
 
+SECRETS = r'umask 077; printf "%s\n" "$VAULT_PASSWORD" >~/vault-password; printf "%s\n" "$SSH_KEY" >~/ssh-key'
 ELSEWHERE = {
     # the quick start's other lines
     "cp -r inventories/example ~/vpn/inventory": Place.QUICK_START,
@@ -60,6 +63,13 @@ ELSEWHERE = {
     "ssh admin@vpn.example.com sudo cat /etc/splitway/clients/laptop.conf": Place.QUICK_START,
     # on the controller
     "python3 -c 'import secrets; print(secrets.token_urlsafe(24))'": Place.CONTROLLER,
+    # a pipeline's own
+    "umask 077": Place.CONTROLLER,
+    'cp "$VAULT_PASSWORD" ~/vault-password': Place.CONTROLLER,
+    'cp "$SSH_KEY" ~/ssh-key': Place.CONTROLLER,
+    "export ANSIBLE_VAULT_PASSWORD_FILE=~/vault-password ANSIBLE_PRIVATE_KEY_FILE=~/ssh-key": Place.CONTROLLER,
+    SECRETS: Place.CONTROLLER,
+    "ansible-builder create": Place.PROVISIONING,
     # on a gateway
     "cat /etc/resolv.conf": Place.GATEWAY,
     "dig @10.8.0.1 example.org": Place.TAP,
@@ -75,16 +85,29 @@ OTHERS = "of another firewall, which the lab has not; what it must let through i
 PROXIES = "needs a proxy: tests/autovpn/test_2_proxies.py and tests/kernel/test_proxies.py ask through it"
 NO_UDP = "cuts off tunnels that have no WebSocket; tests/autovpn does the same to those that have one"
 WG_EASY = "of the reader's wg-easy; what splitway makes of its database is in tests/unit/wg_easy"
+BACKUP = "test_keys_are_backed_up_and_brought_back of tests/unit/test_documented_commands.py runs both lines"
+GIT = "git's own, in a repository of the operator"
 PARTS = "a word about a program, not a line to type"
 PAC = 'python3 -c \'import pacparser as p; p.init(); p.parse_pac_file("family.pac"); print(p.find_proxy("http://x.com/"))\''
+KEYS_OUT = "ssh admin@vpn.example.com sudo tar -C /etc/splitway -cz keys | ansible-vault encrypt --output home.vault"
+KEYS_BACK = "ansible-vault decrypt --output - home.vault | ssh admin@vpn.example.com sudo tar -C /etc/splitway -xz"
 NOT_RUN = {
     PAC: "needs PAC files: tests/unit/pac asks pacparser the same",
+    "ansible-builder build --tag registry.example.com/splitway-controller:0.1.0": "needs a registry of images",
+    "ansible-galaxy collection install splitway-gateway-0.1.0.tar.gz --force": "the quick start installs it",
+    KEYS_OUT: BACKUP,
+    KEYS_BACK: BACKUP,
+    "git diff": GIT,
+    "git log --oneline inventory": GIT,
+    "git revert --no-edit HEAD": GIT,
+    "pip install ansible-core==2.19.14 cryptography idna": "asks a package index",
     "cat /etc/splitway/clients/alice.txt": "the files of the lab's clients are on the controller; tests/lab reads them",
     "conntrack -D -s 10.8.0.2 -d 198.51.100.31": "ends connections of tests that follow, and fails where there is none",
     "curl -4 https://ifconfig.me": "asks the Internet; tests/lab/test_2_ways.py asks what plays it",
     "curl -s http://10.8.0.1/family.pac > family.pac": "needs PAC files: tests/autovpn/test_3_pac.py fetches them",
     "curl -x http://10.8.0.1:8080 -U alice https://www.example.com/": PROXIES,
     "curl -x socks5h://10.8.0.1:1080 -U alice https://www.example.com/": PROXIES,
+    "docker exec splitway-lab-gw …": "what follows is the reader's choice",
     "docker compose start": WG_EASY,
     "docker compose stop": WG_EASY,
     "firewall-cmd --permanent --add-port=51820/udp": OTHERS,
@@ -111,7 +134,6 @@ NOT_RUN = {
     "nft list table netdev splitway": "nothing in the lab has a rate; tests/kernel/test_rates.py has it",
     "tc class show dev splitway-rates": "nothing in the lab has a rate; tests/kernel/test_rates.py has it",
     "ping -c3 -M do -s 1392 -I wg-up-2 1.1.1.1": "tunnels of the lab are narrower; tests/kernel/test_mtu.py measures",
-    "rm /etc/splitway/keys/clients/tablet.*": "alice has her key from the inventory",
     "splitway countries refresh": "the lab's data is the controller's; tests/kernel/test_countries.py refreshes",
     "splitway countries refresh --accept": "the lab's data is the controller's; tests/unit/countries has it",
     "splitway needs root": "a message",
@@ -159,6 +181,7 @@ def place(command: Command) -> Place | None:
     return ELSEWHERE.get(command.text) or PROGRAMS.get(command.program)
 
 
+@cache
 def all_commands() -> list[Command]:
     """Return all commands of the documents."""
     spoken_of = {text.split()[0] for text in NOT_RUN} | {"cat", "grep", "ufw"}

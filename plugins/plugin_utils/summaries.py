@@ -23,7 +23,9 @@ SECTIONS = {
 }
 """Module → the section of the state that it brings."""
 
-TRANSACTION = "splitway_transaction"
+TRANSACTION, PLACEMENT = "splitway_transaction", "splitway_placement"
+PLACED = ("clients", "changes", "moves", "counts")
+"""What a placement's result has for programs."""
 LONGEST = 4000  # characters of a message
 
 
@@ -37,6 +39,7 @@ class HostSummary:
     unreachable: str = ""  # why
     rolled_back: bool = False
     unconfirmed: bool = False  # committed, and then nobody could confirm it: the host goes back by itself
+    placement: dict[str, Any] = field(default_factory=dict)  # of the whole fleet, where it was the host to ask
     seconds: float = 0.0  # of its tasks
 
     def ok(self, module: str, state: str, result: Mapping[str, Any]) -> None:
@@ -46,6 +49,8 @@ class HostSummary:
         if module in SECTIONS:
             counts = self.changes.setdefault(SECTIONS[module], Counter())
             counts.update(str(change).split(" ", 1)[0] for change in result.get("changes", ()))
+        if module == PLACEMENT:
+            self.placement = {name: result[name] for name in PLACED if name in result}
         if module == TRANSACTION:
             self._step(state, result)
 
@@ -77,6 +82,7 @@ def summary(
     ended, ISO 8601.
     """
     away = {name for name, host in hosts.items() if host.unreachable}
+    placements = [host.placement for host in hosts.values() if host.placement]
     return {
         "playbook": playbook,
         "started": times[0],
@@ -91,6 +97,7 @@ def summary(
             "rolled_back": sum(host.rolled_back for host in hosts.values()),
             "unconfirmed": sum(host.unconfirmed for host in hosts.values()),
         },
+        **({"placement": placements[-1]} if placements else {}),
         "hosts": {name: _host(host, failed=name in failed) for name, host in sorted(hosts.items())},
     }
 

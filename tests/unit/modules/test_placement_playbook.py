@@ -40,7 +40,13 @@ class Controller:
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*command[:1], "-i", "inventory", *command[1:]],
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
+            env={
+                **os.environ,
+                "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_CALLBACKS_ENABLED": "splitway.gateway.summary",
+                "SPLITWAY_SUMMARY": "summary.json",
+            },
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -65,14 +71,15 @@ class Controller:
 
     def clients(self) -> dict[str, list[dict[str, Any]]]:
         """Return what splitway_clients of each gateway is, to a task."""
-        copy = {"content": "{{ splitway_clients }}", "dest": f"{self.folder}/{{{{ inventory_hostname }}}}.json"}
+        (self.folder / "clients").mkdir()
+        copy = {"content": "{{ splitway_clients }}", "dest": f"{self.folder}/clients/{{{{ inventory_hostname }}}}"}
         task = {"ansible.builtin.copy": copy, "delegate_to": "localhost", "vars": {"ansible_become": False}}
         play = {"hosts": "splitway_gateways", "gather_facts": False, "tasks": [task]}
         (self.folder / "clients.yml").write_text(json.dumps([play]), encoding="utf-8")
         (self.folder / "password").write_text(PASSWORD, encoding="utf-8")
         done = self.run("ansible-playbook", "clients.yml", "--vault-password-file", "password")
         assert done.returncode == 0, done.stdout + done.stderr
-        return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*.json")}
+        return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in (self.folder / "clients").iterdir()}
 
     def change(self, name: str, old: str, new: str) -> None:
         path = self.inventory / name
@@ -102,6 +109,18 @@ def test_the_example_is_placed_once_and_a_drained_gateway_is_left(controller: Co
     assert '"carol: sgp-2 → sgp-1 (drained)"' in looked
     assert '"new files for 1 client that was there before: carol (sgp-1)"' in looked
     assert controller.file.read_text(encoding="utf-8") == written
+    told = json.loads((controller.folder / "summary.json").read_text(encoding="utf-8"))["placement"]
+    assert (told["clients"], told["moves"], told["counts"]["sgp-2"]) == (6, ["carol"], {"before": 1, "after": 0})
+    assert told["changes"] == [
+        {
+            "client": "carol",
+            "before": ["sgp-2"],
+            "after": ["sgp-1"],
+            "why": "drained",
+            "moves": True,
+            "new_files": ["sgp-1"],
+        }
+    ]
     listed = controller.run("ansible-inventory", "--graph")
     assert (listed.returncode, listed.stderr) == (0, "")  # a file that is no inventory would be warned of
 

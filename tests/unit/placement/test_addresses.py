@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 from ipaddress import ip_address, ip_interface
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ansible_collections.splitway.gateway.tests.unit.placement.fleets import counts, gateways, members
 from splitway.placement import Gateway, Member, Place, Placement, PlacementError, plan
@@ -117,6 +120,50 @@ def test_a_lost_gateway_leaves_its_standby_as_the_first() -> None:
     assert set(change.new_files) == {place.gateway for place in change.after}  # their priorities are others now
     [less] = plan([Member("alice")], found, before).changes
     assert (less.why, less.after, less.new_files) == ("standby", before["alice"][:1], ())
+
+
+NETWORKS = [("10.1.0.1/28", "fd01::1/64"), ("10.2.0.1/28",), ("10.1.0.1/28",), ("fd02::1/123", "10.4.0.1/27")]
+
+
+@st.composite
+def days(draw: st.DrawFn) -> tuple[list[Member], list[Gateway]]:
+    """A fleet of a day, in which some gateways have a network in common, or a key, too, and some clients an address."""
+    found = [
+        gateway(f"gw-{number}", *draw(st.sampled_from(NETWORKS)), twins=draw(st.sampled_from(["", "", "t"])))
+        for number in range(draw(st.integers(2, 4)))
+    ]
+    names = draw(st.lists(st.sampled_from([f"c{number}" for number in range(30)]), unique=True, max_size=20))
+    fixed = {names[0]: (ip_address("10.1.0.9"),)} if names and draw(st.booleans()) else {}
+    return [Member(name, standby=draw(st.integers(0, 1)), addresses=fixed.get(name, ())) for name in names], found
+
+
+@settings(max_examples=150)
+@given(st.lists(days(), min_size=1, max_size=3), st.randoms())
+def test_nobody_has_anothers_address_and_who_can_keeps_his(
+    fleets: list[tuple[list[Member], list[Gateway]]], chance: random.Random
+) -> None:
+    before: Placement = {}
+    for people, found in fleets:
+        try:
+            after = plan(people, found, before).placement
+        except PlacementError:
+            continue
+        shuffled = sorted(people, key=lambda _: chance.random()), sorted(found, key=lambda _: chance.random())
+        assert plan(*shuffled, before).placement == after
+        assert plan(people, found, after).changes == ()
+        by_name = {one.name: one for one in found}
+        owners: dict[tuple[str, str], str] = {}
+        for client, places in after.items():
+            for place in places:
+                at = by_name[place.gateway]
+                fixed = next(member.addresses for member in people if member.name == client)
+                families = {own.version for own in at.addresses}
+                assert fixed == place.addresses or {address.version for address in place.addresses} == families
+                for address in place.addresses:
+                    assert any(address in own.network and address != own.ip for own in at.addresses)
+                    scope = f"{at.twins}{sorted(map(str, at.addresses))}" if at.twins else at.name
+                    assert owners.setdefault((scope, str(address)), client) == client
+        before = after
 
 
 def test_a_small_pool_is_a_limit_and_too_small_ones_are_named() -> None:

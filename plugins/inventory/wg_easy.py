@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: wg_easy
 short_description: Clients of a gateway from the database of wg-easy 15
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads the SQLite database of wg-easy (15.0 to 15.4), while wg-easy runs, and gives one gateway the variables
     C(splitway_server) and C(splitway_clients).

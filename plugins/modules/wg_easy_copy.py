@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: wg_easy_copy
 short_description: Copy wg-easy's database to the controller while wg-easy runs
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads a SQLite database on a host as of its last commit, and writes it to one file on the controller, for the
     inventory plugin P(splitway.gateway.wg_easy#inventory).

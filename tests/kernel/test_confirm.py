@@ -67,7 +67,7 @@ def test_without_an_agent_who_sits_beside_the_run_does(gateway: Store) -> None:
     before = gateway.generation()
     run(gateway, another("nftables"), 1)
     over = time.monotonic() + 1
-    awaiting.run(argparse.Namespace(run="risky"), gateway.system)
+    awaiting.run(argparse.Namespace(identifier="risky"), gateway.system)
     assert time.monotonic() - over < PROMISED
     assert gateway.generation() == before
     assert not any(drift(gateway, before).values())
@@ -77,7 +77,7 @@ def test_a_first_run_that_is_cut_off_leaves_nothing(system: NamespaceSystem) -> 
     store = Store(system)
     rules = run_here("ip", "rule"), run_here("ip", "-6", "rule")
     begin(store, "risky", deadline=60)
-    beside = threading.Thread(target=awaiting.run, args=(argparse.Namespace(run="risky"), system))
+    beside = threading.Thread(target=awaiting.run, args=(argparse.Namespace(identifier="risky"), system))
     beside.start()
     state = compile_state(parse(operator("ipset")), {})
     for section in ("transports", "upstreams", "routes", "sets"):  # and then the controller is gone

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import splitway
 from splitway import transaction
 from splitway.agent import awaiting, boot
 from splitway.state import State
@@ -159,7 +161,7 @@ def test_who_sits_beside_a_run_rolls_it_back_and_ends(kernel: Kernel, store: Sto
         transaction.begin(store, "risky", deadline=0.7)
         transaction.bring(store, "server", OTHER.server, backend=None, transaction="risky", purge=True)
         store.open("risky", 0.7)
-    waiting = threading.Thread(target=awaiting.run, args=(argparse.Namespace(run="risky"), store.system))
+    waiting = threading.Thread(target=awaiting.run, args=(argparse.Namespace(identifier="risky"), store.system))
     waiting.start()
     time.sleep(0.2)
     assert waiting.is_alive()
@@ -173,5 +175,20 @@ def test_who_sits_beside_a_run_ends_with_it(kernel: Kernel, store: Store) -> Non
     run(store, state())
     commit(store, OTHER)
     transaction.confirm(store, "risky")
-    assert awaiting.run(argparse.Namespace(run="risky"), store.system) == 0
+    assert awaiting.run(argparse.Namespace(identifier="risky"), store.system) == 0
     assert store.generation() == OTHER
+
+
+def test_it_is_started_as_a_program_that_systemd_does_not_change(store: Store) -> None:
+    """On a host where no such run is open it ends at once. systemd escapes semicolons, and expands % and $."""
+    engine = Path(splitway.__path__[0]).parent
+    program = awaiting.start(engine)
+    assert not set(";%$") & set(program)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, "await-run", "nobody"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

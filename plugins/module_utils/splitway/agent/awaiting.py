@@ -26,13 +26,13 @@ LONGEST_PAUSE = 30.0  # seconds between attempts at what cannot be rolled back
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", help="its id")
+    parser.add_argument("identifier", metavar="run", help="its id")
 
 
 def run(options: argparse.Namespace, system: System) -> int:
     """Return when the run has ended, by whomever."""
     store = Store(system)
-    identifier, pause = options.run, LOOK
+    identifier, pause = options.identifier, LOOK
     while is_open(store, identifier):
         time.sleep(pause)
         try:
@@ -54,7 +54,16 @@ def is_open(store: Store, identifier: str) -> bool:
 
 def launch(system: System, engine: Path, identifier: str) -> None:
     """Start it beside the run, with the engine in this folder; nothing without systemd. Raises SystemFailure."""
-    start = f"import sys; sys.path.insert(0, {str(engine)!r}); from splitway.agent.cli import main; sys.exit(main())"
     name = f"splitway-run-{identifier}.service"
     if system.units.available() and not system.units.active(name):
-        system.units.launch(name, "/usr/bin/python3", "-I", "-c", start, "await-run", identifier)
+        system.units.launch(name, "/usr/bin/python3", "-I", "-c", start(engine), "await-run", identifier)
+
+
+def start(engine: Path) -> str:
+    """Return the Python that runs the engine in this folder.
+
+    One expression: when systemd reads its units again a semicolon in a unit without a file comes back as `\\;`
+    (252, seen), and python3 would not start any more.
+    """
+    main = "__import__('splitway.agent.cli', fromlist=['main']).main()"
+    return f"__import__('sys').path.insert(0, {str(engine)!r}) or exit({main})"

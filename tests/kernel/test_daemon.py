@@ -8,12 +8,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
 
 import pytest
 from namespaces import NamespaceSystem, run_here, wait_for
-from test_healing import gateway, peer_of
+from test_healing import gateway, operator, peer_of, run_site
 
 from splitway.agent import control
 from splitway.store import Store
@@ -85,3 +86,16 @@ def test_a_full_disk_does_not_end_it(gateway: Store) -> None:
             wait_for(lambda: control.ask(system, "status")["clients"][0]["endpoint"], "the endpoint to be seen", 10)
     finally:
         run_here("umount", str(system.data))
+
+
+def test_a_client_whose_time_is_up_is_gone_within_seconds(gateway: Store) -> None:
+    system, variables = gateway.system, operator("nftables")
+    until = time.time() + 6
+    variables["splitway_clients"][0]["expires"] = datetime.fromtimestamp(until, timezone.utc).isoformat()
+    run_site(gateway, variables)
+    with agent(system):
+        assert peer_of("wg0")
+        assert not control.ask(system, "status")["clients"][0]["expired"]
+        wait_for(lambda: not run_here("wg", "show", "wg0", "peers"), "the client's end", until + 3 - time.time())
+        assert time.time() >= int(until)
+        assert control.ask(system, "status")["clients"][0]["expired"]

@@ -56,6 +56,7 @@ class Client:
     received: int = 0  # from it
     sent: int = 0  # to it
     moved: Mapping[str, int] = field(default_factory=dict)  # way → bytes of both directions since the agent started
+    expires: Optional[float] = None  # when its time is up, or was; None: never
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def _clients(gateway: str, figures: Mapping[str, Any], agent: Mapping[str, Any])
                 client.get("received", 0),
                 client.get("sent", 0),
                 client.get("bytes", {}),
+                client.get("expires"),
             )
         )
     return tuple(found)

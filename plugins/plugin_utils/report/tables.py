@@ -109,14 +109,17 @@ def clients(fleet: Sequence[Gateway]) -> Table:
     # `direct` first, then what carries most.
     ways = sorted(total, key=lambda way: (way != DIRECT, -total[way], way))
     own, rest = (ways, []) if len(ways) <= WAYS + 1 else (ways[:WAYS], ways[WAYS:])
+    timed = any(one.expires is not None for gateway in fleet for one in gateway.clients)
     columns = (
         *(Column("Client"), Column("Gateway"), Column("Policy"), Column("Address"), Column("Last seen", AGO)),
+        *((Column("Time is up", TIME),) if timed else ()),
         *(Column("Received", BYTES), Column("Sent", BYTES), *(Column(f"By {way}", BYTES) for way in own)),
         *((Column(f"By {len(rest)} others", BYTES),) if rest else ()),
     )
     rows = tuple(
         (
             *(one.name, one.gateway, one.policy, one.addresses[0] if one.addresses else "", one.seen),
+            *((one.expires,) if timed else ()),
             *(one.received, one.sent, *(one.moved.get(way, 0) for way in own)),
             *((sum(one.moved.get(way, 0) for way in rest),) if rest else ()),
         )

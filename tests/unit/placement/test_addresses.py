@@ -103,6 +103,17 @@ def test_gateways_with_one_key_give_a_client_the_same_addresses_and_no_other_cli
         plan([Member("carol", standby=1, keyed=False)], found, {})
 
 
+def test_gateways_with_one_key_need_a_network_for_all_of_their_clients() -> None:
+    found = [gateway("a", "10.1.0.1/29", twins="a"), gateway("b", "10.1.0.1/29", twins="a")]
+    people = [Member(f"c{number}", "ab"[number % 2]) for number in range(7)]
+    with pytest.raises(PlacementError) as caught:
+        plan(people, found, {})
+    assert caught.value.errors == (
+        "splitway_server.addresses of b: 10.1.0.0/29 has no address left for c5",
+        "splitway_server.addresses of a: 10.1.0.0/29 has no address left for c6",
+    )
+
+
 def test_who_has_two_gateways_without_a_common_key_has_an_address_of_each() -> None:
     found = [gateway("a", "10.1.0.1/24"), gateway("b", "10.2.0.1/24")]
     placement = plan([Member("alice", "b", standby=1, keyed=False)], found, {}).placement
@@ -174,7 +185,7 @@ def test_a_small_pool_is_a_limit_and_too_small_ones_are_named() -> None:
         plan(members(9), found, {})
     assert re.fullmatch(
         r"no room for client-\d, client-\d: a takes 5 clients \(its pool 10.1.0.0/29\); "
-        r"b takes 2 clients \(its pool 10.2.0.0/24, fd02::/126\)",
+        r"b takes 2 clients \(its pool 10.2.0.0/24, fd02::/126\); in all 7",
         str(caught.value),
     )
 

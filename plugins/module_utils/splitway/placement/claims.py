@@ -15,6 +15,9 @@ READ_KEYS = ("name", "enabled", "priority", "public_key", "private_key")
 """The keys of an entry whose values are looked at."""
 
 
+MOST_SAID = 20  # one list of clients for all gateways of a fleet would give a message for each of both
+
+
 class Claim(NamedTuple):
     """Who takes a client for its own."""
 
@@ -37,7 +40,9 @@ def disputed(clients: Mapping[str, Any], fleet: Any) -> list[str]:
     for gateway in sorted(clients):
         for key, claim in _claims(gateway, "splitway_clients", clients[gateway]):
             claims.setdefault(key, []).append(claim)
-    return [message for found in claims.values() if len(found) > 1 for message in _messages(found)]
+    messages = [message for found in claims.values() if len(found) > 1 for message in _messages(found)]
+    more = len(messages) - MOST_SAID
+    return messages if more <= 0 else [*messages[:MOST_SAID], f"and {more} more like these"]
 
 
 def _claims(where: str, variable: str, entries: Any) -> Iterator[tuple[str, Claim]]:

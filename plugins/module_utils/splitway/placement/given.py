@@ -9,9 +9,8 @@ from typing import Any, Optional
 from ..topology.errors import TopologyError, shown
 from ..topology.networks import host
 from .document import Kept
-from .model import PlacementError
+from .model import PlacementError, listed
 from .reading import CLIENTS, MEMBER_KEYS
-from .refusals import listed
 
 Entry = Mapping[str, Any]
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -14,6 +14,9 @@ NEW, GONE, DRAINED, PINNED, REGION = "new", "gone", "drained", "pinned", "region
 OVER_CAPACITY, REBALANCED, REMOVED = "over capacity", "rebalanced", "removed"
 STANDBY, ADDRESSES = "standby", "addresses"
 """Why a client's places change. The last two: it has more or fewer standby gateways; its addresses had to change."""
+
+
+NAMED = 5  # clients or gateways in one message
 
 
 class PlacementError(TopologyError):
@@ -100,3 +103,9 @@ class Plan:
 def gateways_of(places: tuple[Place, ...]) -> tuple[str, ...]:
     """Return the names of the gateways of some places."""
     return tuple(place.gateway for place in places)
+
+
+def listed(names: Sequence[str], between: str = ", ") -> str:
+    """Return names in a row, the first few of many."""
+    row = between.join(names[:NAMED])
+    return row if len(names) <= NAMED else f"{row} and {len(names) - NAMED} more"

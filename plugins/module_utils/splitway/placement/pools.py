@@ -9,7 +9,7 @@ from typing import Optional
 from ..topology.clients import MOST_CLIENTS
 from ..topology.model import Address, Network
 from ..topology.networks import not_a_host
-from .model import Gateway, Member, Place, Placement, PlacementError
+from .model import Gateway, Member, Place, Placement, PlacementError, listed
 
 Scope = tuple[str, ...]
 """Gateways among which an address is one client's only: a gateway alone, or twins with the same networks."""
@@ -83,6 +83,7 @@ class Book:
         self.given: dict[tuple[str, Scope], list[Address]] = {}
         self.held = held
         self.errors: list[str] = []
+        self.full: dict[str, list[str]] = {}  # networks → clients for which they have no address
 
     def wanted(self, client: str) -> Iterable[tuple[str, Scope]]:
         """Yield the gateways of a client, one of each scope."""
@@ -123,7 +124,7 @@ class Book:
                     address = pool.lowest(version, client)
                     if address is None:
                         networks = ", ".join(str(own) for own in pool.networks if own.version == version)
-                        self.errors.append(f'splitway_server.addresses of {gateway}: {networks} is full: "{client}"')
+                        self.full.setdefault(f"splitway_server.addresses of {gateway}: {networks}", []).append(client)
                     else:
                         given.append(address)
 
@@ -150,8 +151,9 @@ def addressed(
         book.adopt(name, before.get(name, ()), moved=True)
     for name in free:
         book.fill(name)
-    if book.errors:
-        raise PlacementError(*book.errors)
+    full = [f"{networks} has no address left for {listed(clients)}" for networks, clients in book.full.items()]
+    if book.errors or full:
+        raise PlacementError(*book.errors, *full)
     return {name: tuple(_place(book, name, gateway) for gateway in held[name]) for name in names}
 
 

@@ -7,15 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from .choices import hindrance
 from .matching import Seating
-from .model import ADDRESSES, DRAINED, REGION, Gateway, Member
-
-NAMED = 5  # clients in one message
-
-
-def listed(names: Sequence[str], between: str = ", ") -> str:
-    """Return names in a row, the first few of many."""
-    row = between.join(names[:NAMED])
-    return row if len(names) <= NAMED else f"{row} and {len(names) - NAMED} more"
+from .model import ADDRESSES, DRAINED, REGION, Gateway, Member, listed
 
 
 def no_choice(member: Member, gateways: Mapping[str, Gateway], allowed: Sequence[Gateway]) -> str:
@@ -52,8 +44,9 @@ def no_room(seating: Seating, left: Iterable[str]) -> list[str]:
         groups.setdefault(tuple(gateway.name for gateway in seating.choices[client]), []).append(client)
     lines = []
     for names, clients in groups.items():
-        limits = "; ".join(_takes(seating.gateways[name], seating.limits[name]) for name in names)
-        lines.append(f"no room for {listed(sorted(clients))}: {limits}")
+        limits = listed([_takes(seating.gateways[name], seating.limits[name]) for name in names], "; ")
+        total = f"; in all {sum(seating.limits[name] for name in names)}" if len(names) > 1 else ""
+        lines.append(f"no room for {listed(sorted(clients))}: {limits}{total}")
     return lines
 
 

@@ -108,6 +108,7 @@ NOT_RUN = {
     "curl -x http://10.8.0.1:8080 -U alice https://www.example.com/": PROXIES,
     "curl -x socks5h://10.8.0.1:1080 -U alice https://www.example.com/": PROXIES,
     "docker exec splitway-lab-gw …": "what follows is the reader's choice",
+    "python3 -m json.tool rollout.json": "a rollout's report: the Molecule scenario fleet reads it",
     "docker compose start": WG_EASY,
     "docker compose stop": WG_EASY,
     "firewall-cmd --permanent --add-port=51820/udp": OTHERS,

@@ -11,6 +11,7 @@ from ansible_collections.splitway.gateway.tests.unit.topology.samples import DEL
 from splitway.client_files import client_files
 from splitway.compiler import compile_state
 from splitway.explain.subject import find_client
+from splitway.foreign.passages import passages
 from splitway.reconcile import wireguard
 from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.flows.sources import policies_of_sources
@@ -157,3 +158,15 @@ def test_what_is_not_as_the_topology_says_is_told_and_not_changed() -> None:
     assert said(live(peers={stranger.public_key: stranger}), refused=False) == ()
     with pytest.raises(ReconcileError, match="wg0 is no WireGuard interface"):
         wireguard.plan((server,), live("bridge"))
+
+
+def test_others_rules_are_walked_with_a_client_though_none_is_listed() -> None:
+    def sources(*changes: tuple[str, Any]) -> set[str]:
+        found = passages(compiled(("splitway_clients", []), *changes), {4: "eth0", 6: "eth0"})
+        return {packet.source for packet in found if packet.purpose == "from clients to eth0"}
+
+    assert sources(("splitway_server.unknown_clients", "family")) == {
+        "10.8.0.254",
+        "fdcc:ad94:bacf:61a4:ffff:ffff:ffff:fffe",
+    }
+    assert sources() == set(), "nobody gets through anyway"

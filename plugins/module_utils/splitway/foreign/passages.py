@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 
 from ..state import FAMILIES, Device, Marks, State, mark_of
@@ -18,12 +19,18 @@ def passages(state: State, uplinks: Mapping[int, str]) -> Iterator[Packet]:
     if marks is None or server is None:
         return
     for family in FAMILIES:
-        client = next(iter(marks.family(family).clients), "")
+        client = next(iter(marks.family(family).clients), "") or _unknown_client(marks, family)
         if client:
             yield from _through(marks, family, client, uplinks.get(family, ""))
             yield from _to_the_gateway(marks, family, client)
     for family, uplink in uplinks.items():
         yield from _tunnel(server, family, uplink)
+
+
+def _unknown_client(marks: Marks, family: int) -> str:
+    """Return an address of the clients' network, if who is in no list of clients has a policy there."""
+    networks = (ipaddress.ip_network(entry.network) for entry in marks.unknown)
+    return next((str(network[-2]) for network in networks if network.version == family), "")
 
 
 def _through(marks: Marks, family: int, client: str, uplink: str) -> Iterator[Packet]:

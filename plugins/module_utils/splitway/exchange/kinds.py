@@ -9,7 +9,7 @@ from ..topology import clients, groups, lan_clients, lists, policies, schedules,
 from ..topology.rules import RULE_KEYS
 
 SERVER = "splitway_server"
-SECRETS = ("private_key", "preshared_key", "websocket")
+SECRETS = ("private_key", "preshared_key", "previous", "websocket")
 """Keys that are exchanged only when they are asked for; a WebSocket's mapping has its path in it."""
 
 

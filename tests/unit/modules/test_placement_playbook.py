@@ -104,6 +104,8 @@ def test_the_example_is_placed_once_and_a_drained_gateway_is_left(controller: Co
     assert "changed=1" in controller.place()
     written = controller.file.read_text(encoding="utf-8")
     assert "changed=0" in controller.place("--limit", "fra-2")  # the fleet is all of it
+    exported = controller.play("export", "-e", "splitway_export_directory=out")  # refuses a wrong topology
+    assert exported.stdout.count("failed=0") == 4, exported.stdout + exported.stderr
     controller.change("hosts.yml", "drain: false", "drain: true")
     looked = controller.place("--check", "--diff")
     assert '"carol: sgp-2 → sgp-1 (drained)"' in looked

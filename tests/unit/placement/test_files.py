@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
+from splitway.client_files import client_files
+from splitway.client_files import text as configuration
 from splitway.placement import Place, Placement, PlacementError, plan
 from splitway.placement.claims import disputed
 from splitway.placement.document import kept, placement_of, text
 from splitway.placement.given import given
 from splitway.placement.reading import read_fleet
 from splitway.placement.text import lines
-from splitway.topology import TopologyError
+from splitway.topology import TopologyError, parse
 from splitway.topology.keys import public_key
 
 PLACEMENT: Placement = {
@@ -111,6 +113,24 @@ def test_what_is_read_of_gateways_and_clients() -> None:
     assert first.twins == second.twins != third.twins == ""
     [alice] = fleet.members
     assert (alice.gateway, alice.places, alice.keyed, alice.path) == ("fra-1", 3, True, "splitway_fleet_clients[0]")
+
+
+def test_gateways_with_one_key_and_name_write_the_same_file_for_a_client_of_both() -> None:
+    server = {"addresses": ["10.1.0.1/24"], "private_key": key("both"), "endpoint": "vpn.example.com"}
+    gateways = {"one": {"splitway_server": server}, "two": {"splitway_server": server}}
+    entries = [
+        {"name": "alice", "standby": 1, "private_key": key("alice")},
+        *({"name": f"{pin}-{number}", "gateway": pin} for pin in gateways for number in range(3)),
+    ]
+    fleet = read_fleet(entries, gateways)
+    clients = kept(text(plan(fleet.members, fleet.gateways, {}).placement), "x")
+    files = {}
+    for gateway in gateways:
+        own = given(gateway, entries, clients, frozenset(gateways), "x")
+        written = client_files(parse({"splitway_server": server, "splitway_clients": own}))
+        files.update((file.stem, configuration(file, key("alice"), key("server"))) for file in written)
+    assert files["alice"] == files["alice+2"]
+    assert len(set(files.values())) == len(files) - 1
 
 
 def test_all_that_is_wrong_is_said_at_once_by_its_path() -> None:

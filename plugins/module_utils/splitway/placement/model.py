@@ -15,7 +15,6 @@ OVER_CAPACITY, REBALANCED, REMOVED = "over capacity", "rebalanced", "removed"
 STANDBY, ADDRESSES = "standby", "addresses"
 """Why a client's places change. The last two: it has more or fewer standby gateways; its addresses had to change."""
 
-
 NAMED = 5  # clients or gateways in one message
 
 

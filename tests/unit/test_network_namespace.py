@@ -86,6 +86,9 @@ class Pretended(System):
         self.commands.append(" ".join(argv))
         return ""
 
+    def list_files(self, folder: Path) -> tuple[str, ...]:
+        return tuple(sorted({path.relative_to(folder).parts[0] for path in self.files if folder in path.parents}))
+
     def read_file(self, path: Path) -> Optional[str]:
         return self.files.get(path)
 
@@ -94,9 +97,6 @@ class Pretended(System):
 
     def remove_file(self, path: Path) -> None:
         self.files.pop(path, None)
-
-    def remove_folder(self, path: Path) -> None:
-        self.files = {name: text for name, text in self.files.items() if path not in name.parents}
 
 
 def test_a_unit_runs_where_its_gateway_is() -> None:
@@ -113,6 +113,7 @@ def test_a_unit_runs_where_its_gateway_is() -> None:
     assert host.commands == ["systemctl daemon-reload"] * 2
     units.write("splitway-dnsmasq.service", "text")
     assert host.commands == ["systemctl daemon-reload"] * 2, "nothing is as it was not"
+    assert units.named("splitway-") == ("splitway-dnsmasq.service",)
     units.write("splitway-guard.service", "guard")
     assert FOLDER / "splitway-guard.service.d" / "network-namespace.conf" not in host.files
     units.remove("splitway-dnsmasq.service")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
@@ -90,7 +91,8 @@ class Units:
 
     def named(self, prefix: str) -> tuple[str, ...]:
         """Return the names of the unit files that begin so."""
-        return tuple(name for name in self.system.list_files(FOLDER) if name.startswith(prefix))
+        names = (name for name in self.system.list_files(FOLDER) if name.startswith(prefix))
+        return tuple(name for name in names if not name.endswith(".d"))  # a folder with what a unit has beside its text
 
     def write(self, name: str, text: str) -> None:
         """Write a unit file, unless it has this text already, and let systemd read it."""
@@ -106,8 +108,11 @@ class Units:
         """Remove a unit file and let systemd forget it; nothing when there is none."""
         if self.read(name) is not None:
             self.system.remove_file(FOLDER / name)
-            if self.system.read_file(_beside(name)) is not None:
-                self.system.remove_folder(_beside(name).parent)
+            beside = _beside(name)
+            if self.system.read_file(beside) is not None:
+                self.system.remove_file(beside)
+                with suppress(OSError):  # the operator has something there as well
+                    beside.parent.rmdir()
             self._systemctl("daemon-reload")
 
     def active(self, name: str) -> bool:

@@ -114,8 +114,9 @@ def test_a_unit_runs_where_its_gateway_is() -> None:
     units.write("splitway-dnsmasq.service", "text")
     assert host.commands == ["systemctl daemon-reload"] * 2, "nothing is as it was not"
     assert units.named("splitway-") == ("splitway-dnsmasq.service",)
-    units.write("splitway-guard.service", "guard")
-    assert FOLDER / "splitway-guard.service.d" / "network-namespace.conf" not in host.files
+    for outside in ("splitway-guard.service", "splitway-countries.service", "splitway-countries.timer", FOLLOWER):
+        units.write(outside, "text")
+        assert FOLDER / f"{outside}.d" / "network-namespace.conf" not in host.files
     units.remove("splitway-dnsmasq.service")
     assert beside not in host.files
     assert FOLLOWER not in unit_text("vpn")

@@ -28,6 +28,9 @@ COMMANDS = {
 }
 """Command → its module, which has HELP, arguments(parser) and run(options, system)."""
 
+OUTSIDE = {"countries", "follow"}
+"""What has its work in the network of the host, wherever the gateway is."""
+
 BAD_USE = 2  # the exit status of argparse, and of whatever a command could not do
 
 
@@ -40,7 +43,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = parser.parse_args(words)
     try:
         system = System()
-        if asked != ["follow"]:
+        if not set(asked) & OUTSIDE:
             try:
                 enter(system, chosen(system))
             except Away:

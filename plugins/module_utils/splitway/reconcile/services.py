@@ -62,8 +62,11 @@ GROUP = "nogroup"
 with."""
 
 
-OUTSIDE = ("splitway-guard.service", FOLLOWER)
-"""What runs in the network of the host, wherever the gateway is: before there is another, and what follows it."""
+OUTSIDE = ("splitway-guard.service", "splitway-countries.service", FOLLOWER)
+"""What runs in the network of the host, wherever the gateway is.
+
+What comes before there is another, what only fetches files, and what follows the other.
+"""
 
 
 def _beside(name: str) -> Path:
@@ -96,7 +99,7 @@ class Units:
 
     def write(self, name: str, text: str) -> None:
         """Write a unit file, unless it has this text already, and let systemd read it."""
-        more = "" if name in OUTSIDE else unit_text(chosen(self.system))
+        more = unit_text(chosen(self.system)) if name.endswith(".service") and name not in OUTSIDE else ""
         files = {FOLDER / name: text, **({_beside(name): more} if more else {})}
         differing = {path: content for path, content in files.items() if self.system.read_file(path) != content}
         for path, content in differing.items():

@@ -42,7 +42,7 @@ from splitway.compiler.names import line
 from splitway.explain import Explanation
 from splitway.reconcile import dns
 from splitway.reconcile.dns.text import UNIT
-from splitway.state import AddressSet, Device, Dns, Marks, Peer, Routes, Rule, State, Table, mark_of
+from splitway.state import AddressSet, Device, Dns, Marks, Peer, PreviousKey, Routes, Rule, State, Table, mark_of
 from splitway.store import Store
 
 __all__ = ["lab"]
@@ -211,3 +211,21 @@ def test_what_strangers_did_is_told(
     assert "the kernel refuses it: No route to host" in " ".join(capsys.readouterr().out.split())
     command(system, "--client", "client1", "--to", "10.90.0.1")
     assert "to the gateway itself" in capsys.readouterr().out
+
+
+def test_a_client_of_two_keys_is_one_and_one_without_time_is_told(
+    system: NamespaceSystem, lab: Lab, backend: str
+) -> None:
+    store = Gateway(system, lab, topology(backend)).store
+    networks = (f"{CLIENTS[4][0]}/32", f"{CLIENTS[6][0]}/128")
+    alice = Peer("alice", "NEW", networks, previous=PreviousKey("OLD", 2**33))
+
+    def said(peer: Peer) -> Explanation:
+        store.publish_section("server", dataclasses.replace(SERVER, peers=(peer,)), backend)
+        return explain_here(system, "alice", "198.51.100.1")
+
+    before = said(Peer("alice", "NEW", networks))
+    assert said(alice) == before
+    over = said(dataclasses.replace(alice, expires=1))
+    assert over.decisions == before.decisions
+    assert over.notes == (*before.notes, "its time is up (expires): it is no peer, and sends nothing")

@@ -16,7 +16,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.splitway.gateway.tests.unit.exchange.topologies import SERVER, topologies
-from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT, key
+from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT
+from ansible_collections.splitway.gateway.tests.unit.topology.samples import key as made_key
 from splitway.exchange import exported, import_files, read_variables, replaced
 from splitway.exchange.cells import read_cell, write_cell
 from splitway.exchange.kinds import KINDS, SECRETS
@@ -152,8 +153,8 @@ def test_every_key_of_the_topology_has_a_column_of_its_own(kind: Any) -> None:
 
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_the_key_before_is_a_secret_too(form: str) -> None:
-    before = {"public_key": key("old"), "preshared_key": key("old shared"), "until": "2026-12-31"}
+    before = {"public_key": made_key("old"), "preshared_key": made_key("old shared"), "until": "2026-12-31"}
     clients = [{**RIGHT["splitway_clients"][0], "previous": before, "expires": date(2026, 12, 31)}]
     variables = {**RIGHT, "splitway_clients": clients}
-    assert key("old shared") not in exported(variables, form, secrets=False)[f"clients.{form}"]
-    assert key("old shared") in exported(variables, form, secrets=True)[f"clients.{form}"]
+    assert made_key("old shared") not in exported(variables, form, secrets=False)[f"clients.{form}"]
+    assert made_key("old shared") in exported(variables, form, secrets=True)[f"clients.{form}"]

@@ -7,9 +7,11 @@ import argparse
 import dataclasses
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
+from ...clients import expired
 from ...explain import ExplainError, Explanation, Facts, Hop, Resolved, explain
 from ...explain.subject import PROTOCOLS, Client, find_client, lan_network, read_destination
 from ...explain.text import explanation_text
@@ -54,7 +56,7 @@ def explain_here(
     """Return the explanation by this host's state, kernel and dnsmasq. Raises ExplainError, SystemFailure."""
     store = Store(system)
     published, damage = store.generation_or_previous()
-    state = present(store, published)
+    state = dataclasses.replace(present(store, published), server=published.server)  # a client of two keys is one
     if state == State():
         raise ExplainError("this host is no gateway yet: run site.yml for it")
     who = find_client(state, client)  # what is mistyped is told before dnsmasq is asked
@@ -70,7 +72,15 @@ def explain_here(
             route=lambda source, address, mark: route(system, arrival(state, who, source), address, mark),
         )
         explanation = explain(state, client, destination, facts, port, protocol)
-    return explanation if damage is None else dataclasses.replace(explanation, notes=(*explanation.notes, damage))
+    notes = (*_time(state, who.name, system.now()), *(() if damage is None else (damage,)))
+    return dataclasses.replace(explanation, notes=(*explanation.notes, *notes)) if notes else explanation
+
+
+def _time(state: State, client: str, now: float) -> Iterator[str]:
+    """Yield a note when a client's time is up: what is said of its packets holds for those that it could send."""
+    for peer in state.server.peers if state.server else ():
+        if peer.name == client and expired(peer, now):
+            yield "its time is up (expires): it is no peer, and sends nothing"
 
 
 def resolve(state: State, name: str) -> Resolved:

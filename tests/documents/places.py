@@ -91,6 +91,7 @@ PARTS = "a word about a program, not a line to type"
 PAC = 'python3 -c \'import pacparser as p; p.init(); p.parse_pac_file("family.pac"); print(p.find_proxy("http://x.com/"))\''
 KEYS_OUT = "ssh admin@vpn.example.com sudo tar -C /etc/splitway -cz keys | ansible-vault encrypt --output home.vault"
 KEYS_BACK = "ansible-vault decrypt --output - home.vault | ssh admin@vpn.example.com sudo tar -C /etc/splitway -xz"
+MESSAGES = ("splitway needs root",)
 NOT_RUN = {
     PAC: "needs PAC files: tests/unit/pac asks pacparser the same",
     "ansible-builder build --tag registry.example.com/splitway-controller:0.1.0": "needs a registry of images",
@@ -137,7 +138,7 @@ NOT_RUN = {
     "ping -c3 -M do -s 1392 -I wg-up-2 1.1.1.1": "tunnels of the lab are narrower; tests/kernel/test_mtu.py measures",
     "splitway countries refresh": "the lab's data is the controller's; tests/kernel/test_countries.py refreshes",
     "splitway countries refresh --accept": "the lab's data is the controller's; tests/unit/countries has it",
-    "splitway needs root": "a message",
+    **dict.fromkeys(MESSAGES, "a message"),
     "systemctl status splitway-countries": "the lab's data is the controller's, which needs no such unit",
     "systemctl reload 'splitway-transport-server*'": "the lab has no WebSocket; tests/autovpn renews a certificate",
     "tc qdisc del dev wg0 root": FAULTS,
@@ -187,6 +188,11 @@ def all_commands() -> list[Command]:
     """Return all commands of the documents."""
     spoken_of = {text.split()[0] for text in NOT_RUN} | {"cat", "grep", "ufw"}
     return commands(frozenset(PROGRAMS) | spoken_of)
+
+
+def agents() -> list[str]:
+    """Return the agent's commands, each once."""
+    return list(dict.fromkeys(command.text for command in all_commands() if command.program == "splitway"))
 
 
 def runnable(*places: Place) -> list[str]:

@@ -28,6 +28,7 @@ from ansible_collections.splitway.gateway.tests.documents.blocks import (
 from ansible_collections.splitway.gateway.tests.documents.places import Place
 from ansible_collections.splitway.gateway.tests.lab.make_keys import make_keys
 from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import write
+from splitway.agent.cli import COMMANDS, argument_parser
 
 COLLECTIONS = Path(__file__).parents[5]
 HERE_ALONE = ("explain", "export", "import", "lists", "placement")
@@ -78,6 +79,13 @@ def test_each_target_of_make_is_one() -> None:
             assert (ROOT / "molecule" / settings["SCENARIO"] / "molecule.yml").exists(), command
         if "BENCH" in settings:
             assert (ROOT / "tests" / "bench" / f"{settings['BENCH']}.py").exists(), command
+
+
+@pytest.mark.parametrize("text", [text for text in places.agents() if text not in places.MESSAGES])
+def test_each_command_of_the_agent_is_one(text: str) -> None:
+    """Those that a gateway of the lab does not run, too."""
+    words = shlex.split(text.partition("|")[0])[1:]
+    argument_parser(list(COMMANDS)).parse_args(words)
 
 
 @pytest.fixture(scope="module")

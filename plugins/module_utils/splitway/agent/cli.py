@@ -39,7 +39,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     asked = [word for word in words if word in COMMANDS][:1]
     # Only what was asked for is loaded; help wants them all.
-    parser = _parser(asked or list(COMMANDS))
+    parser = argument_parser(asked or list(COMMANDS))
     options = parser.parse_args(words)
     try:
         system = System()
@@ -59,7 +59,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     return status
 
 
-def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:
+def argument_parser(commands: Sequence[str]) -> argparse.ArgumentParser:
+    """Return what reads the command line of these commands, whose modules are loaded for it."""
     parser = argparse.ArgumentParser(prog="splitway", description="Looks after this gateway.")
     chosen = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name in commands:

@@ -33,6 +33,7 @@ class Seating:
     choices: Mapping[str, Sequence[Gateway]]  # the gateways that each client may be on
     held: dict[str, list[str]] = field(default_factory=dict)  # gateways by client, in the order of their priority
     seated: dict[str, set[str]] = field(default_factory=dict)  # clients by gateway
+    settled: dict[str, frozenset[str]] = field(default_factory=dict)  # clients by gateway that nobody makes move
     closed: set[str] = field(default_factory=set)  # full, and so is all that their clients could change to
 
     def sit(self, client: str, gateway: str) -> None:
@@ -81,24 +82,24 @@ def seat(seating: Seating) -> None:
                     waiting.append(last)
 
 
-def make_room(seating: Seating, client: str) -> tuple[str, ...]:
-    """Give a client one more place by the shortest chain of moves, if there is one; return which others move.
+def make_room(seating: Seating, client: str) -> None:
+    """Give a client one more place by the shortest chain of moves, if there is one.
 
-    Only what cannot be placed otherwise moves others: a client of a region that is full of clients that could be
-    elsewhere, too.
+    Only those move who have just been given their places: to make room for a client of a region that is full of
+    clients that could be elsewhere, too.
     """
     origin: dict[str, tuple[Optional[str], str]] = {}  # gateway: who would come, from which
     reached = deque(_reach(seating, client, None, origin))
     while reached:
         gateway = reached.popleft()
         if len(seating.seated[gateway]) < seating.limits[gateway]:
-            return _moved(seating, gateway, origin)
+            _move(seating, gateway, origin)
+            return
         if len(origin) < len(seating.gateways):
-            for other in sorted(seating.seated[gateway], key=lambda name: seating.rank(name, gateway)):
-                if seating.members[other].gateway != gateway:
-                    reached += _reach(seating, other, gateway, origin)
+            others = seating.seated[gateway] - seating.settled[gateway]
+            for other in sorted(others, key=lambda name: seating.rank(name, gateway)):
+                reached += _reach(seating, other, gateway, origin)
     seating.closed.update(origin)  # no later chain leads out of these, either
-    return ()
 
 
 def _reach(
@@ -117,15 +118,12 @@ def _reach(
     return found
 
 
-def _moved(seating: Seating, gateway: str, origin: Mapping[str, tuple[Optional[str], str]]) -> tuple[str, ...]:
-    """Move everybody along a chain, from its free end; return who moved, but not for whom."""
-    moved: list[str] = []
+def _move(seating: Seating, gateway: str, origin: Mapping[str, tuple[Optional[str], str]]) -> None:
+    """Move everybody along a chain, from its free end."""
     target: Optional[str] = gateway
     while target is not None:
         leaving, client = origin[target]
         if leaving is not None:
             seating.leave(client, leaving)
-            moved.append(client)
         seating.sit(client, target)
         target = leaving
-    return tuple(moved)

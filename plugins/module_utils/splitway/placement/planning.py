@@ -27,7 +27,7 @@ from .model import (
     gateways_of,
 )
 from .pools import addressed, room, scope_of
-from .refusals import no_choice, no_common_key, no_room, too_many_pins
+from .refusals import no_choice, no_common_key, no_room, room_by_rebalance, too_many_pins
 
 Reasons = dict[str, Optional[str]]
 
@@ -35,8 +35,8 @@ Reasons = dict[str, Optional[str]]
 def plan(members: Iterable[Member], gateways: Iterable[Gateway], before: Placement, *, rebalance: bool = False) -> Plan:
     """Return where the clients of a fleet belong.
 
-    A client stays where it is unless it cannot. With `rebalance` all of them go where they would if nobody were
-    anywhere yet. The order of the arguments is of no matter; their names are unique.
+    A client stays where it is unless it cannot; it does not make room for another. With `rebalance` all of them go
+    where they would if nobody were anywhere yet. The order of the arguments is of no matter; their names are unique.
     Raises PlacementError with all that is in the way.
     """
     known = {gateway.name: gateway for gateway in sorted(gateways, key=lambda gateway: gateway.name)}
@@ -44,8 +44,12 @@ def plan(members: Iterable[Member], gateways: Iterable[Gateway], before: Placeme
     seating = _seating(wanted, known)
     reasons = _keep(seating, before, rebalance=rebalance)
     _evict(seating, reasons)
+    seating.settled = {name: frozenset(clients) for name, clients in seating.seated.items()}
     seat(seating)
-    _fill_up(seating, reasons)
+    left = _fill_up(seating)
+    if left:
+        remedy = () if rebalance else _by_rebalance(wanted, known, before)
+        raise PlacementError(*no_room(seating, left), *remedy)
     held = {name: _ordered(seating, before, name, rebalance=rebalance) for name in wanted}
     _check_keys(wanted, known, held)
     after = addressed(held, wanted, known, before)
@@ -108,19 +112,26 @@ def _evict(seating: Seating, reasons: Reasons) -> None:
         raise PlacementError(*errors)
 
 
-def _fill_up(seating: Seating, reasons: Reasons) -> None:
-    """Make room for those whom no gateway took. Raises PlacementError if there is none."""
+def _fill_up(seating: Seating) -> list[str]:
+    """Make room for those whom no gateway took; return for whom there is none."""
     left = []
     for client in seating.members:
         while seating.missing(client) > 0:
             wanted = seating.missing(client)
-            for other in make_room(seating, client):
-                reasons[other] = reasons[other] or OVER_CAPACITY
+            make_room(seating, client)
             if seating.missing(client) == wanted:
                 left.append(client)
                 break
-    if left:
-        raise PlacementError(*no_room(seating, left))
+    return left
+
+
+def _by_rebalance(members: Mapping[str, Member], gateways: Mapping[str, Gateway], before: Placement) -> tuple[str, ...]:
+    """Return what a rebalance would do about clients that find no room, if it can do something."""
+    try:
+        changes = plan(members.values(), gateways.values(), before, rebalance=True).changes
+    except PlacementError:
+        return ()
+    return (room_by_rebalance([change.client for change in changes if change.moves]),)
 
 
 def _ordered(seating: Seating, before: Placement, client: str, *, rebalance: bool) -> list[str]:

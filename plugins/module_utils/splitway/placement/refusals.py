@@ -50,6 +50,12 @@ def no_room(seating: Seating, left: Iterable[str]) -> list[str]:
     return lines
 
 
+def room_by_rebalance(moving: Sequence[str]) -> str:
+    """Return that there is room for all if others move, and who these are."""
+    who = "1 client" if len(moving) == 1 else f"{len(moving)} clients"
+    return f"with splitway_rebalance there is room for all, and {who} would move: {listed(moving)}"
+
+
 def no_common_key(member: Member, twins: Sequence[str]) -> str:
     """Return that gateways with one key would each know a client by another."""
     return f"{member}: is on {listed(twins)}, which have one private_key: it needs a key of its own in the inventory"

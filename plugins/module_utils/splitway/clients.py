@@ -41,13 +41,10 @@ def with_clients(state: State, holders: Holders, now: float) -> State:
 def _peers(peer: Peer, holder: Optional[str], now: float) -> Iterator[Peer]:
     if expired(peer, now):
         return
-    if peer.previous is None and peer.expires is None:
+    if not in_grace(peer, now) or peer.previous is None:
         yield peer
         return
-    only = dataclasses.replace(peer, expires=None, previous=None)
-    if not in_grace(peer, now) or peer.previous is None:
-        yield only
-        return
+    only = dataclasses.replace(peer, previous=None)
     before = dataclasses.replace(
         only,
         name=f"{peer.name}{PREVIOUS}",

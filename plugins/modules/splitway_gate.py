@@ -80,6 +80,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.network_namespace import chosen, enter
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.gate import Look, missing
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.look import connected, look
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.settings import Gate
@@ -103,6 +104,7 @@ def main() -> None:
     module = AnsibleModule(OPTIONS, supports_check_mode=True)
     store = Store(System())
     try:
+        enter(store.system, chosen(store.system))
         if module.params["before"] is None:
             module.exit_json(changed=False, look=to_data(connected(look(store))))
         _pass(module, store, from_data(Look, module.params["before"]))

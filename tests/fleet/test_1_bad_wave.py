@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 
 from fleetkit.flows import alive, broken_since
@@ -20,7 +21,7 @@ from fleetkit.gateways import (
     same,
 )
 from fleetkit.rollouts import new_edition, roll_out
-from labkit.hosts import host
+from labkit.hosts import container
 
 NOBODY = "10.90.0.250:51820"
 LATER = ("gw4", "gw5", "gw6")
@@ -36,11 +37,11 @@ def test_the_fleet_is_there() -> None:
 
 def test_a_gateway_that_does_not_answer_stops_a_rollout_before_it_begins() -> None:
     before = generations()
-    host("gw6").check_output("systemctl stop ssh")
+    subprocess.run(["docker", "pause", container("gw6")], check=True, capture_output=True)
     try:
         run = roll_out(fleet_edition=new_edition())
     finally:
-        host("gw6").check_output("systemctl start ssh")
+        subprocess.run(["docker", "unpause", container("gw6")], check=True, capture_output=True)
     assert run.status != 0
     assert "gw6: not reachable. Nothing was changed anywhere." in run.output
     assert generations() == before

@@ -25,7 +25,7 @@ from fleetkit.gateways import (
 from fleetkit.rollouts import controller, kill, new_edition, roll_out
 from labkit.hosts import container, wait_until
 
-UNTIL_COMMIT = 60.0  # seconds that a run takes until then on a busy machine
+UNTIL_COMMIT = 240.0  # seconds that a run takes until then on a busy machine
 HELD = {"splitway_gate": {"timeout": 15, "commands": [["sleep", "14"]]}}  # leaves time to kill it before it confirms
 
 

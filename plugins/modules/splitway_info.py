@@ -192,7 +192,7 @@ def _unconfirmed(store: Store) -> Optional[dict]:
     run = store.unconfirmed()
     if run is None:
         return None
-    return {"run": run.id, "who": run.who, "left": max(0, round(run.deadline - store.system.now()))}
+    return {"run": run.id, "who": run.who, "left": max(0, round(run.deadline - store.system.uptime()))}
 
 
 def _upstreams(status: Optional[dict]) -> dict:

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from splitway import transaction
 from splitway.agent import awaiting, boot
 from splitway.state import State
 from splitway.store import Store, StoreError
+from splitway.system import System
 
 sys.path.insert(0, str(Path(__file__).parent))
 from pretended import Kernel, kernel, run, state, steps, store
@@ -102,10 +105,15 @@ def test_a_run_that_changes_nothing_need_not_be_confirmed(kernel: Kernel, store:
     assert store.unconfirmed() is None
 
 
+def reboot(store: Store) -> None:
+    """What was in memory is gone. That of a container is no boot of its kernel."""
+    shutil.rmtree(store.system.runtime)
+
+
 def test_a_reboot_counts_as_not_confirmed(kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store, state())
     commit(store, OTHER)
-    monkeypatch.setattr(store.system, "boot", lambda: "another")
+    reboot(store)
     monkeypatch.setattr(boot, "VERDICT", ())
     monkeypatch.setattr(boot, "restore_early", lambda _: boot.Healing())
     boot.run(argparse.Namespace(early=True), store.system)
@@ -192,3 +200,111 @@ def test_it_is_started_as_a_program_that_systemd_does_not_change(store: Store) -
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_somebody_sets_is_of_no_account(
+    kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    run(store, state())
+    commit(store, OTHER, 0.5)
+    monkeypatch.setattr(store.system, "now", lambda: time.time() + 3600 * hours)
+    with store.lock():
+        assert not transaction.end_expired(store)
+        time.sleep(0.6)
+        assert transaction.end_expired(store)
+    transaction.begin(store, "abandoned", 0.2)
+    monkeypatch.setattr(store.system, "now", lambda: time.time() - 3600 * hours)
+    with store.lock():
+        assert not transaction.end_expired(store)
+        time.sleep(0.3)
+        assert transaction.end_expired(store)
+    is_as_before(kernel, store, state())
+
+
+def test_a_damaged_record_of_a_run_is_one_whose_time_is_up(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    transaction.begin(store, "abandoned")
+    steps(store, OTHER, "abandoned")
+    (store.system.runtime / "transaction.json").write_text('{"id": "ab')
+    transaction.begin(store, "next")
+    assert kernel.there["server"] == {"alice"}
+
+
+def test_after_a_reboot_there_is_a_guard_whatever_became_of_the_generation_before(
+    kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(store, state())
+    commit(store, OTHER)
+    (store.system.configuration / "state.confirmed.json").write_text("{")
+    reboot(store)
+    guarded: list[State] = []
+    monkeypatch.setattr(boot, "restore_early", lambda store: guarded.append(store.generation()) or boot.Healing())
+    assert boot.run(argparse.Namespace(early=True), store.system) == 0
+    assert guarded == [OTHER]
+    assert "state.confirmed.json" in capsys.readouterr().err
+
+
+def test_going_back_needs_no_room_on_the_disk(kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(store, state())
+    commit(store, OTHER)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.system, "write_file", full)
+    transaction.roll_back(store, "risky")
+    is_as_before(kernel, store, state())
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def killed_after(writes: int) -> dict[str, Callable[..., None]]:
+    """Return what changes files, of which no more than so many calls are done."""
+    left = [writes]
+
+    def counted(do: Callable[..., None]) -> Callable[..., None]:
+        def change(*arguments: object) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            do(*arguments)
+
+        return change
+
+    return {name: counted(getattr(System, name)) for name in ("write_file", "link_file", "remove_file")}
+
+
+@pytest.mark.parametrize("before", [state(), State()], ids=["a generation", "nothing"])
+def test_killed_at_any_step_it_goes_back_all_the_same(
+    kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch, before: State
+) -> None:
+    """At each write of the commit and of what follows; whoever comes next finishes."""
+    later, writes, killed = [0.0], 0, True
+    monkeypatch.setattr("os.fsync", lambda _: None)  # hundreds of them
+    monkeypatch.setattr(store.system, "uptime", lambda: time.monotonic() + later[0])
+    run(store, before)
+    while killed:
+        transaction.begin(store, "risky", deadline=60)
+        steps(store, OTHER, "risky")
+        with monkeypatch.context() as patch:
+            for name, change in killed_after(writes).items():
+                patch.setattr(System, name, change)
+            try:
+                transaction.commit(store, "risky", OTHER.numbers, confirm=60)
+                later[0] += 61
+                with store.lock():
+                    transaction.end_expired(store)
+                killed = False
+            except Killed:
+                later[0] += 61
+        for _ in range(2):  # the run, and that it waits
+            with store.lock():
+                transaction.end_expired(store)
+        assert store.generation() == before
+        run(store, before, "next")
+        is_as_before(kernel, store, before)
+        writes += 1
+    assert writes > 10

@@ -54,7 +54,7 @@ class Transaction:
     """An open transaction."""
 
     id: str
-    deadline: float  # seconds since the epoch
+    deadline: float  # seconds, by System.uptime
     who: str = "ansible"  # for the audit
     patience: float = DEADLINE  # seconds from one step to the next
 
@@ -87,6 +87,8 @@ class Store:
         self._previous = system.configuration / "state.previous.json"
         self._confirmed = system.configuration / "state.confirmed.json"
         self._unconfirmed = system.configuration / "unconfirmed.json"
+        # Gone after a reboot, also that of a container, whose kernel stays.
+        self._same_boot = system.runtime / "unconfirmed"
         self._transaction = system.runtime / "transaction.json"
         self._staged = system.runtime / "staged"
         self._choices = system.runtime / "choices.json"
@@ -188,6 +190,7 @@ class Store:
             self.system.link_file(self._confirmed, self._generation)
         except FileNotFoundError:
             self.system.write_file(self._confirmed, sealed(parts_of(State())))
+        self.system.write_file(self._same_boot, run.id)
         self.system.write_file(self._unconfirmed, unconfirmed_file.to_json(run))
 
     def unconfirmed(self) -> Optional[Unconfirmed]:
@@ -198,7 +201,9 @@ class Store:
     def overdue(self) -> Optional[Unconfirmed]:
         """Return the run that was not confirmed in time, and is to be rolled back."""
         run = self.unconfirmed()
-        return run if run is not None and run.due(self.system.now(), self.system.boot()) else None
+        if run is None or (self._same_boot.exists() and self.system.uptime() < run.deadline):
+            return None
+        return run
 
     def has_run(self) -> bool:
         """Return whether a run is open, or is to be rolled back."""
@@ -216,8 +221,16 @@ class Store:
 
     def confirm(self) -> None:
         """Forget that a run waits to be confirmed: the generation that there is stays."""
-        self.system.remove_file(self._unconfirmed)
-        self.system.remove_file(self._confirmed)
+        for path in (self._unconfirmed, self._confirmed, self._same_boot):
+            self.system.remove_file(path)
+
+    def go_back(self) -> None:
+        """Publish the generation before the run that waits to be confirmed. Raises StoreError when it is damaged."""
+        if self.confirmed() == State():
+            self.publish(State())
+        else:
+            self.system.link_file(self._generation, self._confirmed)  # which a full disk has room for
+        self._known = self._known and {}
 
     def _parts(self) -> dict[str, str]:
         """Return the texts of the generation, as far as a State has such fields, the defaults of what it lacks."""
@@ -333,11 +346,14 @@ class Store:
     def transaction(self) -> Optional[Transaction]:
         """Return the open transaction, expired or not."""
         text = self.system.read_file(self._transaction)
-        return None if text is None else Transaction(**json.loads(text))
+        try:
+            return None if text is None else Transaction(**json.loads(text))
+        except (ValueError, TypeError):  # it is damaged: nobody can go on with it
+            return Transaction("of unknown name", 0)
 
     def open(self, identifier: str, deadline: float = DEADLINE, who: str = Transaction.who) -> Transaction:
         """Record a transaction as open for `deadline` more seconds."""
-        transaction = Transaction(identifier, self.system.now() + deadline, who, deadline)
+        transaction = Transaction(identifier, self.system.uptime() + deadline, who, deadline)
         self.system.write_file(self._transaction, json.dumps(dataclasses.asdict(transaction)))
         return transaction
 
@@ -345,13 +361,15 @@ class Store:
         """Forget the transaction and what it staged."""
         for path in sorted(self._staged.glob("*.json")):
             self.system.remove_file(path)
+        if self.unconfirmed() is None:
+            self.confirm()  # what was kept before a run was killed
         self.system.remove_file(self._transaction)
 
     def require(self, identifier: Optional[str]) -> None:
         """Raise StoreError unless a step of this transaction (None: of none) may change the gateway."""
         waiting = self.unconfirmed()
         if waiting is not None:
-            left = max(0, waiting.deadline - self.system.now())
+            left = max(0, waiting.deadline - self.system.uptime())
             raise StoreError(f"another run, {waiting.id}, waits to be confirmed; its time is up in {left:.0f} s")
         current = self.transaction()
         if current is None and identifier is None:
@@ -361,7 +379,7 @@ class Store:
                 f"the transaction {identifier} is not open: it was committed, rolled back, or its host rebooted"
             )
         if current.id != identifier:
-            left = max(0, current.deadline - self.system.now())
+            left = max(0, current.deadline - self.system.uptime())
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
         self.open(current.id, current.patience, current.who)
 

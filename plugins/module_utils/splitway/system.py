@@ -59,9 +59,9 @@ class System:
         """Return the time, in seconds since the epoch."""
         return time.time()
 
-    def boot(self) -> str:
-        """Return what is another after each boot."""
-        return self.read_file(Path("/proc/sys/kernel/random/boot_id")) or ""
+    def uptime(self) -> float:
+        """Return the time since the boot, in seconds: nobody sets that clock, and it runs on while the host sleeps."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def has(self, program: str) -> bool:
         """Return whether the program is installed."""

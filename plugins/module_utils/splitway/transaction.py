@@ -59,7 +59,7 @@ def end_expired(store: Store, but: Optional[str] = None) -> bool:
         _revert(store, overdue, "was not confirmed and is rolled back")
         return True
     current = store.transaction()
-    if current is None or current.id == but or not current.expired(store.system.now()):
+    if current is None or current.id == but or not current.expired(store.system.uptime()):
         return False
     reason = Reason(current.who, f"run {current.id} was abandoned and is rolled back")
     restore(store, store.staged(_VERDICT), store.generation(), reason)
@@ -77,7 +77,7 @@ def _revert(store: Store, run: Unconfirmed, why: str) -> tuple[Change, ...]:
     try:
         return restore(store, store.staged(_VERDICT), before, Reason(run.who, f"run {run.id} {why}"))
     finally:  # what could not be brought back now is healed
-        store.publish(before)
+        store.go_back()
         store.close()
         store.confirm()
 
@@ -176,7 +176,7 @@ def commit(
         store.require(identifier)
         changes = _remove_staged(store)
         if confirm and store.stages(SECTIONS):
-            run = Unconfirmed(identifier, _run(store).who, store.system.now() + confirm, store.system.boot())
+            run = Unconfirmed(identifier, _run(store).who, store.system.uptime() + confirm)
             store.keep_until_confirmed(run)
         store.publish_staged(numbers, source)
         store.close()

@@ -18,12 +18,7 @@ class Unconfirmed:
 
     id: str
     who: str  # for the audit
-    deadline: float  # seconds since the epoch
-    boot: str  # of the kernel that the run was made under
-
-    def due(self, now: float, boot: str) -> bool:
-        """Return whether it is too late to confirm it."""
-        return now >= self.deadline or boot != self.boot
+    deadline: float  # seconds, by System.uptime
 
 
 def to_json(run: Unconfirmed) -> str:
@@ -35,6 +30,6 @@ def from_json(text: str) -> Unconfirmed:
     """Return the run. One whose file is damaged cannot be confirmed by anybody: its time is up."""
     try:
         found = json.loads(text)
-        return Unconfirmed(str(found["id"]), str(found["who"]), float(found["deadline"]), str(found["boot"]))
+        return Unconfirmed(str(found["id"]), str(found["who"]), float(found["deadline"]))
     except (ValueError, KeyError, TypeError):
-        return Unconfirmed("of unknown name", "ansible", 0, "")
+        return Unconfirmed("of unknown name", "ansible", 0)

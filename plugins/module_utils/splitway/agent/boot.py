@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Optional
 
 from .. import audit
@@ -66,9 +65,14 @@ def _go_back(store: Store) -> None:
 
     The agent then rolls that run back whole, when services can be stopped and started.
     """
-    with suppress(Held), store.lock(patience=0):
-        if store.overdue() is not None:
-            store.publish(store.confirmed())
+    try:
+        with store.lock(patience=0):
+            if store.overdue() is not None:
+                store.go_back()
+    except Held:
+        pass
+    except FAILURES as error:  # the guard of the generation that there is is better than none
+        sys.stderr.write(f"splitway: {error}\n")
 
 
 def _restore(store: Store) -> Healing:

@@ -34,7 +34,7 @@ from .sealed import Parts, part, parts_of, sealed, state_of, unsealed
 from .state import SECTIONS, State, section_from_data
 from .system import System
 from .transports import Carried, CarriedBy
-from .unconfirmed import Unconfirmed
+from .unconfirmed import UNKNOWN, Unconfirmed
 
 DEADLINE = 120  # seconds; each step of a transaction renews it
 T = TypeVar("T")
@@ -349,7 +349,7 @@ class Store:
         try:
             return None if text is None else Transaction(**json.loads(text))
         except (ValueError, TypeError):  # it is damaged: nobody can go on with it
-            return Transaction("of unknown name", 0)
+            return Transaction(UNKNOWN, 0)
 
     def open(self, identifier: str, deadline: float = DEADLINE, who: str = Transaction.who) -> Transaction:
         """Record a transaction as open for `deadline` more seconds."""

@@ -11,6 +11,9 @@ import dataclasses
 import json
 from dataclasses import dataclass
 
+UNKNOWN = "of unknown name"
+"""The id of a run whose record is damaged."""
+
 
 @dataclass(frozen=True)
 class Unconfirmed:
@@ -32,4 +35,4 @@ def from_json(text: str) -> Unconfirmed:
         found = json.loads(text)
         return Unconfirmed(str(found["id"]), str(found["who"]), float(found["deadline"]))
     except (ValueError, KeyError, TypeError):
-        return Unconfirmed("of unknown name", "ansible", 0)
+        return Unconfirmed(UNKNOWN, "ansible", 0)

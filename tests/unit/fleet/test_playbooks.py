@@ -76,3 +76,12 @@ def test_the_report_has_them_all_and_none_of_them_fails_it(folder: Path) -> None
     }
     assert "<title>Ours&amp;&lt;theirs&gt;</title>" in text
     assert SECRET not in text
+
+
+@pytest.mark.parametrize("written", ["2m", "-5", "99999"])
+def test_a_time_to_confirm_that_is_none_stops_a_run_before_anything(folder: Path, written: str) -> None:
+    """Taken for 0 it would mean that nobody goes back."""
+    done = play(folder, "site", confirm_timeout=written)
+    assert done.returncode != 0
+    assert f'splitway_confirm_timeout: \\"{written}\\" is not a number of seconds (0-3600)' in done.stdout
+    assert "Begin" not in done.stdout

@@ -66,7 +66,7 @@ def test_settings_are_read() -> None:
         (None, {"timeout": 0}, None, "splitway_gate.timeout: 0 is out of range"),
         (None, {"timeout": 115}, None, "splitway_gate.timeout: 115 leaves less than 10 of the 120 seconds"),
         (None, None, 0, "splitway_confirm_timeout: 0 is of no use for a rollout"),
-        (None, None, "soon", 'splitway_confirm_timeout: "soon" is not a time'),
+        (None, None, "2m", 'splitway_confirm_timeout: "2m" is not a number of seconds (0-3600)'),
     ],
 )
 def test_what_is_wrong_is_named(waves: Any, gate: Any, confirm: Any, message: str) -> None:

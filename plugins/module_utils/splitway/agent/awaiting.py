@@ -17,6 +17,7 @@ from ..network_namespace import chosen, enter
 from ..store import Held, Store
 from ..system import System
 from ..transaction import FAILURES, end_expired
+from ..unconfirmed import UNKNOWN
 
 HELP = "roll a run back when its time is up (a run starts that)"
 
@@ -47,9 +48,9 @@ def run(options: argparse.Namespace, system: System) -> int:
 
 
 def is_open(store: Store, identifier: str) -> bool:
-    """Return whether a run has neither ended nor been rolled back."""
+    """Return whether a run has neither ended nor been rolled back; one of unknown name may be this one."""
     transaction, waiting = store.transaction(), store.unconfirmed()
-    return identifier in (transaction and transaction.id, waiting and waiting.id)
+    return not {identifier, UNKNOWN}.isdisjoint((transaction and transaction.id, waiting and waiting.id))
 
 
 def launch(system: System, engine: Path, identifier: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Union
 from ..topology.errors import Report, TopologyError, shown
 from ..topology.plain import BROKEN, plain
 from ..topology.reading import Fields, as_list, good, parse_list, parse_value
-from ..topology.scalars import duration, name, text
+from ..topology.scalars import duration, name, number, text
 
 WAVES = "splitway_rollout_waves"
 GATE = "splitway_gate"
@@ -24,6 +24,8 @@ MARGIN = 10
 a task each, 0.3 to 0.7 s a gateway (measured)."""
 
 _SHARE = re.compile(r"([1-9][0-9]?|100)%")
+
+_seconds = number("a number of seconds", 0, LONGEST)
 
 Size = Union[int, Fraction]
 """How many gateways a wave has: a number of them, or a share of all."""
@@ -69,7 +71,7 @@ def read_settings(waves: Any, gate: Any, confirm: Any) -> Settings:
 def _read_confirm(report: Report, value: Any) -> int:
     if value is None:
         return Settings.confirm
-    seconds = parse_value(report, CONFIRM, value, duration(0, LONGEST)) or 0
+    seconds = parse_value(report, CONFIRM, value, _seconds) or 0
     if value is not BROKEN and seconds == 0 and not report.errors:
         report.add(CONFIRM, "0 is of no use for a rollout: a gateway that is lost would not come back")
     return seconds

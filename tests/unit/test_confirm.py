@@ -227,7 +227,7 @@ def test_a_damaged_record_of_a_run_is_one_whose_time_is_up(kernel: Kernel, store
     transaction.begin(store, "abandoned")
     steps(store, OTHER, "abandoned")
     (store.system.runtime / "transaction.json").write_text('{"id": "ab')
-    assert awaiting.run(argparse.Namespace(run="abandoned"), store.system) == 0
+    assert awaiting.run(argparse.Namespace(identifier="abandoned"), store.system) == 0
     assert kernel.there["server"] == {"alice"}
 
 

@@ -86,15 +86,3 @@ def test_a_route_that_cuts_the_controller_off(traffic: None) -> None:
     }
     assert same(before["gw3"], generation("gw3"))
     assert broken_since(began) == []
-
-
-def test_the_next_rollout_goes_on_with_those_that_are_left(traffic: None) -> None:
-    edition, began = new_edition(), time.time()
-    first = roll_out("--limit", "gw1,gw4", fleet_edition=edition)
-    assert first.names("confirmed") == {"gw1", "gw4"}
-    run = roll_out(fleet_edition=edition)
-    assert run.status == 0
-    assert run.names("there already") == {"gw1", "gw4"}
-    assert run.report["waves"] == [["gw2"], ["gw3", "gw5"], ["gw6"]]
-    assert run.names("confirmed") == {"gw2", "gw3", "gw5", "gw6"}
-    assert broken_since(began) == []

@@ -82,6 +82,9 @@ def _plan(arguments: Facts, variables: Facts) -> dict[str, Any]:
             f"{', '.join(unreachable)}: not reachable. Nothing was changed anywhere. "
             f"To roll out to the others: --limit 'splitway_gateways:!{':!'.join(unreachable)}'"
         )
+    wrong = [name for name in gateways if name not in variables["ansible_play_hosts"]]
+    if wrong:
+        raise AnsibleActionFail(f"{', '.join(wrong)}: failed already, see above. Nothing was changed anywhere.")
     there = [name for name in gateways if _there(facts[name])]
     waves = cut([name for name in gateways if name not in there], settings[gateways[0]].waves)
     plan = {

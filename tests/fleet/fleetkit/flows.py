@@ -20,6 +20,7 @@ def start_flows() -> None:
     """Starts the client's tunnel and its flows; waits until all of them are answered."""
     start_client("alice", (FILES / "clients" / "gw3" / "alice.conf").read_text(encoding="utf-8"))
     wait_for_names("alice")
+    host("alice").run(f"systemctl stop fleet-flows; rm -f {FILE}")
     host("alice").check_output(
         "systemd-run --quiet --collect --unit fleet-flows python3 /opt/lab/flows.py %s %s", json.dumps(TARGETS), FILE
     )

@@ -78,6 +78,12 @@ def test_all_that_are_not_reachable_are_named() -> None:
         act(fleet(a=gateway(), b=away, c=away), state="plan")
 
 
+def test_a_gateway_whose_topology_is_wrong_stops_all() -> None:
+    """Not by any_errors_fatal: Ansible would end the play at the first that is not reachable, and name no other."""
+    with pytest.raises(AnsibleActionFail, match=r"b: failed already, see above\. Nothing was changed anywhere\."):
+        act({**fleet(a=gateway(), b=gateway()), "ansible_play_hosts": ["a"]}, state="plan")
+
+
 def test_what_is_wrong_with_settings_says_of_whom() -> None:
     wrong = {"splitway_gate": {"canary": "a b"}}
     with pytest.raises(AnsibleActionFail) as error:

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import time
 from typing import Any
 
 import pytest
 from namespaces import NamespaceSystem
-from traffic import BACKENDS, CLIENTS, Lab, forget, lab, learn
+from test_groups import goes_on
+from traffic import BACKENDS, CLIENTS, Lab, captured, forget, lab, learn
 
+from splitway import transaction
+from splitway.agent.names.journal import Journal, Pair, location
 from splitway.compiler import compile_state
 from splitway.reconcile import flows, sets
 from splitway.state import State
@@ -39,14 +45,14 @@ class Gateway:
     def __init__(self, system: NamespaceSystem) -> None:
         self.store = Store(system)
 
-    def steps(self, variables: dict[str, Any]) -> Any:
+    def steps(self, variables: dict[str, Any], confirm: float = 0) -> Any:
         """Yield after each step of a run but its commit, which comes last; its name."""
         begin(self.store, "run")
         state = compile_state(parse(variables), self.store.generation().numbers)
         for section in SECTIONS:
             bring(self.store, section, getattr(state, section), backend=state.backend, transaction="run", purge=True)
             yield section
-        commit(self.store, "run", state.numbers)
+        commit(self.store, "run", state.numbers, confirm=confirm)
         yield "commit"
 
     def run(self, variables: dict[str, Any]) -> State:
@@ -122,3 +128,41 @@ def test_a_flow_of_an_upstream_that_is_gone_never_leaves_by_its_successor(
     del gone["splitway_upstreams"][0]
     gateway.run(gone)
     assert "192.0.2.1" not in ways_of_flows(system)
+
+
+def remembered(gateway: Gateway, state: State) -> None:
+    """Let the journal know the name of alice's rules, as on a gateway with names and an agent."""
+    now = int(time.time())
+    journal = Journal(location(gateway.store.system))
+    (learned,) = (entry.name for entry in state.sets if entry.comment.endswith("/us") and entry.family == 4)
+    journal.write([Pair("192.0.2.1", "films.example", now, now + 80000, (learned,))], 0)
+    journal.close()
+    published = gateway.store.generation()
+    gateway.store.publish(dataclasses.replace(published, dns=state.dns, agent=state.agent))
+
+
+@pytest.mark.parametrize("gone", ["the backend", "the list"])
+@both
+def test_a_run_that_is_not_confirmed_leaves_no_gap_for_a_name(
+    system: NamespaceSystem, lab: Lab, backend: str, gone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The learned sets that its commit has removed are made anew; nobody has asked for the name since."""
+    monkeypatch.setattr(transaction, "SECTIONS", SECTIONS)
+    gateway = with_films(system, lab, backend)
+    policies = {"family": {"rules": rules(films="us", bank="direct")}}
+    remembered(gateway, compile_state(parse(topology(backend, policies=policies)), gateway.store.generation().numbers))
+    before = gateway.store.generation()
+    if gone == "the backend":
+        (other,) = set(BACKENDS) - {backend}
+        risky = topology(other, policies=policies)
+    else:
+        risky = topology(backend, policies={"family": {"rules": rules(bank="direct"), "default": "us"}})
+    with contextlib.closing(lab.open("192.0.2.1")) as flow, captured(lab.exits["uplink"], "uplink") as clear:
+        assert flow.recv(100) == b"wg-up-1"
+        for step in gateway.steps(risky, confirm=60):
+            assert lab.way("192.0.2.1") == "wg-up-1", step
+        roll_back(gateway.store, "run")
+        assert gateway.store.generation() == before
+        assert lab.way("192.0.2.1") == "wg-up-1"
+        assert goes_on(flow)
+    assert clear == []

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a run owes learned sets that it made: what the journal says of their names.
+"""What a run owes learned sets that it made, or made anew as it goes back: what the journal says of their names.
 
 The agent does the same when it heals. Here nobody else may: it waits for the run to end, or is not there. A connection
 that a client began before goes on being tried, and must not find chains without its address.
@@ -8,6 +8,7 @@ that a client began before goes on being tried, and must not find chains without
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Optional
 
 from .agent.names import learned
 from .agent.names.journal import Journal, location
@@ -16,8 +17,10 @@ from .state import State
 from .store import Store
 
 
-def give_back(store: Store, changes: tuple[Change, ...]) -> None:
-    """Refill the sets of the generation that these changes, of the section `sets`, made anew: they had been taken away.
+def give_back(store: Store, changes: tuple[Change, ...], state: Optional[State] = None) -> None:
+    """Refill the sets that these changes, of the section `sets`, made anew: they had been taken away.
+
+    `state`: what the changes bring back, left out: the generation.
 
     Call with the lock held. Raises ReconcileError, StoreError and SystemFailure.
     """
@@ -26,7 +29,8 @@ def give_back(store: Store, changes: tuple[Change, ...]) -> None:
     made = {change.payload.desired.name for change in changes if change.action == ADD}
     if not made:
         return
-    state = store.generation(("sets", "dns", "agent"))
+    if state is None:
+        state = store.generation(("sets", "dns", "agent"))
     gone = [item.name for item in state.sets if item.timeout is not None and item.name in made]
     _refill(store, state, gone)
 

@@ -286,6 +286,8 @@ def _each(
             changes, ports = choose(RECONCILERS[section].changes(store.system, chosen)), store.ports()
             _apply(store, section, changes, reason, chosen)
             done += changes
+            if section == "sets":
+                give_back(store, changes, chosen)
             if store.ports() != ports:  # a tunnel begins at a port that was picked now, or clients are to reach it
                 chosen = present(store, state)
                 _follow(store, state, reason)

@@ -56,8 +56,13 @@ def is_there(name: str, file: str) -> bool:
 
 def back_after(name: str, due: float, file: str) -> float:
     """Waits until a run's file is gone; returns how many seconds after its time that was."""
-    wait_until(lambda: not is_there(name, file), f"{name} to go back", max(0.0, due - time.time()) + 20)
-    return time.time() - due
+    wait_until(lambda: not is_there(name, file), f"{name} to go back", max(0.0, due - uptime()) + 20)
+    return uptime() - due
+
+
+def uptime() -> float:
+    """Returns the seconds since the boot of this machine, and of the lab's hosts with it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def hurry(name: str, seconds: float) -> float:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .looks import sound
+
 SAME, DIFFERENT, UNREACHABLE, FAILED = "same", "different", "unreachable", "failed"
 
 REACHED, LOOKED, FILE, CONFIRMED, GENERATION, PACKETS = (
@@ -49,6 +51,7 @@ def judge(gateway: str, found: Mapping[str, Any], sections: tuple[str, ...], now
     `found`: `look`, what splitway_info returned; `digest`, that of the inventory's generation; `failure`, what failed
     instead, if anything did. `now`: when it was looked, ISO 8601.
     """
+    found = sound(found)
     look: Mapping[str, Any] = found.get("look") or {}
     failure = str(found.get("failure") or "")
     if look.get("unreachable"):

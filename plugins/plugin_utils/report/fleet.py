@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Optional
 
+from ..looks import sound
 from ..verdicts import FAILED, LOOKED, UNREACHABLE, Verdict, judge
 
 GOOD, ATTENTION, BAD, IDLE = "good", "attention", "bad", "idle"
@@ -78,6 +79,7 @@ class Gateway:
 
 def gateway_of(name: str, found: Mapping[str, Any], sections: tuple[str, ...], now: str) -> Gateway:
     """Return a gateway from what was found of it: as `judge` takes it, and `region`."""
+    found = sound(found)
     look: Mapping[str, Any] = found.get("look") or {}
     figures: Mapping[str, Any] = look.get("figures") or {}
     agent = _complete(figures.get("agent") or {})

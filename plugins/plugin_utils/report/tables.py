@@ -210,7 +210,7 @@ def audit(fleet: Sequence[Gateway]) -> Table:
     )
     rows = [
         (
-            *(seconds(str(record["time"])), one.name, str(record.get("who", "")), str(record["section"])),
+            *(seconds(record.get("time", "")), one.name, record.get("who") or "", record.get("section", "")),
             ", ".join(f"{count} {action}" for action, count in record.get("counts", {}).items()),
             _cut([f"{kind}: {', '.join(names[:6])}" for kind, names in record.get("objects", {}).items()]),
             " ".join(filter(None, (record.get("why"), "FAILED: " + record["failure"] if "failure" in record else ""))),

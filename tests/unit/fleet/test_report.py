@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import copy
 import html.parser
 import itertools
 import json
+import math
+import re
 from collections import Counter
 from typing import Any
 
@@ -16,6 +19,7 @@ from ansible_collections.splitway.gateway.plugins.plugin_utils.report.fleet impo
 from ansible_collections.splitway.gateway.plugins.plugin_utils.report.flows import Graph, graph_of
 from ansible_collections.splitway.gateway.plugins.plugin_utils.report.page import report
 from ansible_collections.splitway.gateway.plugins.plugin_utils.report.tables import tables
+from ansible_collections.splitway.gateway.plugins.plugin_utils.verdicts import judge
 from ansible_collections.splitway.gateway.tests.unit.fleet.simulated import NOW, SECTIONS, fleet
 from splitway.findings import iso
 
@@ -62,6 +66,34 @@ def test_an_agent_of_another_version_is_no_obstacle() -> None:
         agent[kind] = [{"name": item["name"], "of tomorrow": 1} for item in agent[kind]]
     assert len(rows(found, "upstreams")) == 8
     assert "of tomorrow" not in report(found, SECTIONS, "Gateways", NOW)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("figures.agent.upstreams", "none"),
+        ("figures.agent.upstreams[1].name", ["us"]),
+        ("figures.agent.upstreams[0].latency", math.nan),
+        ("figures.agent.clients[0].bytes.us", "many"),
+        ("figures.agent.clients[0].seen", 1e300),
+        ("figures.policies.policy family[0]", None),
+        ("audit[0].objects", 7),
+        ("drift", ["dns"]),
+    ],
+)
+def test_a_gateway_that_says_nonsense_is_named_and_costs_the_others_nothing(place: str, value: Any) -> None:
+    found = copy.deepcopy(fleet(3, 30, faults=False))
+    *path, last = [int(part) if part.isdigit() else part for part in re.split(r"[.\[\]]+", place.rstrip("]"))]
+    at = found["gw1"]["look"]
+    for part in path:
+        at = at[part]
+    at[last] = value
+    states = {row["Gateway"]: (row["State"], row["Remarks"]) for row in rows(found, "gateways")}
+    problem = f"what the gateway says of itself cannot be read: {place}"
+    assert states["gw1"] == (("bad", "cannot be looked at"), [problem])
+    assert states["gw2"] == states["gw3"] == (("good", "as it should be"), [])
+    assert "NaN" not in report(found, SECTIONS, "Gateways", NOW)
+    assert judge("gw1", found["gw1"], SECTIONS, "").status == "failed"
 
 
 def test_a_host_that_was_never_set_up_says_what_is_wrong_with_its_inventory() -> None:

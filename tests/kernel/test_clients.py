@@ -202,6 +202,7 @@ def test_what_is_on_its_way_survives_the_move(world: World) -> None:
     world.store.hold({"alice": world.public(world.new)})
     world.run_site(previous=previous)
     assert not world.reaches()
+    clients = world.agent()  # which was away
     assert look(clients), "the old key is still the one that shook hands last"
     assert world.reaches()
     assert handshakes(world)[world.public(world.old)] == before

@@ -83,6 +83,9 @@ def test_each_address_has_one_key_or_none(
         ("NEW", {"OLD": 5, "NEW": 5}, {"OLD": 5, "NEW": 5}, "NEW"),
         (None, {}, {"OLD": 5, "NEW": 5}, None),  # not to be known
         ("another", {}, {"OLD": 5, "NEW": 0}, None),
+        (None, {"OLD": 900, "NEW": 0}, {"OLD": 900, "NEW": 300}, "NEW"),  # somebody has set the clock back
+        ("NEW", {"OLD": 900, "NEW": 300}, {"OLD": 900, "NEW": 300}, "NEW"),
+        ("NEW", {"OLD": 5, "NEW": 6}, {"OLD": 8, "NEW": 7}, None),
     ],
 )
 def test_who_shook_hands_last(

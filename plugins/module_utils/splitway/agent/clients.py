@@ -134,18 +134,18 @@ def handshakes(system: System, server: Device) -> Handshakes:
 def holder(peer: Peer, now: Optional[str], before: Handshakes, seen: Handshakes) -> Optional[str]:
     """Return the key that is to have a client's addresses: the one that shook hands last. None: the previous one.
 
-    `now`: the key that has them. WireGuard tells whole seconds: of two handshakes in one, the later is the one that
-    was not there at the last look; where both are as they were, nothing changes.
+    `now`: the key that has them. If one of the two has shaken hands since the last look, it is that one, whatever time
+    WireGuard tells: in whole seconds, of a clock that may be set. Where both have, or there was no look, time decides.
     """
     if peer.previous is None or peer.public_key is None:
         return None
     old, new = peer.previous.public_key, peer.public_key
     was, at = (tuple(found.get(key, 0) for key in (old, new)) for found in (before, seen))
-    if at[0] == at[1]:
-        moved = (at[0] > was[0], at[1] > was[1])
-        if not before or moved[0] == moved[1]:
-            return new if now == new else None
+    moved = tuple(found not in (0, known) for found, known in zip(at, was))
+    if before and moved[0] != moved[1]:
         return new if moved[1] else None
+    if at[0] == at[1] or (before and not any(moved)):
+        return new if now == new else None
     return new if at[1] > at[0] else None
 
 

@@ -73,7 +73,9 @@ class ActionModule(ActionBase):
         tunnels = make(upstreams, kept.get("upstreams", {}), {}, far, time.time())
         files = {path: {"clients": done.keys, "upstreams": tunnels.keys}}
         exits: dict[str, str] = {}
-        for name, keys in tunnels.keys.items():
+        # Those, too, whose exit was not told before a run was interrupted.
+        waiting = {name: kept["upstreams"][name] for name in tunnels.waiting}
+        for name, keys in {**waiting, **tunnels.keys}.items():
             for there, gateway, host in _exits(keys, task_vars):
                 files.setdefault(there, {}).setdefault("gateways", {})[gateway] = _as_its_exit_knows(keys)
                 exits[name] = host
@@ -191,7 +193,7 @@ def _as_its_exit_knows(keys: Keys) -> Keys:
 
 def _said(done: Done, tunnels: Done, exits: Mapping[str, str], path: Path) -> dict[str, Any]:
     return {
-        "changed": bool(done.keys or tunnels.keys),
+        "changed": bool(done.keys or tunnels.keys or exits),
         "path": str(path),
         "made": list(done.made),
         "taken": list(done.taken),

@@ -164,6 +164,11 @@ def test_a_tunnel_and_its_exit_get_a_key_together(controller: Controller) -> Non
     said = done.stdout.replace("\\", "")
     assert f'to be told to the exit by you: {{"eu": "{public_key(eu.private_key)}"}}' in said
     assert "right before site.yml: far" in said
+    far = controller.folder / "host_vars" / "far" / "splitway_keys.yml"
+    far.unlink()  # as if the run before had been killed between the two files
+    assert changed(controller.play(rotate_upstreams="us,eu"))
+    assert parse_exit({**EXIT, **controller.variables("far")}).gateways == gateways
+    assert controller.variables()["splitway_keys"]["upstreams"]["us"]["private_key"] == us.private_key
     assert not changed(controller.play(rotate_upstreams="us,eu"))
 
 

@@ -91,3 +91,17 @@ def test_a_first_run_that_is_cut_off_leaves_nothing(system: NamespaceSystem) -> 
     assert (run_here("ip", "rule"), run_here("ip", "-6", "rule")) == rules
     assert "wg-up-1" not in run_here("ip", "link")
     assert not any(drift(store, State()).values())
+
+
+def test_an_agent_that_removes_itself_leaves_no_file(system: NamespaceSystem) -> None:
+    """From inside its unit the folders that it may write to are mounts, which cannot go."""
+    folder = system.root / "usr/lib/splitway"
+    system.write_file(folder / "version" / "code.py", "")
+    run_here("mount", "--bind", str(folder), str(folder))
+    try:
+        system.remove_folder(folder)
+        assert list(folder.iterdir()) == []
+    finally:
+        run_here("umount", str(folder))
+    system.remove_folder(folder)
+    assert not folder.exists()

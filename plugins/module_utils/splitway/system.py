@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import shutil
@@ -247,12 +248,18 @@ class System:
         os.rename(temporary, path)
 
     def remove_folder(self, path: Path) -> None:
-        """Remove a folder and all that is in it; nothing when it does not exist."""
+        """Remove a folder and all that is in it; nothing when it does not exist. Raises OSError.
+
+        A unit of ours has folders mounted that it may write to (ReadWritePaths): from inside such a one stays, empty.
+        """
         self.commands.append(f"remove {path}")
         try:
             shutil.rmtree(path)
         except FileNotFoundError:
             pass
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.EROFS) or any(path.iterdir()):
+                raise
 
     def remove_file(self, path: Path) -> None:
         """Remove a file; nothing when it does not exist."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Optional
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -27,6 +28,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.placemen
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
 from ansible_collections.splitway.gateway.plugins.plugin_utils.fleet import (
+    FILE,
     OtherGateways,
     fleet_clients,
     placement_path,
@@ -49,8 +51,8 @@ class ActionModule(ActionBase):
         answer: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         _, options = self.validate_argument_spec(OPTIONS)
-        path = placement_path(variables, options["file"])
         try:
+            path = self._path(options, variables)
             fleet = self._fleet(options["gateways"], variables)
             before = text_of(path) or ""
             placement = placement_of(kept(before, str(path)), str(path)) if before else {}
@@ -64,6 +66,15 @@ class ActionModule(ActionBase):
         if self._task.diff:
             answer["diff"] = [diff_of(path, before, after)] if before != after else []
         return answer
+
+    def _path(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Path:
+        """Return where the placement is kept, for all gateways. Raises TopologyError if it is not one place."""
+        gateways = OtherGateways(self._loader, variables).fleet(options["gateways"])
+        paths = {placement_path(own, options["file"]): name for name, own in sorted(gateways.items(), reverse=True)}
+        if len(paths) > 1:
+            files = ", ".join(f"{path} ({name})" for path, name in sorted(paths.items()))
+            raise TopologyError(f"{FILE}: is another file for each inventory, write a whole path: {files}")
+        return next(iter(paths), placement_path(variables, options["file"]))
 
     def _fleet(self, names: list[str], variables: Mapping[str, Any]) -> Fleet:
         """Return the fleet of those of the gateways that have splitway_fleet_clients. Raises TopologyError."""

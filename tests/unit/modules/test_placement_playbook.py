@@ -96,6 +96,20 @@ def controller(tmp_path: Path) -> Controller:
 FLEET = "group_vars/splitway_gateways.yml"
 
 
+def test_a_fleet_of_two_inventories_has_one_file(controller: Controller) -> None:
+    server = {"splitway_server": {"addresses": ["10.99.0.1/24"]}}
+    other = controller.folder / "other"
+    shutil.copytree(controller.inventory / "group_vars", other / "group_vars")
+    hosts = {"splitway_gateways": {"hosts": {"zrh-1": server}}}
+    (other / "hosts.yml").write_text(yaml.safe_dump(hosts), encoding="utf-8")
+    said = controller.refused("placement", "-i", "other", "--limit", "zrh-1")
+    files = f"{controller.file} (fra-1), {other}/placement.json (zrh-1)"
+    assert f"splitway_placement_file: is another file for each inventory, write a whole path: {files}" in said
+    assert not list(controller.folder.rglob("placement.json"))
+    controller.place("-i", "other", "-e", f"splitway_placement_file={controller.folder}/placement.json")
+    assert (controller.folder / "placement.json").exists()
+
+
 def test_the_example_is_placed_once_and_a_drained_gateway_is_left(controller: Controller) -> None:
     looked = controller.place("--check", "--diff")
     assert '"6 clients: 0 stay as they are, 6 new"' in looked

@@ -55,6 +55,7 @@ def test_the_file_has_a_line_a_client_and_comes_back_the_same(placement: Placeme
     [
         (lambda right: right[:-3], "is damaged (Expecting"),
         (lambda right: f"<<<<<<< HEAD\n{right}", "is damaged (Expecting"),
+        (lambda right: right.replace('"zoe"', '"alice"'), 'is damaged ("alice" is there twice)'),
         (lambda right: right.replace('"version": 1', '"version": 2'), "has the version 2, this splitway reads 1"),
         (lambda _: "[]", "is none of splitway's files of placements"),
         (lambda _: '{"all": {"hosts": {}}}', "is none of splitway's files of placements"),

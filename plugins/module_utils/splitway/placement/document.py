@@ -37,7 +37,7 @@ def _data(places: Sequence[Place]) -> list[dict[str, Any]]:
 def kept(text: str, path: str) -> Kept:
     """Return the clients of a file's text. Raises PlacementError, which names the path."""
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
         raise PlacementError(f"{path} is damaged ({error}): {_REMEDY}") from None
     try:
@@ -53,6 +53,15 @@ def kept(text: str, path: str) -> Kept:
         if not isinstance(places, list) or not places or not all(map(_is_place, places)):
             raise PlacementError(f"{path} is damaged (at {shown(name)}): {_REMEDY}")
     return clients
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping. Raises ValueError for a key that is there twice, as after a merge that kept both sides."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:index]))
+        raise ValueError(f"{shown(twice)} is there twice")
+    return found
 
 
 _REMEDY = "bring back the one before from git; without one all clients are placed anew"

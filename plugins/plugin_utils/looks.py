@@ -7,12 +7,14 @@ What is not described here is not looked at by anybody, or may be anything.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
 
 Shape = Callable[[Any, str], Optional[str]]
 """Takes a value and its path; returns the path of what does not fit, None if all does."""
 
+_NO_TEXT = re.compile("[\ud800-\udfff]")  # JSON can write halves of letters, which no file can have
 LATEST = 253402300800  # seconds since the epoch: the year 10000, which no clock shows
 
 
@@ -20,7 +22,7 @@ def sound(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return what was found of a gateway; if it is not what it should be, that it could not be looked at."""
     wrong = _LOOK(found.get("look"), "")
     if wrong is None:
-        return found
+        return {**found, "failure": _NO_TEXT.sub("\ufffd", str(found.get("failure") or ""))}
     problem = f"what the gateway says of itself cannot be read: {wrong[1:] or 'all of it'}"
     return {**found, "look": {}, "failure": problem}
 
@@ -47,7 +49,7 @@ def _each(shape: Shape) -> Shape:
     def misfit(value: Any, path: str) -> Optional[str]:
         if not isinstance(value, Mapping):
             return path
-        found = (shape(item, f"{path}.{key}") for key, item in value.items())
+        found = (_TEXT(key, path) or shape(item, f"{path}.{key}") for key, item in value.items())
         return next((wrong for wrong in found if wrong is not None), None)
 
     return misfit
@@ -70,7 +72,7 @@ def _is_number(value: Any) -> bool:
 
 
 _ANYTHING: Shape = _a(lambda _: True)
-_TEXT = _a(lambda value: isinstance(value, str))
+_TEXT = _a(lambda value: isinstance(value, str) and not _NO_TEXT.search(value))
 _NUMBER = _a(_is_number)
 _TIME = _or_none(_a(lambda value: _is_number(value) and 0 <= value < LATEST))
 _TEXTS, _NUMBERS = _list(_TEXT), _each(_NUMBER)
@@ -105,7 +107,7 @@ _RECORD = _with(
 _LOOK = _or_none(
     _with(
         **dict.fromkeys(("digest", "problem", "applied", "msg"), _MAYBE_TEXT),
-        drift=_each(_or_none(_list(_ANYTHING))),
+        drift=_each(_or_none(_TEXTS)),
         since=_or_none(_each(_TEXT)),
         upstreams=_or_none(_each(_with())),
         unconfirmed=_or_none(_with()),

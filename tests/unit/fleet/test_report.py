@@ -78,6 +78,7 @@ def test_an_agent_of_another_version_is_no_obstacle() -> None:
         ("figures.policies.policy family[0]", None),
         ("audit[0].objects", 7),
         ("drift", ["dns"]),
+        ("since.dns", "\ud800"),
     ],
 )
 def test_a_gateway_that_says_nonsense_is_named_and_costs_the_others_nothing(place: str, value: Any) -> None:
@@ -93,6 +94,12 @@ def test_a_gateway_that_says_nonsense_is_named_and_costs_the_others_nothing(plac
     assert states["gw2"] == states["gw3"] == (("good", "as it should be"), [])
     assert "NaN" not in report(found, SECTIONS, "Gateways", NOW)
     assert judge("gw1", found["gw1"], SECTIONS, "").status == "failed"
+
+
+def test_what_failed_on_a_gateway_can_be_written() -> None:
+    found = fleet(1, 1, faults=False)
+    found["gw1"].update(look={}, failure="half a letter: \ud83d")
+    assert "half a letter: \ufffd" in report(found, SECTIONS, "Gateways", NOW)
 
 
 def test_a_host_that_was_never_set_up_says_what_is_wrong_with_its_inventory() -> None:

@@ -16,7 +16,7 @@ from splitway.reconcile import agent
 from splitway.reconcile.agent import versions
 from splitway.reconcile.agent.countries import TIMER
 from splitway.reconcile.agent.text import AGENT, GUARD, places
-from splitway.reconcile.base import ReconcileError
+from splitway.reconcile.base import ReconcileError, additions, removals
 from splitway.reconcile.services import Units
 from splitway.state import Agent, CountryData, CountrySource
 from splitway.system import System
@@ -159,6 +159,19 @@ def test_versions_that_nobody_comes_back_to_go(host: Host) -> None:
         all_.append(shipped(host, f"version{number}"))
         bring(host, all_[-1])
     assert there(host) == {section.engine for section in all_[-3:]}
+
+
+def test_the_version_before_stays_however_many_runs_have_failed_since(host: Host) -> None:
+    """Who commits and is not confirmed goes back to it."""
+    first = shipped(host, "one")
+    bring(host, first)
+    for word in ("failed", "failed again", "and again"):
+        shipped(host, word)
+    last = shipped(host, "last")
+    agent.apply(host, additions(agent.plan(last, agent.read(host, last))))
+    agent.apply(host, removals(agent.plan(last, agent.read(host, last))))  # the commit
+    bring(host, first)
+    assert host.read_link(places(host).current) == first.engine
 
 
 @pytest.mark.parametrize("fault", ["link", "program", "rotation", "unit", "enabled"])

@@ -209,8 +209,12 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
 
 def _use(system: System, version: str) -> None:
     where = places(system)
+    before = system.read_link(where.current)
     system.write_link(where.current, version)
-    os.utime(where.library / version)  # the versions that were used last are kept
+    # The versions that were used last are kept: the one until now before those that only came with runs that failed.
+    for used in (before, version):
+        if used is not None and (where.library / used).is_dir():
+            os.utime(where.library / used)
 
 
 def _write(system: System, file: File) -> None:

@@ -283,6 +283,15 @@ def test_upstreams_come_and_go_and_the_server_stays(system: NamespaceSystem) -> 
     assert system.list_files(system.configuration / "devices") == ()
 
 
+def test_a_tunnel_that_goes_with_its_process_at_this_moment_is_removed(
+    system: NamespaceSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring(system, upstream(1), role=UPSTREAMS)
+    changes = removals(plan(system, role=UPSTREAMS))
+    monkeypatch.setattr(system, "interface_index", lambda _: 1 << 30)
+    wireguard.apply(system, changes)
+
+
 def test_a_name_that_does_not_resolve_is_named_and_the_others_are_configured(system: NamespaceSystem) -> None:
     lost, good = upstream(1, "nowhere.invalid:51820"), upstream(2)
     with pytest.raises(ReconcileError, match=r"wg-up-1: no address was found for nowhere\.invalid:51820"):

@@ -172,8 +172,12 @@ def _remove_device(system: System, interface: str, userspace: bool) -> None:
     index = system.interface_index(interface)
     if index is not None:
         system.commands.append(f"ip link delete {interface}")
-        with system.netlink() as route:
-            route.link("del", index=index)
+        try:
+            with system.netlink() as route:
+                route.link("del", index=index)
+        except SystemFailure as failure:
+            if failure.code != errno.ENODEV:  # it went with its wireguard-go, at this moment
+                raise
 
 
 def set_endpoints(system: System, interface: str, endpoints: Iterable[tuple[str, str]]) -> None:

@@ -46,6 +46,16 @@ def test_what_is_committed_is_read_while_somebody_writes(tmp_path: Path, journal
         assert names(path) == ["alice", "bob", "carol"]
 
 
+@pytest.mark.parametrize("journal", JOURNALS)
+def test_a_link_leads_to_the_logs_of_what_it_points_to(tmp_path: Path, journal: str) -> None:
+    path, link = write(tmp_path / "wg-easy.db", client(1, "alice")), tmp_path / "inventory" / "home.db"
+    link.parent.mkdir()
+    link.symlink_to("../wg-easy.db")
+    with writer(path, journal) as other:
+        insert(other, "clients_table", client(2, "bob"))
+        assert names(link) == ["alice", "bob"]
+
+
 def test_pages_that_are_written_and_not_committed_are_rolled_back_in_the_copy_only(tmp_path: Path) -> None:
     path = write(tmp_path / "wg-easy.db", client(1, "alice"))
     with writer(path) as other:
@@ -137,8 +147,11 @@ def test_what_is_no_database_is_named(tmp_path: Path, content: bytes | None, pro
 
 
 def test_a_folder_and_a_database_that_is_cut_or_damaged_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="is not there"):
-        snapshot(tmp_path, 0)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for path, problem in ((tmp_path, "is no file"), (tmp_path / "pipe", "is no file"), (tmp_path / "loop", "Too many")):
+        with pytest.raises(DatabaseError, match=problem):
+            snapshot(path, 0)
     path = write(tmp_path / "wg-easy.db", client(1, "alice"))
     whole = path.read_bytes()
     # SQLite's message quotes the second one's name, which is no UTF-8.

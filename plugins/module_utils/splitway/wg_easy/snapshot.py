@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import stat
 import struct
 import sys
 import tempfile
@@ -42,6 +43,7 @@ def snapshot(path: Path, wait: float = BUSY) -> bytes:
 
     wait: seconds. Raises DatabaseError if there is none, if it is locked, or if it cannot be read.
     """
+    path = Path(os.path.realpath(path))  # SQLite, too, has its logs beside what a link points to
     until = time.monotonic() + wait
     while True:
         holder = _holder(path)
@@ -72,9 +74,10 @@ def _contents(path: Path) -> Files:
 
 def _content(path: Path) -> Optional[bytes]:
     try:
-        if not path.is_file():
-            return None
-        if path.stat().st_size > _LARGEST:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise DatabaseError("is no file")
+        if found.st_size > _LARGEST:
             raise DatabaseError(f"is larger than {_LARGEST >> 20} MB: this is not wg-easy's")
         return path.read_bytes()
     except FileNotFoundError:

@@ -245,6 +245,15 @@ def test_after_a_reboot_there_is_a_guard_whatever_became_of_the_generation_befor
     assert "state.confirmed.json" in capsys.readouterr().err
 
 
+def test_what_it_went_back_to_has_a_copy(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    commit(store, OTHER)
+    transaction.roll_back(store, "risky")
+    with (store.system.configuration / "state.json").open("r+") as file:
+        file.truncate(10)
+    assert store.generation() == state()
+
+
 def test_going_back_needs_no_room_on_the_disk(kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store, state())
     commit(store, OTHER)

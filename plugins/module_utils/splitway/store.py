@@ -15,7 +15,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
@@ -229,7 +229,10 @@ class Store:
         if self.confirmed() == State():
             self.publish(State())
         else:
+            text = self.system.read_file(self._confirmed) or ""
             self.system.link_file(self._generation, self._confirmed)  # which a full disk has room for
+            with suppress(OSError):  # a file of its own, as it is one with the generation before now
+                self.system.write_file(self._generation, text)
         self._known = self._known and {}
 
     def _parts(self) -> dict[str, str]:

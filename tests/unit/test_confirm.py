@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 import subprocess
 import sys
@@ -108,6 +109,14 @@ def test_a_run_that_changes_nothing_need_not_be_confirmed(kernel: Kernel, store:
 def reboot(store: Store) -> None:
     """What was in memory is gone. That of a container is no boot of its kernel."""
     shutil.rmtree(store.system.runtime)
+
+
+def test_another_backend_alone_is_to_be_confirmed(kernel: Kernel, store: Store) -> None:
+    run(store, state())
+    commit(store, dataclasses.replace(state(), backend="nftables"))
+    assert store.unconfirmed() is not None
+    transaction.roll_back(store, "risky")
+    is_as_before(kernel, store, state())
 
 
 def test_a_reboot_counts_as_not_confirmed(kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -397,10 +397,14 @@ class Store:
         return tuple(section for section, staged in found.items() if staged is not None and staged[0]["removals"])
 
     def stages(self, sections: Collection[str]) -> bool:
-        """Return whether one of these sections is staged as another than the generation has."""
+        """Return whether one of these sections is staged as another than the generation has, or for another backend."""
         parts = self._parts()
         found = {section: self._staged_part(section) for section in sections}
-        return any(staged is not None and staged[1] != parts[section] for section, staged in found.items())
+        return any(
+            staged is not None
+            and (staged[1] != parts[section] or part(staged[0]["backend"]) not in (part(None), parts["backend"]))
+            for section, staged in found.items()
+        )
 
     def staged(self, sections: Collection[str] = SECTIONS) -> State:
         """Return the generation with the staged sections in place, of all sections these."""

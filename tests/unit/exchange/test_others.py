@@ -185,6 +185,16 @@ def test_files_that_do_not_go_together_are_named() -> None:
     assert lines(wrong)[0].startswith('wg0.conf:2: addresses[0]: "10.8.0.1" has no prefix length')
 
 
+@pytest.mark.parametrize("broken", [b"", b"hello", b"[Interface]\nPrivateKey = \xff\n"], ids=["empty", "text", "bytes"])
+def test_a_broken_file_of_wg_quicks_keeps_no_other_from_being_taken(broken: bytes) -> None:
+    files = {"se.conf": PROVIDER, "wg0.conf": SERVER, "broken.conf": broken}
+    assert {refusal.file for refusal in outcome(files).refused} == {"broken.conf"}
+    found = outcome(files, partial=True)
+    assert {refusal.file for refusal in found.refused} == {"broken.conf"}
+    assert found.changes["upstreams"].added == ("se",)
+    assert found.changes["clients"].added == ("alice", "Bob-s-phone", "Carol", "client-10.8.0.5")
+
+
 def test_in_part_a_wrong_file_keeps_no_other_from_being_taken() -> None:
     files = {"se.conf": PROVIDER, "de.conf": PROVIDER.replace("Endpoint", "Endpiont")}
     found = outcome(files, {"splitway_server": {"addresses": ["10.8.0.1/24"]}}, partial=True)

@@ -115,7 +115,9 @@ def _from_others(
     if quick:
         brought = read_wg_quick(quick, refused, notes)
         kept = {kind: added(entries, before[kind]) for kind, entries in brought.entries.items()}
-        return replace(brought, entries=kept)
+        # One that is broken adds nothing, and takes nothing away: what the others say is whole without it.
+        whole = {kind: names - refused.files for kind, names in brought.files.items()}
+        return replace(brought, entries=kept, files=whole)
     easy = [name for name in files if name == WG_EASY or fnmatchcase(name, DATABASES)]
     if len(easy) > 1:
         raise ExchangeError(f"there are {' and '.join(easy)}: name the one that is meant in place of its folder")

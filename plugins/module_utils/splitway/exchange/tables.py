@@ -41,7 +41,7 @@ def decoded(file: str, content: bytes, refused: Refused) -> str:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        refused.file(file, line, "is not UTF-8: save the file as CSV UTF-8")
+        refused.file(file, line, f"is not UTF-8{': save it as CSV UTF-8' if file.endswith('.csv') else ''}")
         return ""
 
 

@@ -161,6 +161,22 @@ def test_what_cannot_be_brought_back_now_is_published_all_the_same(kernel: Kerne
     assert store.unconfirmed() is None
 
 
+def test_what_of_a_first_run_cannot_be_removed_now_is_tried_again(kernel: Kernel, store: Store) -> None:
+    """There is no agent then that would heal it."""
+    commit(store, OTHER, 0.1)
+    kernel.broken = "wg-up-2"
+    watching = threading.Thread(target=awaiting.run, args=(argparse.Namespace(identifier="risky"), store.system))
+    watching.start()
+    while store.generation() != State():
+        time.sleep(0.05)
+    assert kernel.there["upstreams"] == {"wg-up-2"}
+    assert kernel.there["server"] == set()
+    kernel.broken = ""
+    watching.join(5)
+    assert not any(kernel.there.values())
+    assert files(store) == []
+
+
 def test_everything_can_be_removed_meanwhile(kernel: Kernel, store: Store) -> None:
     run(store, state())
     commit(store, OTHER)

@@ -74,12 +74,16 @@ def _revert(store: Store, run: Unconfirmed, why: str) -> tuple[Change, ...]:
     except StoreError:
         store.confirm()  # there is nothing to go back to, now or later
         raise
+    done = False
     try:
-        return restore(store, store.staged(_VERDICT), before, Reason(run.who, f"run {run.id} {why}"))
-    finally:  # what could not be brought back now is healed
+        changes = restore(store, store.staged(_VERDICT), before, Reason(run.who, f"run {run.id} {why}"))
+        done = True
+        return changes
+    finally:
         store.go_back()
         store.close()
-        store.confirm()
+        if done or before != State():  # what could not be brought back now is healed; with no agent, tried again
+            store.confirm()
 
 
 def rehearse(store: Store, state: State) -> None:
@@ -223,7 +227,8 @@ def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
 def remove_all(store: Store, who: str = Transaction.who) -> tuple[Change, ...]:
     """Remove everything that is ours from the kernel, and the generation."""
     with store.lock():
-        end_expired(store)
+        if store.overdue() is None:  # else it goes with all the rest
+            end_expired(store)
         store.confirm()
         store.require(None)
         changes = restore(store, State(), State(), Reason(who, "everything is removed"))

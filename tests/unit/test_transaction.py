@@ -7,6 +7,7 @@ import dataclasses
 import json
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,22 @@ def test_an_abandoned_transaction_is_rolled_back_by_the_next(
     assert kernel.there["upstreams"] == {"wg-up-1"}
     transaction.commit(store, "next", {"egress:us": 101})
     assert store.generation() == state()
+
+
+def test_a_step_may_take_longer_than_the_time_between_two(
+    kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = [0.0]
+    monkeypatch.setattr(store.system, "uptime", lambda: time.monotonic() + later[0])
+
+    def slow(*_: object) -> None:
+        later[0] += 1000
+
+    transaction.begin(store, "slow")
+    monkeypatch.setattr(transaction, "_apply", slow)
+    transaction.bring(store, "sets", state().sets, backend=None, transaction="slow", purge=True)
+    with store.lock():
+        assert not transaction.end_expired(store)
 
 
 def test_each_step_renews_the_time_that_a_run_asked_for(kernel: Kernel, store: Store) -> None:

@@ -140,6 +140,7 @@ def bring(
                 _move_flows(store, chosen)
             if store.ports() != ports:
                 _follow(store, store.staged(("marks",)), _run(store))
+            store.require(transaction)  # the time to the next step begins now
         return wanted
 
 

@@ -70,6 +70,7 @@ class HostSummary:
 def message_of(result: Mapping[str, Any]) -> str:
     """Return why a task failed, of a result without what must not be logged."""
     found = str(result.get("msg") or result.get("censored") or result.get("reason") or "it failed")
+    found = found.encode(errors="replace").decode()  # a host may send halves of letters, which no file can have
     return found if len(found) <= LONGEST else f"{found[: LONGEST - 1]}…"
 
 

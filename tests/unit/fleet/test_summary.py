@@ -116,3 +116,9 @@ def test_who_was_not_confirmed_or_rolled_back_is_told() -> None:
     host.ok("splitway_transaction", "commit", {"changed": True, "unconfirmed": True})
     host.ok("splitway_transaction", "confirm", {"changed": False})
     assert (host.unconfirmed, host.rolled_back) == (False, False)
+
+
+def test_what_a_host_says_can_be_written() -> None:
+    host = HostSummary()
+    host.failed("Look", {"msg": "half a letter: \ud83d"})
+    assert host.failures[0]["message"].encode() == b"half a letter: ?"

@@ -233,3 +233,11 @@ def test_two_clients_with_one_address_on_one_gateway_are_named() -> None:
     same = (ip_address("10.1.0.5"),)
     with pytest.raises(PlacementError, match=r'client "y": "10.1.0.5" is already an address of "x" on a'):
         plan([Member("x", addresses=same), Member("y", addresses=same)], [gateway("a", "10.1.0.1/24")], {})
+
+
+def test_after_a_merge_of_two_branches_no_address_is_there_twice() -> None:
+    place = (Place("gw-0", (ip_address("10.0.0.2"), ip_address("fd00:0::2"))),)
+    planned = plan(members(2, "new"), gateways(1), {"new-0": place, "new-1": place})
+    assert planned.placement["new-0"] == place
+    assert [(change.client, change.why) for change in planned.changes] == [("new-1", "addresses")]
+    assert set(planned.placement["new-1"][0].addresses).isdisjoint(place[0].addresses)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import splitway
-from splitway import transaction
+from splitway import rehearsal, transaction
 from splitway.agent import awaiting, boot
 from splitway.state import State
 from splitway.store import Store, StoreError
@@ -202,6 +202,19 @@ def test_who_sits_beside_a_run_rolls_it_back_and_ends(kernel: Kernel, store: Sto
     assert not waiting.is_alive()
     assert store.generation() == state()
     assert kernel.there["server"] == {"alice"}
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_what_a_killed_run_had_rehearsed_goes_with_it(kernel: Kernel, store: Store, committed: bool) -> None:
+    """It has keys."""
+    transaction.begin(store, "risky", deadline=0.1)
+    rehearsal.keep(store, "risky", rehearsal.packed(OTHER))
+    if committed:
+        steps(store, OTHER, "risky")
+        transaction.commit(store, "risky", OTHER.numbers, confirm=0.1)
+    time.sleep(0.2)
+    transaction.begin(store, "next")
+    assert not (store.system.runtime / "rehearsed").exists()
 
 
 def test_who_sits_beside_a_run_ends_with_it(kernel: Kernel, store: Store) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, Optional
 
 from . import audit, moment
@@ -21,6 +21,7 @@ from .owed import give_back, give_new
 from .present import present
 from .reconcile.base import Change, ReconcileError, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
+from .rehearsal import forget
 from .state import SECTIONS, State
 from .store import DEADLINE, Store, StoreError, Transaction
 from .system import SystemFailure
@@ -64,7 +65,14 @@ def end_expired(store: Store, but: Optional[str] = None) -> bool:
     reason = Reason(current.who, f"run {current.id} was abandoned and is rolled back")
     restore(store, store.staged(_VERDICT), store.generation(), reason)
     store.close()
+    _forget(store, current.id)
     return True
+
+
+def _forget(store: Store, identifier: str) -> None:
+    """Remove what a run had rehearsed, which its own end did not: it has keys."""
+    with suppress(StoreError):  # a run of unknown name
+        forget(store, identifier)
 
 
 def _revert(store: Store, run: Unconfirmed, why: str) -> tuple[Change, ...]:
@@ -82,6 +90,7 @@ def _revert(store: Store, run: Unconfirmed, why: str) -> tuple[Change, ...]:
     finally:
         store.go_back()
         store.close()
+        _forget(store, run.id)
         if done or before != State():  # what could not be brought back now is healed; with no agent, tried again
             store.confirm()
 

@@ -15,8 +15,8 @@ description:
     C(splitway_placement), and gives it addresses from their networks. The outcome is kept in a file, from which the
     lookup P(splitway.gateway.placed_clients#lookup) gives each gateway its C(splitway_clients).
   - A client stays where the file has it unless its gateway is gone or drained, its pin or region says otherwise, or the
-    gateway has more clients than its capacity. It makes room for no other. Who moves goes to the gateway that suits him best by weighted rendezvous
-    hashing and has room.
+    gateway has more clients than its capacity. It makes room for no other. Who moves goes to the gateway that suits him
+    best by weighted rendezvous hashing and has room.
   - A fleet that cannot be placed is refused as a whole, with all that is in the way, and the file stays as it is.
 options:
   gateways:

@@ -21,7 +21,7 @@ tcpdump*) timeout 2 bash -c "$0"; status=$?; [ "$status" = 124 ] || exit "$statu
 esac
 timeout 20 bash -o pipefail -c "$0"
 """
-SILENT = ("splitway audit", "tc -s", "tcpdump")  # where there is nothing of the kind
+SILENT = ("splitway audit", "splitway restore", "tc -s", "tcpdump")  # where there is nothing of the kind
 
 
 def of_this_backend(text: str, backend: str) -> bool:

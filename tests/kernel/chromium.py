@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import os
-import select
+import selectors
 import subprocess
 import time
 from collections.abc import Iterator
@@ -83,8 +83,9 @@ class Page:
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            ready, _, _ = select.select([self._from], [], [], PATIENCE)
-            part = os.read(self._from, 1 << 20) if ready else b""
+            with selectors.DefaultSelector() as waiting:  # a session of many tests has numbers beyond those of select
+                waiting.register(self._from, selectors.EVENT_READ)
+                part = os.read(self._from, 1 << 20) if waiting.select(PATIENCE) else b""
             if not part:
                 raise AssertionError("the browser does not answer")
             self._buffer += part

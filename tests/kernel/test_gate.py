@@ -39,7 +39,8 @@ def test_what_the_gate_sees(world: World) -> None:
         assert left(world, before, Gate(ignore_upstreams=("us",))) == ()
         wait_for(lambda: left(world, before)[0].startswith("upstream us is down"), "the agent to see it", 30)
 
-        # A client whose peer is made anew has to shake hands first.
+        # A client whose peer is made anew has to shake hands first; this one cannot.
+        world.client.run("ip", "link", "set", "wan", "down")
         key = world.public("client")
         world.system.run("wg", "set", "wg0", "peer", key, "remove")
         wait_for(lambda: any("have lost their tunnel: alice" in line for line in left(world, before)), "the loss", 20)

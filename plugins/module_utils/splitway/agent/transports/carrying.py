@@ -108,7 +108,7 @@ class Carrying:
             # What was on its way over the WebSocket when the tunnel came back took it along.
             where = await self._udp_end(device)
             if where:
-                await self._worker(trial.point, self._store, tunnel, where)
+                await self._worker(trial.hold, self._store, tunnel, where)
         if health.state == UP:
             self._new.discard(device.name)
 

@@ -15,6 +15,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ MOMENTS = 3
 transfer of 2 MB/s after 0.7 ms. One telling takes 1.2 ms (measured), and what clients send in such a moment is lost
 where the other way is blocked."""
 
+HOLDING = 0.3  # seconds in which what was on its way over the WebSocket arrives
 EVERY = 0.0003  # seconds between two packets that are to go the other way
 TRIES = 3
 
@@ -57,6 +59,17 @@ def point(store: Store, tunnel: Tunnel, where: str) -> None:
     """Tell WireGuard that the exit is there. Raises Held, SystemFailure."""
     with store.lock(_PATIENCE):
         wireguard.set_endpoints(store.system, tunnel.watch.interface, [(tunnel.key, where)])
+
+
+def hold(store: Store, tunnel: Tunnel, where: str) -> None:
+    """Tell WireGuard that the exit is there while the WebSocket runs empty. Raises Held, SystemFailure.
+
+    Told once, it is there for less than a millisecond of a large transfer, and the exit hears nothing by UDP meanwhile.
+    """
+    with store.lock(_PATIENCE), _calling(tunnel.watch):
+        until = time.monotonic() + HOLDING
+        while time.monotonic() < until:
+            wireguard.set_endpoints(store.system, tunnel.watch.interface, [(tunnel.key, where)])
 
 
 async def over_websocket(worker: Worker[Any], store: Store, tunnel: Tunnel, patience: float) -> bool:
@@ -106,19 +119,29 @@ def _glance(
     store: Store, tunnel: Tunnel, where: str, loop: asyncio.AbstractEventLoop, memory: probes.Memory
 ) -> Future[Any]:
     """Ask once while the exit is said to be there; return what comes of the asking."""
-    interface, done = tunnel.watch.interface, threading.Event()
-    calling = threading.Thread(target=_call, args=(tunnel.watch, done))
+    interface = tunnel.watch.interface
     with store.lock(_PATIENCE):
         asked = asyncio.run_coroutine_threadsafe(probes.ask(tunnel.watch, memory), loop)
-        calling.start()
-        try:
-            for _ in range(MOMENTS):
-                wireguard.set_endpoints(store.system, interface, [(tunnel.key, where)])
-        finally:
-            wireguard.set_endpoints(store.system, interface, [(tunnel.key, tunnel.websocket)])
-            done.set()
-            calling.join()
+        with _calling(tunnel.watch):
+            try:
+                for _ in range(MOMENTS):
+                    wireguard.set_endpoints(store.system, interface, [(tunnel.key, where)])
+            finally:
+                wireguard.set_endpoints(store.system, interface, [(tunnel.key, tunnel.websocket)])
     return asked
+
+
+@contextlib.contextmanager
+def _calling(watch: Watch) -> Iterator[None]:
+    """Have something sent through a tunnel all the time."""
+    done = threading.Event()
+    calling = threading.Thread(target=_call, args=(watch, done))
+    calling.start()
+    try:
+        yield
+    finally:
+        done.set()
+        calling.join()
 
 
 def _call(watch: Watch, done: threading.Event) -> None:

@@ -98,10 +98,10 @@ def endure_fault_during_run(lab: Lab) -> Outcome:
     topology: dict[str, Any] = yaml.safe_load(TOPOLOGY.read_text(encoding="utf-8"))
     lists = topology["splitway_lists"]
     lists["google"]["domains"].append("extra.example")
-    watch = looks.Watch(looks.LISTENING)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(playbook_succeeds, "site.yml", variables={"splitway_lists": lists})
         looks.first_time("test -e /run/splitway/transaction.json")
+        watch = looks.Watch(looks.LISTENING)
         start = _do("gw", KILL_DNSMASQ)
         back = watch.back()
         run.result()

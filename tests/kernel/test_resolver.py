@@ -168,6 +168,7 @@ def test_where_all_are_dead_it_ends(three: list[tuple[Server, Answering]]) -> No
     assert sum(len(answering.asked) for _, answering in three) < 300
 
 
+@pytest.mark.timed
 def test_5000_names_leave_the_loop_to_others(three: list[tuple[Server, Answering]]) -> None:
     """The agent's loop has tunnels to probe meanwhile: nobody waits for it longer than a moment."""
     waits: list[float] = []

@@ -52,6 +52,8 @@ def web(network: Network) -> Namespace:
         host.run("ip", "address", "add", "2001:db8:99::1/128", "dev", name, "nodad")
     run_here("ip", "route", "add", "default", "via", "10.90.0.2")
     run_here("ip", "-6", "route", "add", "default", "via", "fd90::2")
+    wires = ("ip", "-6", "route", "show", "table", "local")
+    wait_for(lambda: run_here(*wires).count("local fe80:") == 3, "the wires to be up", 10)
     return host
 
 

@@ -60,6 +60,20 @@ author:
   - splitway contributors (@splitway)
 """
 
+    # Of those whose other attributes are their own.
+    ON_CONTROLLER = r"""
+attributes:
+  action:
+    support: full
+    description: Runs on the controller.
+  platform:
+    support: full
+    platforms: posix
+    description: Needs no host; a controller with POSIX file modes.
+author:
+  - splitway contributors (@splitway)
+"""
+
     CONTROLLER = r"""
 attributes:
   check_mode:

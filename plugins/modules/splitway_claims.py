@@ -20,6 +20,8 @@ options:
     type: list
     elements: str
     required: true
+extends_documentation_fragment:
+  - splitway.gateway.section.on_controller
 attributes:
   check_mode:
     support: full
@@ -30,15 +32,6 @@ attributes:
   idempotent:
     support: full
     description: Changes nothing.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: posix
-    description: Needs no host.
-author:
-  - splitway contributors (@splitway)
 """
 
 EXAMPLES = r"""

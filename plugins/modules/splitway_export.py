@@ -34,6 +34,8 @@ options:
       - Without them an import keeps the keys that its destination has.
     type: bool
     default: false
+extends_documentation_fragment:
+  - splitway.gateway.section.on_controller
 attributes:
   check_mode:
     support: full
@@ -44,15 +46,6 @@ attributes:
   idempotent:
     support: full
     description: A second run writes nothing.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: posix
-    description: Needs no host; a controller with POSIX file modes.
-author:
-  - splitway contributors (@splitway)
 """
 
 EXAMPLES = r"""

@@ -49,6 +49,8 @@ options:
       - A file that cannot be read to its end changes nothing.
     type: bool
     default: false
+extends_documentation_fragment:
+  - splitway.gateway.section.on_controller
 attributes:
   check_mode:
     support: full
@@ -59,15 +61,6 @@ attributes:
   idempotent:
     support: full
     description: A second run writes nothing.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: posix
-    description: Needs no host; a controller with POSIX file modes.
-author:
-  - splitway contributors (@splitway)
 """
 
 EXAMPLES = r"""

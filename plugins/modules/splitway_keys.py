@@ -66,6 +66,8 @@ options:
   vault_id:
     description: Which of the run's Vault secrets encrypts. Left out, Ansible's choice.
     type: str
+extends_documentation_fragment:
+  - splitway.gateway.section.on_controller
 attributes:
   check_mode:
     support: full
@@ -76,15 +78,6 @@ attributes:
   idempotent:
     support: full
     description: A second run makes no keys while those before are good still.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: posix
-    description: A controller with POSIX file modes.
-author:
-  - splitway contributors (@splitway)
 """
 
 EXAMPLES = r"""

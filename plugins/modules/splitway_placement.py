@@ -36,6 +36,8 @@ options:
     description: Whether clients that could stay move, too, to where they would be if the whole fleet were new.
     type: bool
     default: false
+extends_documentation_fragment:
+  - splitway.gateway.section.on_controller
 attributes:
   check_mode:
     support: full
@@ -46,15 +48,6 @@ attributes:
   idempotent:
     support: full
     description: A second run changes nothing.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: posix
-    description: Needs no host; a controller with POSIX file modes.
-author:
-  - splitway contributors (@splitway)
 """
 
 EXAMPLES = r"""

@@ -28,6 +28,8 @@ options:
     description: The headline.
     type: str
     default: Gateways
+extends_documentation_fragment:
+  - splitway.gateway.section.on_controller
 attributes:
   check_mode:
     support: full
@@ -38,15 +40,6 @@ attributes:
   idempotent:
     support: none
     description: The file is written anew each time.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: posix
-    description: Needs no host; a controller with POSIX file modes.
-author:
-  - splitway contributors (@splitway)
 """
 
 EXAMPLES = r"""

@@ -25,6 +25,8 @@ options:
   junit:
     description: A file for the verdicts as a JUnit report, a suite a gateway, a case a check.
     type: path
+extends_documentation_fragment:
+  - splitway.gateway.section.on_controller
 attributes:
   check_mode:
     support: full
@@ -35,15 +37,6 @@ attributes:
   idempotent:
     support: none
     description: Files are written anew each time.
-  action:
-    support: full
-    description: Runs on the controller.
-  platform:
-    support: full
-    platforms: posix
-    description: Needs no host; a controller with POSIX file modes.
-author:
-  - splitway contributors (@splitway)
 """
 
 EXAMPLES = r"""

@@ -17,10 +17,10 @@ from .. import audit
 from ..clients import PREVIOUS, Holders, ended, in_grace, with_clients
 from ..reconcile import flows
 from ..state import Device, Peer, State
-from ..store import Held, Store
+from ..store import Store
 from ..system import System
-from ..transaction import FAILURES
 from .differing import bring
+from .for_ever import for_ever
 from .healing.generation import Generation
 
 EVERY = 1.0  # seconds between looks
@@ -46,19 +46,12 @@ class Clients:
 
     async def run(self, worker: Worker) -> None:
         """Look for ever."""
-        failure = ""
-        while True:
-            try:
-                if await asyncio.to_thread(self.differs):
-                    await worker(self.go_over)
-                failure = ""
-            except Held:
-                pass  # at the next look
-            except FAILURES as error:
-                if str(error) != failure:  # it is tried again every second
-                    failure = str(error)
-                    log.error("the clients' keys: %s", error)
-            await asyncio.sleep(EVERY)
+
+        async def look() -> None:
+            if await asyncio.to_thread(self.differs):
+                await worker(self.go_over)
+
+        await for_ever(EVERY, look, "the clients' keys")
 
     def differs(self) -> bool:
         """Return whether somebody's time is up, or is not any more, or another key of somebody's shook hands."""

@@ -8,7 +8,6 @@ remove.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -18,8 +17,8 @@ from ..reconcile.base import Change, additions, removals
 from ..reconcile.sections import RECONCILERS, move_flows
 from ..schedules import Schedule
 from ..state import FAMILIES, State
-from ..store import Held, Store
-from ..transaction import FAILURES
+from ..store import Store
+from .for_ever import for_ever
 from .healing.generation import Generation
 
 EVERY = 1.0  # seconds between looks at the clock and at the countries' data
@@ -43,20 +42,13 @@ class Moments:
 
     async def run(self, worker: Worker, changed: Callable[[], None]) -> None:
         """Look for ever; `changed` is called after the rules went over to another moment."""
-        failure = ""
-        while True:
-            try:
-                if self.differs():
-                    await worker(self.go_over)
-                    changed()
-                failure = ""
-            except Held:
-                pass  # at the next look
-            except FAILURES as error:
-                if str(error) != failure:  # it is tried again every second
-                    failure = str(error)
-                    log.error("going over to this hour's rules: %s", error)
-            await asyncio.sleep(EVERY)
+
+        async def look() -> None:
+            if self.differs():
+                await worker(self.go_over)
+                changed()
+
+        await for_ever(EVERY, look, "going over to this hour's rules")
 
     def differs(self) -> bool:
         """Return whether the rules of now are others than those of the last look."""

@@ -14,10 +14,10 @@ from ...modes import PROXY, in_force
 from ...present import present
 from ...reconcile.base import CHANGE, Change
 from ...state import State
-from ...store import Held, Store
-from ...transaction import FAILURES
+from ...store import Store
 from ..differing import bring
 from ..figures.transports import ModeStatus
+from ..for_ever import for_ever
 from ..healing.loop import Worker
 from ..upstreams.health import DOWN, UP
 from ..upstreams.tunnels import Tunnels
@@ -54,20 +54,13 @@ class Falling:
 
     async def run(self) -> None:
         """Look for ever."""
-        failure = ""
-        while True:
-            await asyncio.sleep(LOOK)
-            if len(self._modes) < 2:
-                continue
-            try:
+
+        async def look() -> None:
+            if len(self._modes) >= 2:
                 await self._look()
-                failure = ""
-            except Held:
-                pass  # at the next look
-            except FAILURES as error:
-                if str(error) != failure:  # it is tried again every second
-                    failure = str(error)
-                    log.error("cannot put another mode into force: %s", error)
+
+        await asyncio.sleep(LOOK)
+        await for_ever(LOOK, look, "cannot put another mode into force")
 
     async def _look(self) -> None:
         now, modes = time.monotonic(), self._modes

@@ -63,8 +63,9 @@ class World:
         self.folder = folder / "bundles"
         self.tools = folder / "tools"
         self.tools.mkdir()
-        # wg-quick wants a program for DNS=; the laptop's names are not the subject.
-        (self.tools / "resolvconf").write_text("#!/bin/sh\n")
+        # wg-quick wants a program for DNS=, which reads what it is given: else a SIGPIPE ends wg-quick now and then.
+        # The laptop's names are not the subject.
+        (self.tools / "resolvconf").write_text("#!/bin/sh\nexec cat\n")
         (self.tools / "resolvconf").chmod(0o755)
         authority = Authority(folder / "authority")
         self.ca = authority.certificate.read_text()

@@ -8,13 +8,14 @@ from typing import Any, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .splitway.failures import FAILURES
 from .splitway.network_namespace import chosen, enter
 from .splitway.reconcile.base import Change
 from .splitway.rehearsal import kept
 from .splitway.state import section_from_data
 from .splitway.store import Store
 from .splitway.system import System
-from .splitway.transaction import FAILURES, bring, preview
+from .splitway.transaction import bring, preview
 
 TRANSACTION = {"transaction": {"type": "str"}}
 SECTION = {**TRANSACTION, "purge": {"type": "bool", "default": False}, "rehearsed": {"type": "bool", "default": False}}

@@ -205,12 +205,12 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import SECTION, needs, run_section
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.failures import FAILURES
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.reconcile.agent.versions import (
     install,
     is_whole,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES
 
 TARGET = {
     "kind": {"type": "str", "choices": ["icmp", "tcp", "dns"], "required": True},

@@ -77,9 +77,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries import kept
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.countries.refresh import lacking, refresh
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.failures import FAILURES
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import CountryData, CountrySource
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES
 
 SOURCE = {
     "location": {"type": "str", "required": True},

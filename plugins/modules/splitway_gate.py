@@ -80,6 +80,7 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.failures import FAILURES
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.network_namespace import chosen, enter
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.gate import Look, missing
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.look import connected, look
@@ -87,7 +88,6 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import from_data, to_data
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES
 
 OPTIONS = {
     "before": {"type": "dict"},

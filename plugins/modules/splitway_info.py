@@ -144,11 +144,11 @@ from typing import Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway import findings
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.failures import FAILURES
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.network_namespace import chosen, enter
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import to_data, without_keys
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import FAILURES
 
 OPTIONS = {
     "drift": {"type": "bool", "default": True},

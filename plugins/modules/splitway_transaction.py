@@ -140,6 +140,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.splitway.gateway.plugins.module_utils._module import result
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.agent.awaiting import launch
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.applying import drift, rehearse
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.failures import FAILURES
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.hindrances import check
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.network_namespace import (
     Away,
@@ -157,12 +159,9 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state im
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import DEADLINE, Store, Transaction
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.transaction import (
-    FAILURES,
     begin,
     commit,
     confirm,
-    drift,
-    rehearse,
     remove_all,
     roll_back,
 )

@@ -33,11 +33,12 @@ from benchkit.measured import READING, STARTING, UNITS, WRITING, MeasuredSystem
 from benchkit.sizes import address, key, variables
 from namespaces import fresh, private_mounts, run_here
 
+from splitway.applying import rehearse
 from splitway.compiler import compile_state
 from splitway.state import SECTIONS, State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, commit, rehearse
+from splitway.transaction import begin, bring, commit
 
 TARGETS = {"from nothing": 3.0, "unchanged": 0.7}  # seconds; any other is one change
 ONE_CHANGE, ONE_CHANGE_IN_THE_KERNEL, TIMES_THE_SEEDS = 0.8, 0.05, 15

@@ -26,11 +26,11 @@ from namespaces import fresh, private_mounts
 from splitway.agent import boot
 from splitway.agent.names.journal import Journal, Pair
 from splitway.agent.names.learning import Learning
+from splitway.applying import drift
 from splitway.compiler import compile_state
 from splitway.engine import HERE
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import drift
 
 TARGET = 4.0  # seconds
 SIZES = {"clients": 5000, "policies": 200, "upstreams": 50, "lists": 100, "domains": 40000, "networks": 10000}

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Optional
 from namespaces import Namespace, NamespaceSystem, Network, wait_for
 from test_mtu import CLIENT, WEB, World
 
-from splitway.transaction import drift
+from splitway.applying import drift
 
 PROXIED = ("198.51.100.0/24", "2001:db8:99::/48")
 DIRECT = {4: "203.0.113.9", 6: "2001:db8:113::9"}

@@ -14,9 +14,10 @@ from test_healing import Running, run_site
 from traffic import captured
 
 from splitway.agent.healing import loop
+from splitway.applying import drift
 from splitway.reconcile import wireguard
 from splitway.store import Store
-from splitway.transaction import drift, remove_all
+from splitway.transaction import remove_all
 
 SPLIT = ("us", "us", "uplink", "uplink")
 REFUSED = ("refused",) * 4

@@ -24,8 +24,8 @@ from transported import PATH, PROGRAMS, bring, own_copy
 
 from splitway.agent import control
 from splitway.agent.transports import servers
+from splitway.applying import drift
 from splitway.state import PortRange, Program, Transports, TransportServer, TransportTarget
-from splitway.transaction import drift
 
 __all__ = ["world"]
 PORTS = (443, 8443)  # of the exit's two servers

@@ -10,7 +10,7 @@ from test_daemon import agent
 from test_mtu import world
 from transported import PROGRAMS
 
-from splitway.transaction import drift
+from splitway.applying import drift
 
 __all__ = ["carried", "world"]
 

@@ -20,13 +20,14 @@ from test_healing import PROMISED, Running, run_site
 from traffic import captured
 from transported import EXIT, PATH, PROGRAMS, PUBLIC, Relay
 
+from splitway.applying import drift
 from splitway.compiler import compile_state
 from splitway.reconcile.sections import RECONCILERS
 from splitway.reconcile.wireguard import keypairs
 from splitway.state import SECTIONS, Device, Peer, State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, commit, drift, remove_all, roll_back
+from splitway.transaction import begin, bring, commit, remove_all, roll_back
 
 FAR, PORT = "10.64.0.1", 7
 FOREIGN = "203.0.113.80"  # somewhere behind the exit

@@ -15,11 +15,12 @@ from namespaces import NamespaceSystem, Network, run_here, wait_for
 
 from splitway.agent.clients import Clients
 from splitway.agent.healing.generation import Generation
+from splitway.applying import drift
 from splitway.reconcile.flows import conntrack
 from splitway.reconcile.wireguard import keypairs
 from splitway.state import Device, Peer, PreviousKey
 from splitway.store import Store
-from splitway.transaction import bring, drift
+from splitway.transaction import bring
 
 WITHIN = 3.0  # seconds after a handshake
 GATEWAY, GATEWAY6 = "10.8.0.1", "fd08::1"

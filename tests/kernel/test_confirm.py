@@ -14,11 +14,12 @@ from test_daemon import agent
 from test_healing import gateway, operator
 
 from splitway.agent import awaiting
+from splitway.applying import drift
 from splitway.compiler import compile_state
 from splitway.state import SECTIONS, State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, commit, drift
+from splitway.transaction import begin, bring, commit
 
 __all__ = ["gateway"]
 PROMISED = 5.0  # seconds after the time is up

@@ -21,6 +21,7 @@ from traffic import BACKENDS, CLIENTS, Lab, lab
 from splitway.agent import control
 from splitway.agent.healing.generation import Generation
 from splitway.agent.moments import Moments
+from splitway.applying import rehearse
 from splitway.compiler import compile_state
 from splitway.countries import kept
 from splitway.countries.refresh import refresh
@@ -29,7 +30,6 @@ from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.sections import RECONCILERS
 from splitway.state import CountryData, CountrySource, mark_of
 from splitway.topology import parse
-from splitway.transaction import rehearse
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)

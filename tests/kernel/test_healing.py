@@ -19,6 +19,7 @@ from namespaces import NamespaceSystem, Network, run_here, wait_for
 from splitway.agent.healing import loop, peers
 from splitway.agent.healing.generation import Generation
 from splitway.agent.healing.loop import Healer
+from splitway.applying import drift
 from splitway.compiler import compile_state
 from splitway.reconcile import sets
 from splitway.reconcile.dns.text import UNIT, paths
@@ -26,7 +27,7 @@ from splitway.reconcile.wireguard.live import unit_of
 from splitway.state import SECTIONS, State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, commit, drift
+from splitway.transaction import begin, bring, commit
 
 PROMISED = 5.0  # seconds
 

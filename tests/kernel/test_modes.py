@@ -12,12 +12,13 @@ from enterable import system
 from namespaces import NamespaceSystem, Network, run_here
 from traffic import BACKENDS
 
+from splitway.applying import drift
 from splitway.compiler import compile_state
 from splitway.reconcile import accounts
 from splitway.state import SECTIONS, State
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import begin, bring, commit, drift, remove_all
+from splitway.transaction import begin, bring, commit, remove_all
 
 __all__ = ["system"]
 pytestmark = [

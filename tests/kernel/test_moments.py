@@ -16,11 +16,11 @@ from traffic import BACKENDS, CLIENTS, Lab, captured, lab
 
 from splitway.agent.healing.generation import Generation
 from splitway.agent.moments import Moments
+from splitway.applying import drift
 from splitway.countries import kept
 from splitway.present import present
 from splitway.reconcile.sections import RECONCILERS
 from splitway.store import Store
-from splitway.transaction import drift
 
 __all__ = ["lab"]
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)

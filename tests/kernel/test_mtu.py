@@ -20,11 +20,11 @@ from test_daemon import agent
 from test_healing import run_site
 
 from splitway.agent import control
+from splitway.applying import drift
 from splitway.reconcile import wireguard
 from splitway.reconcile.wireguard import SERVER, keypairs
 from splitway.state import Device, Peer
 from splitway.store import Store
-from splitway.transaction import drift
 
 WEB = {4: "198.51.100.1", 6: "2001:db8:99::1"}
 EXIT = {4: "10.92.0.2", 6: "2001:db8:92::2"}

@@ -17,10 +17,11 @@ from test_healing import run_site
 from splitway import network_namespace
 from splitway.agent.boot import restore, restore_early
 from splitway.agent.following import look, wait_for_end
+from splitway.applying import drift
 from splitway.state import State
 from splitway.store import Store
 from splitway.system import SystemFailure
-from splitway.transaction import drift, remove_all
+from splitway.transaction import remove_all
 
 WHERE = "container:wg-easy"
 PIN = Path("/run/netns/splitway-wg-easy")

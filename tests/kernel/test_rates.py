@@ -17,6 +17,7 @@ from speed import Run, megabits, settles
 from test_healing import operator, run_site
 from traffic import BACKENDS, CLIENTS, Lab, bring, lab, the_marks, the_sets
 
+from splitway.applying import rehearse
 from splitway.compiler import compile_state
 from splitway.compiler.rates import MAXIMUM_RATED
 from splitway.reconcile import qos
@@ -24,7 +25,7 @@ from splitway.reconcile.base import Change, ReconcileError
 from splitway.state import Qos, RatedClient
 from splitway.store import Store
 from splitway.topology import parse
-from splitway.transaction import rehearse, remove_all
+from splitway.transaction import remove_all
 
 __all__ = ["lab"]
 VIDEO = {4: "198.51.100.1", 6: "2001:db8:1::1"}  # by the first client's policy through wg-up-1, the second's wg-up-2

@@ -13,7 +13,7 @@ from namespaces import NamespaceSystem
 from test_groups import goes_on
 from traffic import BACKENDS, CLIENTS, Lab, captured, forget, lab, learn
 
-from splitway import transaction
+from splitway import applying
 from splitway.agent.names.journal import Journal, Pair, location
 from splitway.compiler import compile_state
 from splitway.reconcile import flows, sets
@@ -147,7 +147,7 @@ def test_a_run_that_is_not_confirmed_leaves_no_gap_for_a_name(
     system: NamespaceSystem, lab: Lab, backend: str, gone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The learned sets that its commit has removed are made anew; nobody has asked for the name since."""
-    monkeypatch.setattr(transaction, "SECTIONS", SECTIONS)
+    monkeypatch.setattr(applying, "SECTIONS", SECTIONS)
     gateway = with_films(system, lab, backend)
     policies = {"family": {"rules": rules(films="us", bank="direct")}}
     remembered(gateway, compile_state(parse(topology(backend, policies=policies)), gateway.store.generation().numbers))

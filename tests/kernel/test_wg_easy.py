@@ -16,8 +16,9 @@ from namespaces import NamespaceSystem, Network, wait_for
 from test_healing import run_site
 
 from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import client, write
+from splitway.applying import drift
 from splitway.store import Store
-from splitway.transaction import drift, remove_all
+from splitway.transaction import remove_all
 from splitway.wg_easy import ADOPT, MIGRATE, Assigning, read_database, snapshot, variables
 
 SPLIT = ("us", "us", "uplink", "uplink")

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from splitway import transaction
+from splitway import applying, transaction
 from splitway.reconcile.base import ADD, REMOVE, Change, ReconcileError
 from splitway.reconcile.sections import Reconciler
 from splitway.state import SECTIONS, AddressSet, Device, Dns, FamilyMarks, Marks, Peer, Routes, State, Table
@@ -73,9 +72,10 @@ class QuietSystem(System):
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     pretended = Kernel()
-    monkeypatch.setattr(transaction, "RECONCILERS", {name: pretended.reconciler(name) for name in SECTIONS})
-    moved: list[Any] = []
-    monkeypatch.setattr(transaction, "move_flows", lambda _system, old, new: moved.append((old, new)))
+    reconcilers = {name: pretended.reconciler(name) for name in SECTIONS}
+    for module in (applying, transaction):
+        monkeypatch.setattr(module, "RECONCILERS", reconcilers)
+        monkeypatch.setattr(module, "move_flows", lambda _system, _old, _new: None)
     return pretended
 
 

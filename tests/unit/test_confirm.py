@@ -18,6 +18,7 @@ import pytest
 import splitway
 from splitway import rehearsal, transaction
 from splitway.agent import awaiting, boot
+from splitway.reconcile.base import ReconcileError
 from splitway.state import State
 from splitway.store import Store, StoreError
 from splitway.system import System
@@ -155,7 +156,7 @@ def test_what_cannot_be_brought_back_now_is_published_all_the_same(kernel: Kerne
     run(store, state())
     commit(store, OTHER)
     kernel.broken = "alice"
-    with pytest.raises(transaction.ReconcileError):
+    with pytest.raises(ReconcileError):
         transaction.roll_back(store, "risky")
     assert store.generation() == state()
     assert store.unconfirmed() is None

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from splitway import audit, transaction
+from splitway import applying, audit, transaction
 from splitway import store as store_module
 from splitway.reconcile.base import (
     ReconcileError,
@@ -150,7 +150,7 @@ def test_a_step_may_take_longer_than_the_time_between_two(
         later[0] += 1000
 
     transaction.begin(store, "slow")
-    monkeypatch.setattr(transaction, "_apply", slow)
+    monkeypatch.setattr(transaction, "apply", slow)
     transaction.bring(store, "sets", state().sets, backend=None, transaction="slow", purge=True)
     with store.lock():
         assert not transaction.end_expired(store)
@@ -259,7 +259,7 @@ def test_drift_is_looked_for_when_nobody_is_at_work(kernel: Kernel, store: Store
     run(store, state())
     kernel.there["sets"].clear()
     found: list[Any] = []
-    looking = threading.Thread(target=lambda: found.append(transaction.drift(store, state(), ["sets"])))
+    looking = threading.Thread(target=lambda: found.append(applying.drift(store, state(), ["sets"])))
     with store.lock():
         looking.start()
         looking.join(0.2)

@@ -13,11 +13,11 @@ from typing import Any, Optional
 from . import audit
 from .agent import control
 from .agent.errors import AgentError
+from .applying import drift_or_why
 from .sealed import digest
 from .state import SECTIONS, State
 from .store import Store
 from .system import System
-from .transaction import drift_or_why
 
 Plain = dict[str, Any]
 

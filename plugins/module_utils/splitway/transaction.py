@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bringing sections of a state into the kernel: one at a time, as a transaction, or all at once.
+"""A run's life: its sections are brought into the kernel one at a time, and committed, confirmed or rolled back.
 
 In a transaction a section's additions and changes are made at once and staged; all removals wait
 for the commit and go in reverse order. So a run never opens a window in which a client's packet
@@ -10,25 +10,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from typing import Any, Optional
 
 from . import audit, moment
+from .applying import apply, apply_each, open_ports, restore
 from .audit import Reason
 from .joining import join
 from .owed import give_back, give_new
 from .present import present
-from .reconcile.base import Change, ReconcileError, additions, removals
+from .reconcile.base import Change, additions, removals
 from .reconcile.sections import RECONCILERS, move_flows
 from .rehearsal import forget
 from .state import SECTIONS, State
 from .store import DEADLINE, Store, StoreError, Transaction
-from .system import SystemFailure
 from .unconfirmed import Unconfirmed
-
-FAILURES = (ReconcileError, StoreError, SystemFailure, OSError)
-"""What a reconciler or the store may raise; anything else is a defect."""
 
 
 def begin(
@@ -95,22 +91,6 @@ def _revert(store: Store, run: Unconfirmed, why: str) -> tuple[Change, ...]:
             store.confirm()
 
 
-def rehearse(store: Store, state: State) -> None:
-    """Plan every section of a state and apply nothing.
-
-    Raises ReconcileError with everything on the host that is in the way, before anything is changed.
-    """
-    obstacles = []
-    chosen = present(store, state)
-    for section in SECTIONS:
-        try:
-            RECONCILERS[section].changes(store.system, chosen)
-        except FAILURES as error:
-            obstacles.append(str(error))
-    if obstacles:
-        raise ReconcileError("\n".join(obstacles))
-
-
 def bring(
     store: Store, section: str, desired: Any, *, backend: Optional[str], transaction: Optional[str], purge: bool
 ) -> tuple[Change, ...]:
@@ -129,35 +109,28 @@ def bring(
         changes, ports = RECONCILERS[section].changes(store.system, chosen), store.ports()
         wanted = changes if purge else additions(changes)
         if transaction is None:
-            _apply(store, section, wanted, Reason(Transaction.who, "a module used alone"), target)
+            apply(store, section, wanted, Reason(Transaction.who, "a module used alone"), target)
             if section == "sets":
                 give_back(store, wanted)
             if section in _VERDICT:
                 move_flows(store.system, _until_now(store, before), chosen)
             store.publish_section(section, getattr(target, section), target.backend)
             if store.ports() != ports:
-                _follow(store, store.generation(("marks",)), Reason(Transaction.who, "a module used alone"))
+                open_ports(store, store.generation(("marks",)), Reason(Transaction.who, "a module used alone"))
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
             store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
             if section == "marks" and store.stages(("dns",)):
                 give_new(store)
-            _apply(store, section, additions(changes), _run(store), target)
+            apply(store, section, additions(changes), _run(store), target)
             if section == "sets":
                 give_back(store, changes)
             if section == "marks":  # the sets that these chains name are staged already
                 _move_flows(store, chosen)
             if store.ports() != ports:
-                _follow(store, store.staged(("marks",)), _run(store))
+                open_ports(store, store.staged(("marks",)), _run(store))
             store.require(transaction)  # the time to the next step begins now
         return wanted
-
-
-def _follow(store: Store, state: State, reason: Reason) -> None:
-    """Open to clients the ports that daemons have chosen just now: chains are there before daemons."""
-    if state.marks is not None:
-        chosen = present(store, state)
-        _apply(store, "marks", additions(RECONCILERS["marks"].changes(store.system, chosen)), reason, chosen)
 
 
 def _move_flows(store: Store, chosen: State) -> None:
@@ -214,8 +187,8 @@ def _remove_staged(store: Store) -> tuple[Change, ...]:
     # What came by a WebSocket until its end may have taken its tunnel along: WireGuard follows its peers.
     astray = ("upstreams",) if "transports" in sections else ()
     state = store.staged({name for section in (*sections, *astray) for name in (section, *audit.NAMED_IN[section])})
-    removed = _each(store, state, reversed(sections), removals, _run(store))
-    return removed + _each(store, state, astray, additions, _run(store))
+    removed = apply_each(store, state, reversed(sections), removals, _run(store))
+    return removed + apply_each(store, state, astray, additions, _run(store))
 
 
 def roll_back(store: Store, identifier: str) -> tuple[Change, ...]:
@@ -244,95 +217,6 @@ def remove_all(store: Store, who: str = Transaction.who) -> tuple[Change, ...]:
         changes = restore(store, State(), State(), Reason(who, "everything is removed"))
         store.publish(State())
         return changes
-
-
-def restore(store: Store, left: State, state: State, reason: Reason) -> tuple[Change, ...]:
-    """Bring a whole state into the kernel: additions in order, then removals in reverse.
-
-    Flows that began by the rules of `left` and take another way by those of the state are ended in between.
-    Every section is tried; the first failure is raised when all have been.
-    """
-    failures: list[Exception] = []
-    changes = _each(store, state, SECTIONS, additions, reason, failures)
-    try:
-        move_flows(store.system, present(store, left, {}), present(store, state))
-    except FAILURES as error:
-        failures.append(error)
-    changes += _each(store, state, reversed(SECTIONS), removals, reason, failures)
-    if failures:
-        raise failures[0]
-    return changes
-
-
-def drift(store: Store, state: State, sections: Iterable[str] = SECTIONS) -> dict[str, tuple[Change, ...]]:
-    """Return, by section, what would have to change for the kernel to be as the state, with the choices, says."""
-    # What somebody changes or heals at this moment is half there. On a host that nobody has changed nothing is made.
-    with store.lock() if store.system.runtime.exists() else nullcontext():
-        chosen = present(store, state)
-        return {section: RECONCILERS[section].changes(store.system, chosen) for section in sections}
-
-
-def drift_or_why(store: Store, state: State) -> tuple[dict[str, tuple[Change, ...]], dict[str, str]]:
-    """Return the drift of each section that can be compared, and why the others cannot."""
-    found: dict[str, tuple[Change, ...]] = {}
-    failures: dict[str, str] = {}
-    with store.lock() if store.system.runtime.exists() else nullcontext():
-        chosen = present(store, state)
-        for section in SECTIONS:
-            try:
-                found[section] = RECONCILERS[section].changes(store.system, chosen)
-            except FAILURES as error:
-                failures[section] = str(error)
-    return found, failures
-
-
-def _each(
-    store: Store,
-    state: State,
-    sections: Iterable[str],
-    choose: Callable[[tuple[Change, ...]], tuple[Change, ...]],
-    reason: Reason,
-    failures: Optional[list[Exception]] = None,
-) -> tuple[Change, ...]:
-    done: tuple[Change, ...] = ()
-    chosen = present(store, state)
-    for section in sections:
-        try:
-            changes, ports = choose(RECONCILERS[section].changes(store.system, chosen)), store.ports()
-            _apply(store, section, changes, reason, chosen)
-            done += changes
-            if section == "sets":
-                give_back(store, changes, chosen)
-            if store.ports() != ports:  # a tunnel begins at a port that was picked now, or clients are to reach it
-                chosen = present(store, state)
-                _follow(store, state, reason)
-        except FAILURES as error:
-            if failures is None:
-                raise
-            failures.append(error)
-    return done
-
-
-def _apply(store: Store, section: str, changes: tuple[Change, ...], reason: Reason, state: State) -> None:
-    """Carry out the changes of one section, and keep a record of them, also when that fails."""
-    failure = ""
-    try:
-        RECONCILERS[section].apply(store.system, changes)
-    except FAILURES as error:
-        failure = str(error)
-        raise
-    finally:
-        if changes or failure:
-            entry = audit.Entry(reason, section, changes, failure, (*_named(store, section), state))
-            audit.record(store.system, entry, store.system.now())
-
-
-def _named(store: Store, section: str) -> tuple[State, ...]:
-    """Return the generation's sections that say how the objects are called which are no longer in the new one."""
-    try:
-        return (store.generation(audit.NAMED_IN[section]),)
-    except StoreError:  # it is damaged, which is not the audit's to say
-        return ()
 
 
 def _run(store: Store) -> Reason:

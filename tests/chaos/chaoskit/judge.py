@@ -22,7 +22,7 @@ import json, sys
 sys.path.insert(0, "/usr/lib/splitway/current")
 from splitway.store import Store
 from splitway.system import System
-from splitway.transaction import drift
+from splitway.applying import drift
 store = Store(System())
 found = drift(store, store.generation())
 print(json.dumps({section: [change.what for change in changes] for section, changes in found.items() if changes}))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from splitway import transaction
+from splitway import applying, transaction
 from splitway.agent import boot
 from splitway.agent.errors import AgentError
 from splitway.agent.healing import heal
@@ -58,7 +58,7 @@ class Host:
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     pretended = Host()
     reconcilers = {section: pretended.reconciler(section) for section in SECTIONS}
-    for module in (boot, heal, transaction):
+    for module in (boot, heal, applying):
         monkeypatch.setattr(module, "RECONCILERS", reconcilers)
     monkeypatch.setattr(System, "journal", lambda _system, _identifier, _text: None)
     return pretended

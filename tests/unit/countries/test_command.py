@@ -14,10 +14,10 @@ import pytest
 from splitway.agent import cli
 from splitway.compiler import compile_state
 from splitway.countries import kept, networks
+from splitway.failures import FAILURES
 from splitway.store import Store
 from splitway.system import System
 from splitway.topology import parse
-from splitway.transaction import FAILURES
 
 
 @pytest.fixture

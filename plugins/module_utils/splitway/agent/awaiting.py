@@ -13,10 +13,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from ..failures import FAILURES
 from ..network_namespace import chosen, enter
 from ..store import Held, Store
 from ..system import System
-from ..transaction import FAILURES, end_expired
+from ..transaction import end_expired
 from ..unconfirmed import UNKNOWN
 
 HELP = "roll a run back when its time is up (a run starts that)"

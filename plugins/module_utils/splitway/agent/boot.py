@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Optional
 
 from .. import audit
+from ..failures import FAILURES
 from ..present import present
 from ..reconcile.base import Change, additions
 from ..reconcile.routes.sysctl import Setting
@@ -21,7 +22,6 @@ from ..reconcile.sections import RECONCILERS
 from ..state import SECTIONS, State
 from ..store import Held, Store
 from ..system import System
-from ..transaction import FAILURES
 from .errors import AgentError
 from .healing.heal import VERDICT, Healing, Refill, heal
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from ..failures import FAILURES
 from ..network_namespace import Away, chosen, enter
 from ..system import System
-from ..transaction import FAILURES
 from .errors import AgentError
 
 COMMANDS = {

@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, TypeVar
 
 from ..choices import with_choices
+from ..failures import FAILURES
 from ..state import State
 from ..store import Store
 from ..system import System
-from ..transaction import FAILURES
 from . import boot, control, notify
 from .clients import Clients
 from .figures.observing import Observing

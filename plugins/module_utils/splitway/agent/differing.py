@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..failures import FAILURES
 from ..reconcile.base import Change, additions, removals
 from ..reconcile.sections import RECONCILERS
 from ..state import State
 from ..store import Store
-from ..transaction import FAILURES
 
 
 def bring(

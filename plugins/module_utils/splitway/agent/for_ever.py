@@ -7,8 +7,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from ..failures import FAILURES
 from ..store import Held
-from ..transaction import FAILURES
 
 log = logging.getLogger("splitway")
 

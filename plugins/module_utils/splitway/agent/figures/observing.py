@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...choices import with_choices
+from ...failures import FAILURES
 from ...present import present
 from ...reconcile import sets
 from ...reconcile.sets.model import IPSET
 from ...sealed import digest
 from ...state import State
 from ...store import Store
-from ...transaction import FAILURES
 from ..healing.generation import Generation
 from ..healing.loop import Healer, Worker
 from ..names.answers import Answer

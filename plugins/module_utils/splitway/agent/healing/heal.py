@@ -12,13 +12,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ...failures import FAILURES
 from ...present import present
 from ...reconcile import wireguard
 from ...reconcile.base import Change, additions, removals
 from ...reconcile.sections import RECONCILERS
 from ...state import SECTIONS, State
 from ...store import Held, Store
-from ...transaction import FAILURES, end_expired
+from ...transaction import end_expired
 
 Refill = Callable[[State], int]
 """Puts what the journal knows into the learned sets that lack it; returns how many addresses."""

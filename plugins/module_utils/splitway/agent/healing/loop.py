@@ -14,13 +14,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Optional, TypeVar
 
 from ... import audit
+from ...failures import FAILURES
 from ...present import present
 from ...reconcile import nft
 from ...reconcile.sets import glance
 from ...reconcile.sets.model import IPSET
 from ...state import SECTIONS, State, devices_of
 from ...store import Store
-from ...transaction import FAILURES
 from . import fingerprint, peers, watch
 from .generation import Generation
 from .heal import Healing, Refill, heal

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Callable, Optional
 
+from ...failures import FAILURES
 from ...present import present
 from ...state import Dns, State
 from ...store import Held, Store
-from ...transaction import FAILURES
 from ..healing.loop import Worker
 from . import learned
 from .answers import Answer, Answers, places

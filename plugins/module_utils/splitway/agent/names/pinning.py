@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping
 from typing import Callable, Optional
 
 from ...countries.lookup import Lookup
+from ...failures import FAILURES
 from ...reconcile.dns import forget
 from ...reconcile.dns.text import PINNED, paths
 from ...state import FAMILIES, Resolving, State
 from ...store import Held, Store
 from ...system import SystemFailure
-from ...transaction import FAILURES
 from ..healing.loop import Worker
 from . import score_file
 from .learning import Learning

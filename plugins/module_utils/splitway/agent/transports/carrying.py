@@ -10,11 +10,11 @@ from collections import Counter
 from functools import partial
 from typing import Any, Optional
 
+from ...failures import FAILURES
 from ...mtus import endpoint_of
 from ...present import tunnels_of
 from ...state import Device, State, Watch
 from ...store import Held, Store
-from ...transaction import FAILURES
 from ...transports import AUTO, UDP, WEBSOCKET, way_of, websocket_of
 from ..healing.loop import Healer, Worker
 from ..upstreams import path, repair

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from ...addresses import at_port
+from ...failures import FAILURES
 from ...present import transports_of
 from ...reconcile import certificates
 from ...state import PortRange, State, TransportClient, TransportServer
 from ...store import Store
 from ...system import System
-from ...transaction import FAILURES
 from ..figures import tcp_connections
 from ..figures.transports import TransportStatus
 from ..healing.loop import Worker

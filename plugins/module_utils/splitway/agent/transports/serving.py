@@ -12,11 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
+from ...failures import FAILURES
 from ...present import transports_of
 from ...reconcile.transports.processes import processes
 from ...state import WIREGUARD, State, TransportClient, Transports
 from ...store import Held, Store
-from ...transaction import FAILURES
 from ...transports import UDP, WEBSOCKET, Carried
 from ..healing.loop import Worker
 from ..names.whom import own_mark

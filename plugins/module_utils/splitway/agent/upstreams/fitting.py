@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ...failures import FAILURES
 from ...mtus import Found, endpoint_of
 from ...present import tunnels_of
 from ...state import Device, State, Watch
 from ...store import Held, Store
-from ...transaction import FAILURES
 from ...transports import by_websocket, websocket_of
 from ..healing.loop import Healer, Worker
 from . import fit, path, sizes

@@ -14,12 +14,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from ...choices import Choices
+from ...failures import FAILURES
 from ...present import as_of, known_to
 from ...reconcile import flows
 from ...reconcile.base import Change
 from ...state import Egress, State, Way, number_field
 from ...store import Store
-from ...transaction import FAILURES
 from ..differing import bring
 
 _SECTIONS = ("routes", "marks", "dns")

@@ -13,10 +13,10 @@ from typing import Any, Optional
 
 from ... import audit
 from ...choices import Choices
+from ...failures import FAILURES
 from ...present import tunnels_of
 from ...state import Group, State, Target, Watch
 from ...store import Store
-from ...transaction import FAILURES
 from ...transports import by_websocket
 from ..healing.loop import Healer, Worker
 from . import failover, probes, repair

@@ -11,7 +11,12 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.explain import ExplainError, explain
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.explain.subject import PROTOCOLS
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.explain.subject import (
+    PROTOCOLS,
+    check_service,
+    missing_client,
+    read_destination,
+)
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.explain.text import explanation_text
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.present import at
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import State, from_data, to_data
@@ -22,6 +27,7 @@ OPTIONS = {
     "port": {"type": "int"},
     "proto": {"type": "str", "choices": list(PROTOCOLS)},
     "state": {"type": "dict", "required": True},
+    "absent": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
 }
 
 
@@ -37,6 +43,12 @@ class ActionModule(ActionBase):
             state = from_data(State, options["state"])
             if state.marks is not None:
                 state = dataclasses.replace(state, marks=at(state.marks, time.time()))
+            if options["absent"] == "skip":
+                check_service(options["port"], options["proto"])
+                read_destination(options["to"])  # what is mistyped is told by whoever is asked
+                missing = missing_client(state, options["client"])
+                if missing:
+                    return {**result, "changed": False, "skipped": True, "skip_reason": missing}
             explanation = explain(
                 state, options["client"], options["to"], port=options["port"], protocol=options["proto"]
             )

@@ -37,6 +37,13 @@ options:
       - Or what it is, the C(state) of M(splitway.gateway.splitway_info).
     type: dict
     required: true
+  absent:
+    description:
+      - What to do when the gateway has no such client.
+      - V(skip) is for a fleet. Whoever is nobody's client is found by RV(skip_reason) of all gateways.
+    type: str
+    choices: [fail, skip]
+    default: fail
 extends_documentation_fragment:
   - splitway.gateway.section.controller
 """
@@ -61,13 +68,18 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+skip_reason:
+  description: That the gateway has no such client, and the nearest of those that it has.
+  returned: when O(absent=skip) and it has not
+  type: str
+  sample: '"alcie" is no client of this gateway; did you mean alice?'
 text:
   description: The explanation for people.
-  returned: success
+  returned: when the gateway has the client
   type: str
 explanation:
   description: The explanation as data.
-  returned: success
+  returned: when the gateway has the client
   type: dict
   contains:
     client:

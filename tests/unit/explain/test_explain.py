@@ -24,6 +24,7 @@ from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIG
 from splitway.choices import Choice, with_choices
 from splitway.compiler import compile_state
 from splitway.explain import NOTHING_KNOWN, Decision, ExplainError, Facts, Hop, Resolved, explain
+from splitway.explain.subject import missing_client
 from splitway.explain.text import WIDTH, explanation_text
 from splitway.state import PortRange, State, Way, to_data
 from splitway.topology import parse
@@ -188,6 +189,28 @@ def test_who_asks(state: State) -> None:
         explain(state, "zoe", "example.org")
     with pytest.raises(ExplainError, match=r"run site\.yml"):
         explain(State(), "alice", "example.org")
+
+
+@pytest.mark.parametrize("asked", ["alice", "bob", "10.8.0.3", "fdcc:ad94:bacf:61a4::2", "192.168.1.20"])
+def test_whom_a_gateway_knows(asked: str) -> None:
+    lan = {
+        "splitway_lan_clients": [
+            {"name": "home", "interface": "eth1", "networks": ["192.168.1.0/24"], "policy": "family"}
+        ]
+    }
+    assert missing_client(compile_state(parse({**FIELD, **lan}), {}), asked) == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        ("alcie", '"alcie" is no client of this gateway; did you mean alice?'),
+        ("host", '"host" is no client of this gateway: it has alice, bob'),
+        ("10.8.0.77", '"10.8.0.77" is no client\'s address on this gateway: the guard refuses what comes from there'),
+    ],
+)
+def test_whom_it_does_not_know(state: State, asked: str, why: str) -> None:
+    assert missing_client(state, asked) == why
 
 
 def chosen(state: State, egress: str, *ways: str, direct: bool = False) -> State:

@@ -78,6 +78,22 @@ def find_client(state: State, asked: str) -> Client:
     return Client(source, {address.version: source})
 
 
+def missing_client(state: State, asked: str) -> str:
+    """Return why a gateway does not know who is meant, "" if it does.
+
+    It knows its clients, and whoever else its policies are for: LAN clients, or itself. Raises ExplainError when the
+    state has no policies at all.
+    """
+    marks = require_marks(state)
+    try:
+        who = find_client(state, asked)
+    except ExplainError as error:
+        return str(error)
+    if any(who.policy(marks, family) is not None for family in who.sources):
+        return ""
+    return f"{shown(asked)} is no client's address on this gateway: the guard refuses what comes from there"
+
+
 def _sources(peer: Peer) -> dict[int, str]:
     """Return the first address of each family."""
     found: dict[int, str] = {}

@@ -40,7 +40,7 @@ options:
   absent:
     description:
       - What to do when the gateway has no such client.
-      - V(skip) is for a fleet. Whoever is nobody's client is found by RV(skip_reason) of all gateways.
+      - V(skip) is for a fleet, of which only some have it.
     type: str
     choices: [fail, skip]
     default: fail

@@ -51,7 +51,8 @@ options:
     default: 120
   confirm:
     description:
-      - For C(commit), seconds within which the run is to be confirmed. Zero means that it need not be.
+      - For C(commit), seconds within which the run is to be confirmed. Zero means that it need not be; less is
+        refused.
       - A run that changed nothing of the generation need not be confirmed, see RV(unconfirmed).
     type: int
     default: 0
@@ -182,6 +183,7 @@ OPTIONS = {
     "wait": {"type": "int", "default": 0},
     "who": {"type": "str", "default": Transaction.who},
 }
+SECONDS = ("deadline", "confirm", "wait")
 
 
 def main() -> None:
@@ -196,6 +198,9 @@ def main() -> None:
         ],
         supports_check_mode=True,
     )
+    for name in SECONDS:
+        if module.params[name] < 0:
+            module.fail_json(msg=f"{name}: {module.params[name]} is not a number of seconds (0 or more)")
     system = System()
     system.check_mode = module.check_mode
     try:

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module splitway_transaction used alone, without site.yml, which checks what it gives it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import ansible_collections
+
+COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
+
+
+def test_a_time_below_zero_is_refused(tmp_path: Path) -> None:
+    """A run that is to be confirmed in -1 seconds would go back as soon as it is committed."""
+    module = ["localhost", "-m", "splitway.gateway.splitway_transaction", "--check"]
+    done = subprocess.run(
+        ["ansible", *module, "-a", "state=commit transaction=none numbers={} confirm=-1"],
+        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "confirm: -1 is not a number of seconds (0 or more)" in done.stdout

@@ -284,7 +284,7 @@ def main() -> None:
 
 
 def _about(store: Store, desired: Transports) -> dict[str, Any]:
-    return about(store.system, desired, store.ports()) if desired is not None else {}
+    return about(store.system, desired, store.kept.ports.read()) if desired is not None else {}
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ def main() -> None:
 
 
 def _about(store: Store, desired: Any) -> dict[str, Any]:
-    return about(store.system, filled(desired, store.ports())) if desired is not None else {}
+    return about(store.system, filled(desired, store.kept.ports.read())) if desired is not None else {}
 
 
 if __name__ == "__main__":

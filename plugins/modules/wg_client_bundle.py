@@ -284,7 +284,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils._client_bundle im
 )
 from ansible_collections.splitway.gateway.plugins.module_utils._client_files import FAILURES, result
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.client_files.folder import gateway_keys
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.store import Store
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.kept import Kept
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 
 
@@ -297,7 +297,7 @@ def main() -> None:
     try:
         offers = offers_in(parameters)
         keys = gateway_keys(system, parameters["interface"], keys_wanted(offers))
-        ports = Store(system).ports()
+        ports = Kept(system).ports.read()
         if parameters["destination"] == "controller":
             # Only the action plugin asks for it, without any key in the clients; it keeps the answer to itself.
             answer = {"changed": False, "server": keys.server, "private": keys.clients, "ports": ports}

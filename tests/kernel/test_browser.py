@@ -15,9 +15,9 @@ from enterable import system
 from namespaces import Namespace, NamespaceSystem, Network
 
 from splitway.compiler import compile_state
+from splitway.kept import Kept
 from splitway.ports import with_ports
 from splitway.reconcile.sections import RECONCILERS
-from splitway.store import Store
 from splitway.topology import parse
 
 __all__ = ["system"]
@@ -89,7 +89,7 @@ def gateway(system: NamespaceSystem, *sections: str, web: Optional[dict[str, Any
     variables = {**VARIABLES, "splitway_pac": [{"name": "family", **file}], "splitway_web": web or {}}
     state = compile_state(parse(variables), {})
     for section in sections:
-        present = with_ports(state, Store(system).ports())
+        present = with_ports(state, Kept(system).ports.read())
         RECONCILERS[section].apply(system, RECONCILERS[section].changes(system, present))
 
 

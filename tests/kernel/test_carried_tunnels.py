@@ -209,7 +209,7 @@ def test_a_port_that_was_taken_meanwhile_moves_and_the_tunnel_follows(healed: Wo
         stranger.bind(("127.0.0.1", 41000))
         wait_for(lambda: endpoint() == "127.0.0.1:41001", "the other port", PROMISED + 15)
         assert healed.reached()
-        assert healed.store.ports() == {"transport/us/wireguard": 41001}
+        assert healed.store.kept.ports.read() == {"transport/us/wireguard": 41001}
 
 
 def test_a_run_that_fails_puts_back_what_was(world: World, program: str) -> None:

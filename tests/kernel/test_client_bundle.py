@@ -24,9 +24,9 @@ from splitway.client_bundle.folder import Wanted, apply, plan, read
 from splitway.client_bundle.making import bundles_of
 from splitway.client_bundle.offers import offers_of
 from splitway.compiler import compile_state
+from splitway.kept import Kept
 from splitway.reconcile import wireguard
 from splitway.reconcile.wireguard import SERVER, keypairs
-from splitway.store import Store
 from splitway.topology import parse
 
 pytestmark = pytest.mark.parametrize("program", PROGRAMS)
@@ -99,7 +99,7 @@ class World:
         """Make the bundle, put the program beside it as the page says, and return the folder."""
         server = {**self.variables["splitway_server"], "endpoint": endpoint}
         offers = offers_of(parse({**self.variables, "splitway_server": server}), self.state)
-        (made,) = bundles_of(offers, "gw1", GATEWAY[family], self.ca, Store(self.system).ports())
+        (made,) = bundles_of(offers, "gw1", GATEWAY[family], self.ca, Kept(self.system).ports.read())
         wanted = (Wanted("alice", contents(made, self.key, _public(self.server_key), qr=False)),)
         current = read(self.system, self.folder, wanted)
         apply(self.system, current, plan(wanted, current, purge=True))

@@ -200,7 +200,7 @@ def test_what_is_on_its_way_survives_the_move(world: World) -> None:
     world.come_with(world.old)
     comes_through(world, clients)
     before = handshakes(world)[world.public(world.old)]
-    world.store.hold({"alice": world.public(world.new)})
+    world.store.kept.holders.write({"alice": world.public(world.new)})
     world.run_site(previous=previous)
     assert not world.reaches()
     clients = world.agent()  # which was away

@@ -81,7 +81,7 @@ class Gateway:
 
     def steps(self, choices: Choices) -> Iterator[str]:
         """Go over to these choices as the agent does; yield after each section."""
-        self.store.choose(choices)
+        self.store.kept.choices.write(choices)
         chosen = with_choices(self.state, choices)
         for section in ("routes", "marks"):
             reconciler = RECONCILERS[section]

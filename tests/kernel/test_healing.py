@@ -319,7 +319,7 @@ def test_a_run_that_never_ends_is_rolled_back(agent: Running) -> None:
     variables = operator(store.generation().backend)
     begin(store, "run", deadline=2)
     state = compile_state(parse(variables), store.generation().numbers)
-    store.stage("routes", state.routes, None, False)
+    store.staging.stage("routes", state.routes, None, False)
     run_here("ip", "rule", "flush")
     store.open("run", deadline=2)
     wait_for(lambda: store.transaction() is None, "the run to be ended", 10)

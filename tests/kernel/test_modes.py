@@ -119,7 +119,7 @@ def test_clients_reach_the_port_that_was_free_in_the_same_run(
     store = Store(system)
     with socket.create_server(("0.0.0.0", 1080)):  # noqa: S104
         run(store, variables(backend, "combined"))
-    assert store.ports()["proxy/office/socks5"] == 1081
+    assert store.kept.ports.read()["proxy/office/socks5"] == 1081
     rules = "".join(run_here(*tool) for tool in (("iptables-save",), ("nft", "list", "ruleset")))
     assert "dport 1081" in rules
     assert "dport 1080 " not in rules

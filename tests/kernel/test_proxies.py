@@ -17,6 +17,7 @@ from enterable import system
 from namespaces import Namespace, NamespaceSystem, ReadOnlySystem, run_here, wait_for
 from traffic import BACKENDS, CLIENTS, US, Lab, bring, captured, lab, learn, the_marks, the_sets
 
+from splitway.kept import Kept
 from splitway.ports import filled
 from splitway.reconcile import accounts, marks, proxies
 from splitway.reconcile.base import ReconcileError, additions, removals
@@ -34,7 +35,6 @@ from splitway.state import (
     ProxyAccount,
     ProxyUser,
 )
-from splitway.store import Store
 
 __all__ = ["lab", "system"]
 pytestmark = pytest.mark.skipif(not Path("/usr/sbin/squid").exists(), reason="squid is not installed")
@@ -61,7 +61,7 @@ def reconcile(system: NamespaceSystem, wanted: Optional[Proxies]) -> list[str]:
     """Bring the section in, as a transaction does; return what was changed."""
     done = []
     for choose in (additions, removals):
-        present = filled(wanted, Store(system).ports())
+        present = filled(wanted, Kept(system).ports.read())
         changes = choose(proxies.plan(present, proxies.read(system, present)))
         proxies.apply(system, changes)
         done += changes
@@ -350,7 +350,7 @@ def test_sources_alone(gateway: NamespaceSystem, lab: Lab, backend: str) -> None
 def test_a_port_that_others_have_is_left_to_them(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
     with socket.create_server(("10.8.0.1", 1080)), socket.create_server(("0.0.0.0", 8080)):  # noqa: S104
         reconcile(gateway, section(OFFICE))
-    chosen = Store(gateway).ports()
+    chosen = Kept(gateway).ports.read()
     assert (chosen[SOCKS5.key], chosen[HTTP.key]) == (1081, 8081)
     wanted = filled(the_section(backend), chosen)
     bring(gateway, backend, the_sets(), wanted)

@@ -167,7 +167,7 @@ def test_a_name_whose_rule_has_a_port_from_now_on_never_takes_the_default_way(
     begin(store, "run")
     for section in ("routes", "sets"):
         bring_section(store, section, getattr(state, section), backend=backend, transaction="run", purge=True)
-    store.stage("dns", state.dns, None, False)
+    store.staging.stage("dns", state.dns, None, False)
     bring_section(store, "marks", state.marks, backend=backend, transaction="run", purge=True)
     ways = {
         Attempt(ONE, "198.51.100.1", "tcp", 443): gateway.number("us"),

@@ -39,7 +39,7 @@ WEB, WEB6 = "198.51.100.1", "2001:db8:99::1"
 
 def change(gateway: Gateway, name: str, to: Choice, dead: tuple[str, ...] = ()) -> Switched:
     """Switch one egress; the others stay as they were chosen."""
-    before = gateway.store.choices()
+    before = gateway.store.kept.choices.read()
     after = {**before, gateway.number(name): to}
     done = switch(gateway.store, before, after, [gateway.number(entry) for entry in dead])
     chosen = with_choices(gateway.state, after)
@@ -202,7 +202,7 @@ def test_a_run_of_site_yml_and_a_switch_at_once(system: NamespaceSystem, lab: La
         else:
             commit(gateway.store, "run", state.numbers)
         assert lab.way(WEB) == "wg-up-2"
-        now = with_choices(gateway.store.generation(), gateway.store.choices())
+        now = with_choices(gateway.store.generation(), gateway.store.kept.choices.read())
         assert all(RECONCILERS[section].changes(system, now) == () for section in ("routes", "sets", "marks"))
         turn(up)
 

@@ -14,12 +14,12 @@ from namespaces import NamespaceSystem, ReadOnlySystem, wait_for
 from relays import NAME
 from transported import EXIT, PATH, PROGRAMS, Relay, ask, bring, planned, relay
 
+from splitway.kept import Kept
 from splitway.reconcile import accounts
 from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.transports.about import about
 from splitway.reconcile.transports.model import USER
 from splitway.state import Transports
-from splitway.store import Store
 
 __all__ = ["relay"]
 pytestmark = pytest.mark.parametrize("program", PROGRAMS)
@@ -105,7 +105,7 @@ def test_a_port_that_is_taken_is_left_to_who_has_it(relay: Relay, program: str) 
         stranger.bind(("127.0.0.1", 41000))
         changes = bring(relay.system, relay.client("wss://127.0.0.1:9"))
         assert "add port of transport/us/wireguard" in changes
-        assert Store(relay.system).ports() == {"transport/us/wireguard": 41001}
+        assert Kept(relay.system).ports.read() == {"transport/us/wireguard": 41001}
         assert planned(relay.system, relay.client("wss://127.0.0.1:9")) == []
     assert planned(relay.system, relay.client("wss://127.0.0.1:9")) == [], "the stranger is gone, the port is kept"
     for unit in relay.system.units.named("splitway-transport-"):
@@ -113,7 +113,7 @@ def test_a_port_that_is_taken_is_left_to_who_has_it(relay: Relay, program: str) 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("127.0.0.1", 41001))
         assert "change port of transport/us/wireguard" in bring(relay.system, relay.client("wss://127.0.0.1:9"))
-        assert Store(relay.system).ports() == {"transport/us/wireguard": 41000}
+        assert Kept(relay.system).ports.read() == {"transport/us/wireguard": 41000}
 
 
 def test_who_has_a_port_that_was_passed_over_is_said(relay: Relay, program: str) -> None:
@@ -121,13 +121,13 @@ def test_who_has_a_port_that_was_passed_over_is_said(relay: Relay, program: str)
     with relay.exit_host.entered():
         with socket.create_server(("0.0.0.0", 443)):  # noqa: S104
             bring(relay.exit, desired)
-            said = about(relay.exit, desired, Store(relay.exit).ports())
+            said = about(relay.exit, desired, Kept(relay.exit).ports.read())
         assert said["ports"] == {"transport/server": 444}
         (warning,) = said["warnings"]
         assert re.fullmatch(
             r"transport/server has port 444: .+ \(process \d+\) listens on 0\.0\.0\.0:443 \(tcp\)", warning
         )
-        assert about(relay.exit, desired, Store(relay.exit).ports())["warnings"] == [], "the stranger is gone"
+        assert about(relay.exit, desired, Kept(relay.exit).ports.read())["warnings"] == [], "the stranger is gone"
 
 
 def test_a_certificate_that_ends_soon_is_warned_of(relay: Relay, program: str) -> None:
@@ -145,7 +145,7 @@ def test_no_port_is_free(relay: Relay, program: str) -> None:
         with pytest.raises(ReconcileError, match=r"port 443 is taken: .* \(process \d+\) listens on 0\.0\.0\.0"):
             bring(relay.exit, relay.server())
         assert "add port of transport/server" in bring(relay.exit, relay.server(443, 445))
-        assert Store(relay.exit).ports() == {"transport/server": 444}
+        assert Kept(relay.exit).ports.read() == {"transport/server": 444}
 
 
 def test_the_server_restarts_and_the_client_finds_it_again(relay: Relay, program: str) -> None:

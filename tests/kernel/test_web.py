@@ -17,6 +17,7 @@ from namespaces import Namespace, NamespaceSystem, Network, ReadOnlySystem, run_
 from splitway.agent.healing import fingerprint, peers
 from splitway.compiler.networks import SPECIAL
 from splitway.compiler.pac_rules import Kind, PacRule, compile_tables
+from splitway.kept import Kept
 from splitway.pac import DIRECT, PROXY
 from splitway.ports import with_ports
 from splitway.reconcile import dns, web
@@ -24,7 +25,6 @@ from splitway.reconcile.base import ReconcileError
 from splitway.reconcile.web.about import about
 from splitway.reconcile.web.text import FRESH, TYPE, UNIT, paths
 from splitway.state import Dns, PacFile, PacServer, PortRange, Record, State, Web
-from splitway.store import Store
 
 pytestmark = pytest.mark.skipif(not os.access("/usr/sbin/nginx", os.X_OK), reason="nginx is not installed")
 
@@ -64,7 +64,7 @@ def reconcile(system: NamespaceSystem, desired: Web | None) -> list[str]:
     """Bring what is desired, as it is present on this host, and return what that changed."""
     changes = web.plan(desired, web.read(system, desired))
     web.apply(system, changes)
-    again = with_ports(State(web=desired), Store(system).ports()).web
+    again = with_ports(State(web=desired), Kept(system).ports.read()).web
     assert web.plan(again, web.read(system, again)) == ()
     return [f"{change.action} {change.what}" for change in changes]
 
@@ -232,13 +232,13 @@ def test_a_taken_port_is_left_to_its_holder_and_what_was_there_stays(
         changes = web.plan(wide, web.read(system, wide))
         assert re.search(r"10\.8\.0\.1:81\n.*\n.*listens on 0\.0\.0\.0:80", changes[-1].after)
         reconcile(system, wide)
-        assert Store(system).ports()["web/http"] == 81
+        assert Kept(system).ports.read()["web/http"] == 81
         assert get(client, f"http://{GATEWAY}:81/family.pac")[0] == "200"
     finally:
         holder.kill()
         holder.wait()
     # The choice is remembered.
-    assert reconcile(system, with_ports(State(web=wide), Store(system).ports()).web) == []
+    assert reconcile(system, with_ports(State(web=wide), Kept(system).ports.read()).web) == []
 
 
 def network_holder(port: int):

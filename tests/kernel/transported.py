@@ -15,6 +15,7 @@ import pytest
 from namespaces import Namespace, NamespaceSystem, Network
 from relays import NAME, PAIRS, Authority
 
+from splitway.kept import Kept
 from splitway.ports import with_ports
 from splitway.reconcile import transports
 from splitway.reconcile.base import Change, additions, removals
@@ -28,7 +29,6 @@ from splitway.state import (
     TransportServer,
     TransportTarget,
 )
-from splitway.store import Store
 
 PATH = "k7Qe2vXh.B0uW9sTz"
 EXIT, PUBLIC = "10.90.0.2", "198.51.100.9"
@@ -59,7 +59,7 @@ PROGRAMS = [
 
 def bring(system: NamespaceSystem, desired: Transports | None) -> list[str]:
     """Bring the section in, with the ports that this host chose; return what was changed."""
-    state = with_ports(State(transports=desired), Store(system).ports())
+    state = with_ports(State(transports=desired), Kept(system).ports.read())
     changes = transports.plan(state.transports, transports.read(system, state.transports))
     transports.apply(system, additions(changes))
     transports.apply(system, removals(changes))
@@ -67,7 +67,7 @@ def bring(system: NamespaceSystem, desired: Transports | None) -> list[str]:
 
 
 def planned(system: NamespaceSystem, desired: Transports | None) -> list[str]:
-    state = with_ports(State(transports=desired), Store(system).ports())
+    state = with_ports(State(transports=desired), Kept(system).ports.read())
     return said(transports.plan(state.transports, transports.read(system, state.transports)))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splitway.agent.clients import holder
-from splitway.clients import Holders, ended, expired, from_json, in_grace, to_json, with_clients
+from splitway.clients import Holders, ended, expired, in_grace, with_clients
 from splitway.state import Device, Peer, PreviousKey, State
 
 NOW = 1_800_000_000
@@ -93,14 +93,3 @@ def test_who_shook_hands_last(
 ) -> None:
     alice = Peer("alice", "NEW", NETWORKS, previous=PreviousKey("OLD", NOW))
     assert holder(alice, now, before, seen) == expected
-
-
-@given(st.dictionaries(st.text(), st.text()))
-def test_what_is_kept_is_read_again(holders: dict[str, str]) -> None:
-    assert from_json(to_json(holders)) == holders
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{", "3"])
-def test_what_is_damaged_is_no_mapping(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not a mapping|Expecting"):
-        from_json(text)

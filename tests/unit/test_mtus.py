@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path as File
 
 import pytest
 
@@ -14,8 +13,6 @@ from splitway.agent.upstreams.path import Path
 from splitway.agent.upstreams.sizes import Passed
 from splitway.mtus import Found, largest, with_mtus
 from splitway.state import Device, FamilyMarks, Marks, Peer, State, TunnelMtu
-from splitway.store import Store
-from splitway.system import System
 
 EXIT = "us.example.com:51820"
 WAY = Path("192.0.2.1 → 198.51.100.1", 4, 1500)
@@ -76,17 +73,6 @@ def test_each_section_tells_by_itself_whether_the_path_counts() -> None:
 )
 def test_what_does_not_concern_a_state_counts_for_nothing(left: State, found: Found) -> None:
     assert with_mtus(left, {"wg-up-1": found}) == left
-
-
-def test_what_was_found_is_kept_until_everything_is_removed(tmp_path: File) -> None:
-    store = Store(System(*(tmp_path / name for name in ("etc", "run", "log", "data"))))
-    assert store.mtus() == {}
-    store.keep_mtus({"wg-up-1": FOUND})
-    assert store.mtus() == {"wg-up-1": FOUND}
-    (tmp_path / "data" / "mtus.json").write_text("{")
-    assert store.mtus() == {}
-    store.publish(State())
-    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_a_new_path_is_begun_with_as_wide_as_it_may_be() -> None:

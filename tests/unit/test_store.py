@@ -144,7 +144,7 @@ def test_a_reader_finds_a_whole_state_at_any_moment(store: Store, path: Path, mo
 def test_the_empty_state_leaves_no_file(store: Store, path: Path) -> None:
     store.publish(OLD)
     store.publish(State(upstreams=(Device("us", "wg-up-1", None, (), ()),)))
-    store.choose({101: Choice((Way(101),), direct=True)})
+    store.kept.choices.write({101: Choice((Way(101),), direct=True)})
     store.publish(State())
-    assert store.choices() == {}
+    assert store.kept.choices.read() == {}
     assert list(path.parent.iterdir()) == []

@@ -90,12 +90,14 @@ def apply_each(
     chosen = present(store, state)
     for section in sections:
         try:
-            changes, ports = choose(RECONCILERS[section].changes(store.system, chosen)), store.ports()
+            changes, ports = choose(RECONCILERS[section].changes(store.system, chosen)), store.kept.ports.read()
             apply(store, section, changes, reason, chosen)
             done += changes
             if section == "sets":
                 give_back(store, changes, chosen)
-            if store.ports() != ports:  # a tunnel begins at a port that was picked now, or clients are to reach it
+            if (
+                store.kept.ports.read() != ports
+            ):  # a tunnel begins at a port that was picked now, or clients are to reach it
                 chosen = present(store, state)
                 open_ports(store, state, reason)
         except FAILURES as error:

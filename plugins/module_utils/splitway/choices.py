@@ -9,11 +9,10 @@ undo a failover, and a failover is no drift. A choice can only be one that the s
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .state import Dns, Egress, Forward, Marks, Routes, State, Table, Way, from_data, to_data
+from .state import Dns, Egress, Forward, Marks, Routes, State, Table, Way
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,3 @@ def _egress(egress: Egress, choices: Choices, known: frozenset[int]) -> Egress:
     return dataclasses.replace(
         egress, ways=ways or egress.ways, direct=direct, interface=None if direct else egress.interface
     )
-
-
-def to_json(choices: Choices) -> str:
-    """Return choices as JSON text."""
-    return json.dumps({str(number): to_data(choice) for number, choice in sorted(choices.items())})
-
-
-def from_json(text: str) -> dict[int, Choice]:
-    """Return the choices read from JSON text. Raises ValueError when it is damaged."""
-    data = json.loads(text)
-    if not isinstance(data, dict):
-        raise ValueError("not a mapping of choices")
-    return {int(number): from_data(Choice, choice) for number, choice in data.items()}

@@ -9,7 +9,6 @@ choices (choices.py).
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping
 from typing import Optional
 
@@ -76,16 +75,3 @@ def ended(server: Optional[Device], now: float) -> frozenset[str]:
         if peer.previous is not None and not in_grace(peer, now):
             found.add(f"{peer.name}{PREVIOUS}")
     return frozenset(found)
-
-
-def to_json(holders: Holders) -> str:
-    """Return who has the addresses as JSON text."""
-    return json.dumps(dict(sorted(holders.items())))
-
-
-def from_json(text: str) -> dict[str, str]:
-    """Return who has the addresses, read from JSON text. Raises ValueError when it is damaged."""
-    data = json.loads(text)
-    if not isinstance(data, dict):
-        raise ValueError("not a mapping of clients")
-    return {str(name): str(key) for name, key in data.items()}

@@ -9,12 +9,11 @@ endpoint says nothing of another one.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from .state import Device, State, TunnelMtu, from_data, to_data
+from .state import Device, State, TunnelMtu
 
 SMALLEST = 1280
 """Bytes. An interface with less has no IPv6 (RFC 8200, 5)."""
@@ -86,16 +85,3 @@ def _mtu(found: Optional[Found], endpoint: str) -> Optional[int]:
 def endpoint_of(device: Device) -> str:
     """Return where an upstream's exit is, as the operator wrote it; "" when that is not said."""
     return next((peer.endpoint for peer in device.peers if peer.endpoint), "")
-
-
-def to_json(found: MtusFound) -> str:
-    """Return what was found as JSON text."""
-    return json.dumps({interface: to_data(item) for interface, item in sorted(found.items())})
-
-
-def from_json(text: str) -> dict[str, Found]:
-    """Return what was found, read from JSON text. Raises ValueError when it is damaged."""
-    data = json.loads(text)
-    if not isinstance(data, dict):
-        raise ValueError("not a mapping of interfaces")
-    return {str(interface): from_data(Found, item) for interface, item in data.items()}

@@ -9,7 +9,6 @@ ended for a port.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, TypeVar
@@ -114,16 +113,3 @@ def _none_free(item: Wanted, listeners: Collection[Listener]) -> str:
     who = "; ".join(map(str, found[:SHOWN])) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
     what = f"port {low} is" if low == high else f"all ports of {low}-{high} are"
     return f"{item.range.key}: {what} taken: {who or 'by others of ours'}. Give it a range with a free one"
-
-
-def to_json(ports: Ports) -> str:
-    """Return choices as JSON text."""
-    return json.dumps(dict(sorted(ports.items())))
-
-
-def from_json(text: str) -> dict[str, int]:
-    """Return choices read from JSON text. Raises ValueError when it is damaged."""
-    data = json.loads(text)
-    if not isinstance(data, dict) or not all(isinstance(port, int) for port in data.values()):
-        raise ValueError("not a mapping of ports")
-    return {str(key): port for key, port in data.items()}

@@ -40,23 +40,23 @@ def present(store: Store, state: State, choices: Optional[Choices] = None, now: 
     Raises ReconcileError where this host knows no data of a country, or not a schedule's time zone.
     """
     system = store.system
-    state = with_ports(with_mode(state, store.fallen_to()), store.ports())
-    state = with_mtus(with_transports(state, store.carried()), store.mtus())
-    chosen = store.choices() if choices is None else choices
+    state = with_ports(with_mode(state, store.kept.fallen_to()), store.kept.ports.read())
+    state = with_mtus(with_transports(state, store.kept.carried.read()), store.kept.mtus.read())
+    chosen = store.kept.choices.read() if choices is None else choices
     at_time = system.now() if now is None else now
-    return as_of(with_clients(state, store.holders(), at_time), chosen, at_time, known_to(system))
+    return as_of(with_clients(state, store.kept.holders.read(), at_time), chosen, at_time, known_to(system))
 
 
 def tunnels_of(store: Store, state: State) -> tuple[Device, ...]:
     """Return the upstreams' tunnels as they are carried now; whose MTU follows the path has what it begins with."""
-    only = with_ports(State(upstreams=state.upstreams), store.ports())
-    return with_transports(only, store.carried()).upstreams
+    only = with_ports(State(upstreams=state.upstreams), store.kept.ports.read())
+    return with_transports(only, store.kept.carried.read()).upstreams
 
 
 def transports_of(store: Store, state: State) -> Transports:
     """Return the WebSockets' ends as they are now, with their ports and the servers in use."""
-    only = with_ports(State(transports=state.transports), store.ports())
-    return with_transports(only, store.carried()).transports or Transports()
+    only = with_ports(State(transports=state.transports), store.kept.ports.read())
+    return with_transports(only, store.kept.carried.read()).transports or Transports()
 
 
 def known_to(system: System) -> Networks:

@@ -20,20 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, TypeVar
 
-from . import choices as choices_file
-from . import clients as clients_file
-from . import mtus as mtus_file
-from . import ports as ports_file
-from . import transports as transports_file
 from . import unconfirmed as unconfirmed_file
-from .choices import Choice, Choices
-from .clients import Holders
-from .mtus import Found, MtusFound
-from .ports import Ports
+from .kept import Kept
 from .sealed import Parts, part, parts_of, sealed, state_of, unsealed
+from .staging import Staging
 from .state import SECTIONS, State, section_from_data
 from .system import System
-from .transports import Carried, CarriedBy
 from .unconfirmed import UNKNOWN, Unconfirmed
 
 DEADLINE = 120  # seconds; each step of a transaction renews it
@@ -83,6 +75,8 @@ class Store:
 
     def __init__(self, system: System) -> None:
         self.system = system
+        self.kept = Kept(system)
+        self.staging = Staging(system)
         self._generation = system.configuration / "state.json"
         self._previous = system.configuration / "state.previous.json"
         self._confirmed = system.configuration / "state.confirmed.json"
@@ -90,13 +84,6 @@ class Store:
         # Gone after a reboot, also that of a container, whose kernel stays.
         self._same_boot = system.runtime / "unconfirmed"
         self._transaction = system.runtime / "transaction.json"
-        self._staged = system.runtime / "staged"
-        self._choices = system.runtime / "choices.json"
-        self._mtus = system.data / "mtus.json"
-        self._ports = system.data / "ports.json"
-        self._transports = system.runtime / "transports.json"
-        self._holders = system.data / "holders.json"
-        self._mode = system.runtime / "mode"
         # While we have the lock nobody else publishes: a file is read once. None: we have not.
         self._known: Optional[dict[Path, Optional[Parts]]] = None
 
@@ -178,10 +165,10 @@ class Store:
         """Publish the generation with the staged sections, these numbers and this source in place."""
         parts = {**self._parts(), "numbers": part(numbers), "source": part(source)}
         for section in SECTIONS:
-            found = self._staged_part(section)
+            found = self.staging.section(section)
             if found is not None:
-                about, parts[section] = found
-                parts["backend"] = part(about["backend"]) if about["backend"] else parts["backend"]
+                parts[section] = found.text
+                parts["backend"] = part(found.backend) if found.backend else parts["backend"]
         self._publish(parts)
 
     def keep_until_confirmed(self, run: Unconfirmed) -> None:
@@ -243,16 +230,8 @@ class Store:
 
     def _publish(self, parts: Parts) -> None:
         if parts == parts_of(State()):
-            for path in (
-                self._choices,
-                self._mtus,
-                self._ports,
-                self._transports,
-                self._holders,
-                self._mode,
-                self._previous,
-            ):
-                self.system.remove_file(path)
+            self.kept.forget()
+            self.system.remove_file(self._previous)
             self.system.remove_file(self._generation)
             self._known = self._known and {}
             return
@@ -266,85 +245,6 @@ class Store:
             self.system.link_file(self._previous, self._generation)
         self.system.write_file(self._generation, sealed(parts))
         self._known = self._known and {}
-
-    def choices(self) -> dict[int, Choice]:
-        """Return what the agent chose last; nothing after a reboot, or when the file is damaged."""
-        try:
-            return choices_file.from_json(self.system.read_file(self._choices) or "{}")
-        except ValueError:
-            return {}
-
-    def choose(self, chosen: Choices) -> None:
-        """Keep the agent's choices, which every run honours from now on."""
-        self.system.write_file(self._choices, choices_file.to_json(chosen))
-
-    def mtus(self) -> dict[str, Found]:
-        """Return what the agent found of tunnels' MTUs; nothing when it found nothing, or when the file is damaged."""
-        try:
-            return mtus_file.from_json(self.system.read_file(self._mtus) or "{}")
-        except ValueError:
-            return {}
-
-    def keep_mtus(self, found: MtusFound) -> None:
-        """Keep what was found, which every run honours from now on."""
-        self.system.write_file(self._mtus, mtus_file.to_json(found))
-
-    def ports(self) -> dict[str, int]:
-        """Return the ports that this host chose for our daemons; none when the file is damaged."""
-        try:
-            return ports_file.from_json(self.system.read_file(self._ports) or "{}")
-        except ValueError:
-            return {}
-
-    def keep_ports(self, ports: Ports) -> None:
-        """Keep what was chosen beside what was before, also over reboots."""
-        known = self.ports()
-        if {**known, **ports} != known:
-            self.system.write_file(self._ports, ports_file.to_json({**known, **ports}))
-
-    def forget_port(self, key: str) -> None:
-        """Forget what was chosen for a range."""
-        left = {other: port for other, port in self.ports().items() if other != key}
-        if left:
-            self.system.write_file(self._ports, ports_file.to_json(left))
-        else:
-            self.system.remove_file(self._ports)
-
-    def carried(self) -> dict[str, Carried]:
-        """Return how upstreams' packets travel by the agent's choice; nothing after a reboot, or when it is damaged."""
-        try:
-            return transports_file.from_json(self.system.read_file(self._transports) or "{}")
-        except ValueError:
-            return {}
-
-    def carry(self, chosen: CarriedBy) -> None:
-        """Keep how upstreams' packets travel, which every run honours from now on."""
-        self.system.write_file(self._transports, transports_file.to_json(chosen))
-
-    def holders(self) -> dict[str, str]:
-        """Return which key has the addresses of clients that may come with two; none when the file is damaged."""
-        try:
-            return clients_file.from_json(self.system.read_file(self._holders) or "{}")
-        except ValueError:
-            return {}
-
-    def hold(self, holders: Holders) -> None:
-        """Keep which key has a client's addresses, which every run honours from now on, also over reboots."""
-        if holders:
-            self.system.write_file(self._holders, clients_file.to_json(holders))
-        else:
-            self.system.remove_file(self._holders)
-
-    def fallen_to(self) -> Optional[str]:
-        """Return the mode that the agent fell back to, None when it did not."""
-        return (self.system.read_file(self._mode) or "").strip() or None
-
-    def fall_to(self, mode: Optional[str]) -> None:
-        """Keep the mode that the agent falls back to; None: the operator's own is in force again."""
-        if mode is None:
-            self.system.remove_file(self._mode)
-        else:
-            self.system.write_file(self._mode, f"{mode}\n")
 
     def transaction(self) -> Optional[Transaction]:
         """Return the open transaction, expired or not."""
@@ -362,8 +262,7 @@ class Store:
 
     def close(self) -> None:
         """Forget the transaction and what it staged."""
-        for path in sorted(self._staged.glob("*.json")):
-            self.system.remove_file(path)
+        self.staging.forget()
         if self.unconfirmed() is None:
             self.confirm()  # what was kept before a run was killed
         self.system.remove_file(self._transaction)
@@ -386,42 +285,23 @@ class Store:
             raise StoreError(f"another run, {current.id}, is changing this gateway; its time is up in {left:.0f} s")
         self.open(current.id, current.patience, current.who)
 
-    def stage(self, section: str, value: Any, backend: Optional[str], removals: bool) -> None:
-        """Keep a section of the open transaction for its commit, and whether that has something to remove."""
-        about = json.dumps({"backend": backend, "removals": removals})
-        self.system.write_file(self._staged / f"{section}.json", f"{about}\n{part(value)}")
-
-    def removing(self) -> tuple[str, ...]:
-        """Return the staged sections that left something for the commit to remove."""
-        found = {section: self._staged_part(section) for section in SECTIONS}
-        return tuple(section for section, staged in found.items() if staged is not None and staged[0]["removals"])
-
     def stages(self, sections: Collection[str]) -> bool:
         """Return whether one of these sections is staged as another than the generation has, or for another backend."""
         parts = self._parts()
-        found = {section: self._staged_part(section) for section in sections}
+        found = {section: self.staging.section(section) for section in sections}
         return any(
             staged is not None
-            and (staged[1] != parts[section] or part(staged[0]["backend"]) not in (part(None), parts["backend"]))
+            and (staged.text != parts[section] or part(staged.backend) not in (part(None), parts["backend"]))
             for section, staged in found.items()
         )
 
     def staged(self, sections: Collection[str] = SECTIONS) -> State:
         """Return the generation with the staged sections in place, of all sections these."""
-        found = {section: self._staged_part(section) for section in sections}
+        found = {section: self.staging.section(section) for section in sections}
         state = self.generation([section for section, staged in found.items() if staged is None])
         for section, staged in found.items():
             if staged is not None:
-                about, text = staged
-                value = section_from_data(section, json.loads(text))
+                value = section_from_data(section, json.loads(staged.text))
                 # Most sections have no backend of their own: they must not put back the last generation's.
-                state = dataclasses.replace(state, backend=about["backend"] or state.backend, **{section: value})
+                state = dataclasses.replace(state, backend=staged.backend or state.backend, **{section: value})
         return state
-
-    def _staged_part(self, section: str) -> Optional[tuple[dict[str, Any], str]]:
-        """Return what `stage` kept of a section: its backend and removals, and its text; None when it is not staged."""
-        text = self.system.read_file(self._staged / f"{section}.json")
-        if text is None:
-            return None
-        about, _, value = text.partition("\n")
-        return json.loads(about), value

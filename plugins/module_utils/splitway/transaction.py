@@ -106,7 +106,7 @@ def bring(
         before = _before(store, section, transaction, backend, purge)
         target = _target(before, section, desired, backend, purge)
         chosen = present(store, target)
-        changes, ports = RECONCILERS[section].changes(store.system, chosen), store.ports()
+        changes, ports = RECONCILERS[section].changes(store.system, chosen), store.kept.ports.read()
         wanted = changes if purge else additions(changes)
         if transaction is None:
             apply(store, section, wanted, Reason(Transaction.who, "a module used alone"), target)
@@ -115,11 +115,11 @@ def bring(
             if section in _VERDICT:
                 move_flows(store.system, _until_now(store, before), chosen)
             store.publish_section(section, getattr(target, section), target.backend)
-            if store.ports() != ports:
+            if store.kept.ports.read() != ports:
                 open_ports(store, store.generation(("marks",)), Reason(Transaction.who, "a module used alone"))
         else:
             # Staged before it is applied: should that fail half-way, the roll back knows what flows may have begun.
-            store.stage(section, getattr(target, section), backend, bool(removals(wanted)))
+            store.staging.stage(section, getattr(target, section), backend, bool(removals(wanted)))
             if section == "marks" and store.stages(("dns",)):
                 give_new(store)
             apply(store, section, additions(changes), _run(store), target)
@@ -127,7 +127,7 @@ def bring(
                 give_back(store, changes)
             if section == "marks":  # the sets that these chains name are staged already
                 _move_flows(store, chosen)
-            if store.ports() != ports:
+            if store.kept.ports.read() != ports:
                 open_ports(store, store.staged(("marks",)), _run(store))
             store.require(transaction)  # the time to the next step begins now
         return wanted
@@ -135,7 +135,7 @@ def bring(
 
 def _move_flows(store: Store, chosen: State) -> None:
     """Delete the connections whose way differs between the generation and what is staged, with the choices."""
-    if store.stages(_VERDICT) or store.choices():
+    if store.stages(_VERDICT) or store.kept.choices.read():
         new = dataclasses.replace(chosen, sets=present(store, store.staged(("sets",))).sets)
         move_flows(store.system, _until_now(store, store.generation(_VERDICT)), new)
 
@@ -181,7 +181,7 @@ def confirm(store: Store, identifier: str) -> None:
 
 def _remove_staged(store: Store) -> tuple[Change, ...]:
     """Remove what the steps of the transaction left, of no other section: they found nothing to remove there."""
-    sections = store.removing()
+    sections = store.staging.removing()
     if not sections:
         return ()
     # What came by a WebSocket until its end may have taken its tunnel along: WireGuard follows its peers.

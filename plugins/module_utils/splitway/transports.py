@@ -8,11 +8,10 @@ The state says which transports an upstream has; the agent sees which of them wo
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .state import Device, State, TransportClient, TunnelMtu, from_data, to_data
+from .state import Device, State, TransportClient, TunnelMtu
 
 UDP, WEBSOCKET, AUTO = "udp", "websocket", "auto"
 """The ways that a tunnel's own packets take; `auto` is a transport that has both."""
@@ -88,16 +87,3 @@ def _tunnel(tunnel: TunnelMtu, chosen: CarriedBy) -> TunnelMtu:
     if not tunnel.endpoint or way_of(tunnel.upstream, tunnel.transport, chosen) == UDP:
         return tunnel
     return dataclasses.replace(tunnel, mtu=MTU, endpoint="")
-
-
-def to_json(chosen: CarriedBy) -> str:
-    """Return what was chosen as JSON text."""
-    return json.dumps({upstream: to_data(item) for upstream, item in sorted(chosen.items())})
-
-
-def from_json(text: str) -> dict[str, Carried]:
-    """Return what was chosen, read from JSON text. Raises ValueError when it is damaged."""
-    data = json.loads(text)
-    if not isinstance(data, dict):
-        raise ValueError("not a mapping of upstreams")
-    return {str(upstream): from_data(Carried, item) for upstream, item in data.items()}

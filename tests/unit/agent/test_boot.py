@@ -137,7 +137,7 @@ def test_nobody_who_has_the_gateway_is_waited_for(host: Host, store: Store) -> N
         assert time.monotonic() - began < 1
         with pytest.raises(Held, match="somebody else is changing this gateway"):
             switch.switch(store, {}, {101: Choice((Way(101),))}, ())
-        assert store.choices() == {}
+        assert store.kept.choices.read() == {}
         assert time.monotonic() - began < 2 * switch.PATIENCE
     transaction.begin(store, "run")
     assert boot.restore(store, host.refill).busy

@@ -72,7 +72,7 @@ def test_backups_are_used_where_there_are_proxies_and_no_tunnels(store: Store) -
     store.publish(PROXIES_ONLY)
     assert adopt(store, "us", "why", server=1)
     assert adopt(store, "eu", "why", server=1)
-    assert store.carried() == {"us": Carried(UDP, 1), "eu": Carried(UDP, 1)}
+    assert store.kept.carried.read() == {"us": Carried(UDP, 1), "eu": Carried(UDP, 1)}
 
 
 def test_a_way_and_a_server_that_are_chosen_at_one_time_both_count(store: Store) -> None:
@@ -80,13 +80,13 @@ def test_a_way_and_a_server_that_are_chosen_at_one_time_both_count(store: Store)
     assert adopt(store, "us", "why", way=WEBSOCKET)
     assert adopt(store, "us", "why", server=1)
     assert adopt(store, "us", "why", way=UDP)
-    assert store.carried() == {"us": Carried(UDP, 1)}
+    assert store.kept.carried.read() == {"us": Carried(UDP, 1)}
 
 
 def test_nothing_is_chosen_for_an_upstream_that_has_gone(store: Store) -> None:
     store.publish(PROXIES_ONLY)
     assert not adopt(store, "gone", "why", server=1)
-    assert store.carried() == {}
+    assert store.kept.carried.read() == {}
 
 
 def test_an_upstream_goes_while_its_server_is_looked_at(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_a_tunnel_that_its_websocket_keeps_after_a_run_stays_there(
 
     monkeypatch.setattr(part, "_astray", astray)
     goes_on(part.run(), pointed)
-    assert store.carried() == {"us": Carried(WEBSOCKET)}
+    assert store.kept.carried.read() == {"us": Carried(WEBSOCKET)}
     assert part.changes == {"us": 1}
 
 

@@ -40,7 +40,7 @@ class Kernel:
         self.refuses = False
 
     def switch(self, store: Store, before: Choices, after: Choices, _dead: Collection[int]) -> Switched:
-        store.choose(after)
+        store.kept.choices.write(after)
         if self.refuses:
             raise SystemFailure("no memory")
         self.switches.append((before, after))
@@ -78,13 +78,13 @@ def test_a_switch_that_failed_is_taken_back_when_it_is_no_longer_wanted(kernel: 
     async def run() -> None:
         deciding = Deciding(store)
         await deciding.decide(UP)
-        assert store.choices() == {101: TUNNEL}
+        assert store.kept.choices.read() == {101: TUNNEL}
         kernel.refuses = True
         await deciding.decide(DOWN)
-        assert store.choices() == {101: DIRECT}, "what was half done is what every run and healing goes by"
+        assert store.kept.choices.read() == {101: DIRECT}, "what was half done is what every run and healing goes by"
         kernel.refuses = False
         await deciding.decide(UP)
-        assert store.choices() == {101: TUNNEL}
+        assert store.kept.choices.read() == {101: TUNNEL}
         assert kernel.switches[-1] == ({101: DIRECT}, {101: TUNNEL})
 
     asyncio.run(run())
@@ -96,7 +96,7 @@ def test_choices_of_groups_that_are_no_more_are_forgotten(kernel: Kernel, store:
         await deciding.decide(DOWN)
         deciding.tunnels._state = State(agent=Agent("engine", (WATCH,)))
         await deciding.decide(DOWN)
-        assert store.choices() == {}, "their numbers may be another's one day"
+        assert store.kept.choices.read() == {}, "their numbers may be another's one day"
         await deciding.decide(DOWN)
         assert len(kernel.switches) == 2
 

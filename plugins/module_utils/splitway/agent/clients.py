@@ -65,7 +65,7 @@ class Clients:
         if ended(self._timed, now) != self._ended:
             return True
         seen = self._read(self._timed, now)
-        if self._holders(self._timed, now, seen) != self._store.holders():
+        if self._holders(self._timed, now, seen) != self._store.kept.holders.read():
             return True
         self._handshakes = seen
         return False
@@ -75,7 +75,7 @@ class Clients:
         return handshakes(self._store.system, server) if any(in_grace(peer, now) for peer in server.peers) else {}
 
     def _holders(self, server: Device, now: float, seen: Handshakes) -> dict[str, str]:
-        known = self._store.holders()
+        known = self._store.kept.holders.read()
         found = {
             peer.name: holder(peer, known.get(peer.name), self._handshakes, seen)
             for peer in server.peers
@@ -88,13 +88,13 @@ class Clients:
         with self._store.lock(PATIENCE):
             state = self._store.staged((_SECTION,))
             server, now = _timed(state.server), self._store.system.now()
-            before, over = self._store.holders(), ended(server, now)
+            before, over = self._store.kept.holders.read(), ended(server, now)
             if server is None:
                 return
             seen = self._read(server, now)
             after = self._holders(server, now, seen)
             if after != before:
-                self._store.hold(after)
+                self._store.kept.holders.write(after)
             old, new = with_clients(state, before, self._at), with_clients(state, after, now)
             failures: list[Exception] = []
             changes = bring(self._store, (_SECTION,), state, old, new, failures).get(_SECTION, ())

@@ -74,7 +74,7 @@ class Moments:
     def go_over(self) -> None:
         """Bring the rules of now into the kernel. Raises Held, and nothing was done, when others have the gateway."""
         with self._store.lock(PATIENCE):
-            state, choices = self._store.staged(_SECTIONS), self._store.choices()
+            state, choices = self._store.staged(_SECTIONS), self._store.kept.choices.read()
             now, known = self._store.system.now(), self._networks(state)
             old = as_of(state, choices, self._at, _recalled({**known, **self._known}))
             new = as_of(state, choices, now, _recalled(known))

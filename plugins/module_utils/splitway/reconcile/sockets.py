@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
@@ -26,11 +27,17 @@ def holders_of(inodes: Collection[int]) -> dict[int, Holder]:
     found: dict[int, Holder] = {}
     links = {f"socket:[{inode}]": inode for inode in inodes}
     for process in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)) if links else ():
-        try:
-            for descriptor in (process / "fd").iterdir():
-                inode = links.get(os.readlink(descriptor))
-                if inode is not None and inode not in found:
+        for link in _links(process / "fd"):
+            inode = links.get(link)
+            if inode is not None and inode not in found:
+                with suppress(OSError):  # it has ended
                     found[inode] = Holder((process / "comm").read_text(encoding="utf-8").strip(), process.name)
-        except OSError:  # it ended while we looked, or is not ours to look at
-            pass
     return found
+
+
+def _links(folder: Path) -> Iterator[str]:
+    """Yield what the descriptors of a process are; none when it has ended, or is not ours to look at."""
+    with suppress(OSError):
+        for descriptor in os.listdir(folder):
+            with suppress(OSError):  # it is closed again, as that of this very listing is when the process is ours
+                yield os.readlink(folder / descriptor)

@@ -189,7 +189,7 @@ class Observing:
             state=state,
             started=self._started,
             generation=self._digest,
-            holders=self._store.holders(),
+            holders=self._store.kept.holders.read(),
             applied=stamp[2] / 1e9 if stamp else None,
             problem=self._generation.problem,
             health=dict(tunnels.health),

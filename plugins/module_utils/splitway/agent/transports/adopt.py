@@ -30,7 +30,7 @@ def adopt(
     reconciler raises.
     """
     with store.lock(PATIENCE):
-        before = store.carried()
+        before = store.kept.carried.read()
         state = store.staged(_SECTIONS)
         old = present(store, state)
         there = {client.upstream for client in state.transports.clients} if state.transports is not None else set()
@@ -38,7 +38,7 @@ def adopt(
             return False
         was = before.get(upstream, Carried(UDP))
         carried = Carried(was.way if way is None else way, was.server if server is None else server)
-        store.carry({**{name: item for name, item in before.items() if name in there}, upstream: carried})
+        store.kept.carried.write({**{name: item for name, item in before.items() if name in there}, upstream: carried})
         new = present(store, state)
         changes = {"upstreams": _move(store, old, new, upstream, where)}
         failures: list[Exception] = []

@@ -66,7 +66,7 @@ class Carrying:
             tunnel = self._tunnel(device, watch)
             if tunnel is None:
                 return
-            if way_of(device.name, device.transport, self._store.carried()) == UDP:
+            if way_of(device.name, device.transport, self._store.kept.carried.read()) == UDP:
                 await self._by_udp(device, tunnel)
             else:
                 await self._over_websocket(device, tunnel)

@@ -130,7 +130,7 @@ class Counting:
 
     def _moved(self, ports: Mapping[str, PortRange]) -> tuple[str, ...]:
         """Return the ports that are not the first of their range because of somebody else; others of ours may be."""
-        ours = set(self._store.ports().values())
+        ours = set(self._store.kept.ports.read().values())
         return tuple(
             f"{name} {item.port}"
             for name, item in ports.items()

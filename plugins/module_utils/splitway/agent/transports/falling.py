@@ -50,7 +50,7 @@ class Falling:
         """Return which mode is in force."""
         if not self._modes:
             return ModeStatus()
-        return ModeStatus(in_force(self._modes, self._store.fallen_to()), self._modes[0], self.changes)
+        return ModeStatus(in_force(self._modes, self._store.kept.fallen_to()), self._modes[0], self.changes)
 
     async def run(self) -> None:
         """Look for ever."""
@@ -66,7 +66,7 @@ class Falling:
         now, modes = time.monotonic(), self._modes
         works = {mode: self._works(mode) for mode in modes}
         self._seen = fall.look(self._seen, works, now)
-        used = in_force(modes, self._store.fallen_to())
+        used = in_force(modes, self._store.kept.fallen_to())
         chosen = fall.choose(modes, used, self._seen, self._serving.exhausted(), now)
         if chosen == used:
             return
@@ -100,7 +100,7 @@ def put_into_force(store: Store, before: str, after: str, operators: str, why: s
     with store.lock(PATIENCE):
         state = store.staged(_SECTIONS)
         old = present(store, state)
-        store.fall_to(None if after == operators else after)
+        store.kept.fall_to(None if after == operators else after)
         failures: list[Exception] = []
         changes = bring(store, _SECTIONS, state, old, present(store, state), failures)
     reason = audit.Reason("agent", f"mode: {why}")

@@ -162,7 +162,7 @@ class Serving:
             return None if None in found or not found else False
         if health.state == DOWN:
             return False
-        carried = self._store.carried().get(client.upstream, Carried(UDP))
+        carried = self._store.kept.carried.read().get(client.upstream, Carried(UDP))
         in_use = WEBSOCKET in (device.transport, carried.way)
         return True if in_use and health.state == UP else None
 

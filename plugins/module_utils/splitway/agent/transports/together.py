@@ -39,7 +39,7 @@ class Together:
     def figures(self) -> Carriage:
         """Return what is known now."""
         return Carriage(
-            carried=self._store.carried(),
+            carried=self._store.kept.carried.read(),
             way_changes=dict(self._carrying.changes),
             transports=self._counting.status(),
             mode=self._falling.status(),

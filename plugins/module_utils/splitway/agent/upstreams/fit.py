@@ -56,14 +56,14 @@ def adopt(store: Store, device: Device, found: Found, why: str) -> bool:
     Raises Held, and nothing was done, while somebody else has the gateway, and whatever a reconciler raises.
     """
     with store.lock(PATIENCE):
-        before = store.mtus()
+        before = store.kept.mtus.read()
         if before.get(device.interface) == found:
             return False
         state = store.staged(_SECTIONS)
         old = present(store, state)
         there = {entry.interface for entry in state.upstreams}
         kept = {interface: item for interface, item in before.items() if interface in there}
-        store.keep_mtus({**kept, device.interface: found})
+        store.kept.mtus.write({**kept, device.interface: found})
         new = present(store, state)
         if old == new:
             return False

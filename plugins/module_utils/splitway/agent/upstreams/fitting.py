@@ -112,7 +112,7 @@ class Fitting:
             way = await path.look(endpoint, device.mark)
             if way is None:
                 return None
-            known, now = self._store.mtus().get(device.interface), self._store.system.now()
+            known, now = self._store.kept.mtus.read().get(device.interface), self._store.system.now()
             found = fit.begin(known, endpoint_of(device), way, now)
             await self._adopt(device, found, f"the path {way.ends} takes {way.mtu}")
             mtu = found.mtu

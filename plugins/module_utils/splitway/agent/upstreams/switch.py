@@ -65,7 +65,7 @@ def switch(store: Store, before: Choices, after: Choices, dead: Collection[int])
     Held, and nothing was done, when somebody else has the gateway for longer than PATIENCE.
     """
     with store.lock(PATIENCE):
-        store.choose(after)
+        store.kept.choices.write(after)
         state = store.staged(_SECTIONS)
         if state.marks is None:
             return Switched()

@@ -46,7 +46,7 @@ class Tunnels:
         self.health: dict[str, Health] = {}
         self.restarts: Counter[str] = Counter()  # upstream → repairs since the start
         self.switches: Counter[str] = Counter()  # group → changes of its ways since the start
-        self.choices: Choices = store.choices()
+        self.choices: Choices = store.kept.choices.read()
         self._settled = True  # whether the kernel goes by them
 
     def configure(self, state: State) -> None:
@@ -128,7 +128,7 @@ class Tunnels:
             if chosen == before:
                 if self._settled:
                     return
-                before = self._store.choices()  # what a switch that failed, or was cut off, has begun
+                before = self._store.kept.choices.read()  # what a switch that failed, or was cut off, has begun
             self._settled = False
             try:
                 done = await self._worker(switch, self._store, before, chosen, failover.dead(groups, self.health))

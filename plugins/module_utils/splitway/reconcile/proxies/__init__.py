@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Optional
 
+from ...kept import Kept
 from ...ports import pick
 from ...state import PROXY_ACCOUNT, PortRange, Proxies
-from ...store import Store
 from ...system import System, SystemFailure
 from .. import accounts, listening
 from ..base import ADD, CHANGE, REMOVE, Change, ReconcileError
@@ -97,7 +97,7 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
         if isinstance(part, MakeUser):
             accounts.make(system, part.user, PROXY_ACCOUNT)
         elif isinstance(part, KeepPorts):
-            Store(system).keep_ports(part.ports)
+            Kept(system).ports.add(part.ports)
         elif isinstance(part, Bring):
             _bring(system, part.daemon)
         elif isinstance(part, Hand):

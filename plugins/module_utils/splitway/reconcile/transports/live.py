@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
+from ...kept import Kept
 from ...ports import Wanted
 from ...relay.versions import RelayError, Version, version
 from ...state import Transports
-from ...store import Store
 from ...system import System, SystemFailure
 from .. import accounts, certificates, listening
 from ..base import ReconcileError
@@ -27,7 +27,7 @@ def read(system: System, desired: Optional[Transports]) -> Current:
     where = functools.partial(places, system)
     declared = accounts.declared(system, USER)
     if desired is None:
-        return Current(where, found, accounts.number(system, USER), declared, remembered=Store(system).ports())
+        return Current(where, found, accounts.number(system, USER), declared, remembered=Kept(system).ports.read())
     ports = {port for item in wanted(desired) for port in range(item.range.low, item.range.high + 1)}
     return Current(
         where=where,
@@ -38,7 +38,7 @@ def read(system: System, desired: Optional[Transports]) -> Current:
         copies={path: state for path in operators_files(desired) if (state := _state(Path(path))) is not None},
         problems=_problems(system, desired),
         versions={name: installed(system, path) for name, path in program_paths(desired).items() if name != NGINX},
-        remembered=Store(system).ports(),
+        remembered=Kept(system).ports.read(),
         ipv6=system.sysctl("net/ipv6/conf/all/disable_ipv6") is not None,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Union
 
-from ...store import Store
+from ...kept import Kept
 from ...system import System, SystemFailure
 from .. import accounts, listening
 from ..base import Change, ReconcileError
@@ -99,7 +99,7 @@ def apply(system: System, changes: tuple[Change, ...]) -> None:
         elif isinstance(part, Account):
             accounts.make(system, USER, ABOUT)
         elif isinstance(part, Ports):
-            Store(system).keep_ports(part.ports)
+            Kept(system).ports.add(part.ports)
         elif isinstance(part, Bring):
             started.append(_start(system, part))
         elif isinstance(part, Reload):
@@ -114,7 +114,7 @@ def _remove(system: System, part: Union[Stop, NoPort, NoAccount]) -> None:
     if isinstance(part, Stop):
         _stop(system, part.name)
     elif isinstance(part, NoPort):
-        Store(system).forget_port(part.key)
+        Kept(system).ports.remove(part.key)
     else:
         accounts.remove(system, USER)
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
+from ...kept import Kept
 from ...state import Web
-from ...store import Store
 from ...system import System, SystemFailure
 from ..base import ReconcileError
 from ..listening import Socket
@@ -46,7 +46,7 @@ def bring(system: System, part: Bring) -> None:
     try:
         _check_addresses(part.desired)
         _test(system, where, part.desired)
-        Store(system).keep_ports(part.picked)
+        Kept(system).ports.add(part.picked)
         system.write_file(where.configuration, part.configuration)
         units.write(UNIT, part.unit)
         units.restart(UNIT)

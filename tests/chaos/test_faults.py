@@ -11,12 +11,14 @@ import pytest
 from chaoskit import ordeals, report
 from chaoskit.faults import FAULTS
 from chaoskit.judge import Lab
+from chaoskit.looks import Unseen
 from chaoskit.report import Outcome
 from labkit.hosts import container
 from labkit.playbooks import playbook_succeeds
 
 Ordeal = Callable[[Lab], Outcome]
 
+TRIES = 3  # of a fault that is healed too late, or so fast that nobody saw it: perhaps the machine stood still
 US = container("us")
 DROP = (
     "nft add table inet chaos; nft add chain inet chaos faults '{{ type filter hook {hook} priority -300; }}'; {rule}"
@@ -68,10 +70,24 @@ def all_ordeals() -> list[tuple[str, Ordeal]]:
     ]
 
 
+def judged(ordeal: Ordeal, lab: Lab) -> Outcome:
+    """Returns what came of an ordeal in the end; the report has what came of each try."""
+    for left in reversed(range(TRIES)):
+        try:
+            outcome = ordeal(lab)
+        except Unseen:
+            if not left:
+                raise
+            continue
+        report.OUTCOMES.append(outcome)
+        if not outcome.only_late:
+            break
+    return outcome
+
+
 @pytest.mark.parametrize("ordeal", [pytest.param(ordeal, id=name) for name, ordeal in all_ordeals()])
 def test_a_fault_leaks_nothing_and_is_healed(ordeal: Ordeal, lab: Lab) -> None:
-    outcome = ordeal(lab)
-    report.OUTCOMES.append(outcome)
+    outcome = judged(ordeal, lab)
     assert outcome.faults() == []
 
 

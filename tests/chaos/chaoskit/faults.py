@@ -29,8 +29,12 @@ class Fault:
 
 
 def kill(unit: str) -> str:
-    """Returns the command that kills a unit's process as the kernel does when memory is short."""
-    return f"kill -9 $(systemctl show --property MainPID --value {unit})"
+    """Returns the command that kills a unit's process as the kernel does when memory is short.
+
+    While a unit is started anew its process is 0, which `kill` takes for whoever called it.
+    """
+    process = f"$(systemctl show --property MainPID --value {unit})"
+    return f"for _ in $(seq 100); do process={process}; [ $process = 0 ] || break; sleep 0.1; done; kill -9 $process"
 
 
 def chosen(command: str | dict[str, str], backend: str) -> str:

@@ -82,7 +82,8 @@ def _remaining_drift() -> str:
 
     def none() -> bool:
         found.clear()
-        found.update(json.loads(host("gw").check_output("python3 -I -c %s", DRIFT)))
+        done = host("gw").run("python3 -I -c %s", DRIFT)
+        found.update(json.loads(done.stdout) if done.rc == 0 else {"the gateway": done.stderr})
         return not found
 
     try:

@@ -13,7 +13,7 @@ import time
 from labkit.hosts import LabError, container
 
 PATIENCE = 60.0  # seconds after which nobody waits for a repair any more
-EFFECT = 5.0  # seconds within which a fault must be seen
+EFFECT = 15.0  # seconds within which a fault must be seen
 
 RULES = "ip rule; ip -6 rule"
 ROUTES = "ip route show table all; ip -6 route show table all | sed -E 's/ expires [0-9]+sec//'"
@@ -68,6 +68,10 @@ date +%s.%N
 """
 
 
+class Unseen(LabError):
+    """Nobody saw that anything was broken: the fault has no effect, or was healed between two looks."""
+
+
 class Watch:
     """A look that is repeated inside the gateway, from now on."""
 
@@ -86,10 +90,10 @@ class Watch:
             raise LabError(f"cannot watch {look}: {said}{self._process.communicate()[0]}")
 
     def back(self) -> float:
-        """Returns when all looked as before. Raises LabError when it never looked different, or stays so."""
+        """Returns when all looked as before. Raises Unseen if it never looked different, LabError if it stays so."""
         said, _ = self._process.communicate()
         if self._process.returncode == 3:
-            raise LabError(f"the fault had no effect on: {self._look}")
+            raise Unseen(f"the fault had no effect on: {self._look}")
         if self._process.returncode != 0:
             raise LabError(f"not repaired:\n{said}")
         return float(said.split()[-1])

@@ -100,7 +100,7 @@ def endure_fault_during_run(lab: Lab) -> Outcome:
     lists["google"]["domains"].append("extra.example")
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(playbook_succeeds, "site.yml", variables={"splitway_lists": lists})
-        looks.first_time("test -e /run/splitway/transaction.json")
+        looks.first_time("test -e /run/splitway/transaction.json", RUN)
         watch = looks.Watch(looks.LISTENING)
         start = _do("gw", KILL_DNSMASQ)
         back = watch.back()

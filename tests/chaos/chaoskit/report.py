@@ -27,6 +27,11 @@ class Outcome:
     broken: tuple[str, ...] = ()  # flows that the fault was none of
     drift: str = ""  # what is not as it should be afterwards
 
+    @property
+    def only_late(self) -> bool:
+        """Whether it took too long, and nothing else is wrong: as it looks when the machine stood still, too."""
+        return bool(self.faults()) and not (self.leaked or self.broken)
+
     def faults(self) -> list[str]:
         """Returns what is wrong with the outcome, a line each."""
         found = []

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from labkit.hosts import host
 
+TRIES = 3  # within which somebody is told at once that was told late: perhaps the machine stood still
 _CONNECT = """
 import json, socket, sys, time
 kind, where, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -89,6 +90,11 @@ def connect(client: str, kind: str, where: str, port: int) -> Outcome:
     """Returns what comes of a connection (tcp), or of a datagram as QUIC's first (udp)."""
     answer = host(client).check_output("python3 -c %s %s %s %s", _CONNECT, kind, where, str(port))
     return Outcome(*json.loads(answer))
+
+
+def refused_at_once(client: str, kind: str, where: str, port: int) -> bool:
+    """Returns whether a client is told at once that it gets nothing there."""
+    return any(connect(client, kind, where, port).refused_at_once for _ in range(TRIES))
 
 
 def ping(client: str, where: str) -> bool:

@@ -26,6 +26,11 @@ def stop() -> None:
     wait_until(lambda: host("tap").run("pgrep -x tcpdump").rc != 0, "tcpdump to end")
 
 
+def seen(condition: str) -> bool:
+    """Returns whether such a packet was seen until now: the capture may go on, and its last packet be half written."""
+    return bool(host("tap").run("tcpdump -nn -r %s %s 2>/dev/null", CAPTURE, condition).stdout)
+
+
 def left(condition: str) -> list[str]:
     """Returns the packets that met a condition of tcpdump's and left by another interface than wg0, one a line."""
     lines = host("tap").check_output("tcpdump -nn -r %s %s 2>/dev/null", CAPTURE, condition).splitlines()

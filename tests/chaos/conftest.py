@@ -15,11 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "lab"))
 
 from chaoskit import report
-from chaoskit.flows import start_traffic, stop_traffic, wait_for_best_ways
+from chaoskit.flows import start_traffic, stop_traffic
 from chaoskit.judge import Lab
 from chaoskit.wire import Wire
 from labkit.clients import start_clients
 from labkit.failures import pytest_runtest_makereport
+from labkit.groups import wait_for_best_ways
 
 __all__ = ["pytest_runtest_makereport"]
 

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from labkit.clients import start_clients
 from labkit.failures import pytest_runtest_makereport
+from labkit.groups import wait_for_best_ways
 from labkit.hosts import FILES
 
 __all__ = ["pytest_runtest_makereport"]
@@ -40,5 +41,6 @@ def first_run() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def clients(first_run: dict[str, Any]) -> None:
-    """Both clients' tunnels, up with the files that the collection wrote."""
+    """Both clients' tunnels, up with the files that the collection wrote, and the gateway's own."""
     start_clients()
+    wait_for_best_ways()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from labkit.clients import CLIENTS
-from labkit.ways import Wish, expectations, settled_ways, ways
+from labkit.ways import BLOCKED, Wish, expectations, settled_ways, ways
 
 ROWS = [(client, wish) for client in CLIENTS for wish in expectations()[client]]
 
@@ -25,6 +25,9 @@ def test_way(client: str, wish: Wish, taken: dict[str, dict[Wish, str]]) -> None
 
 
 def test_a_group_that_spreads_uses_all_its_members(taken: dict[str, dict[Wish, str]]) -> None:
-    """That twenty flows to each of two addresses all go one way happens once in 10^12 runs."""
+    """That twenty flows to each of two addresses all go one way happens once in 10^12 runs.
+
+    One that nobody answered in time took no way.
+    """
     used = frozenset[str]().union(*(ways("alice", [("spread.example", 4)])["spread.example", 4] for _ in range(20)))
-    assert used == {"us", "eu"}
+    assert used - {BLOCKED} == {"us", "eu"}

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from labkit.clients import CLIENTS, wait_for_names
+from labkit.groups import wait_for_best_ways
 from labkit.hosts import host
 from labkit.playbooks import playbook, playbook_succeeds
 from labkit.traffic import watched_traffic
@@ -32,6 +33,7 @@ DRIFT = {
 
 def assert_repaired() -> None:
     """Every way is the expected one again."""
+    wait_for_best_ways()
     for client in CLIENTS:
         wait_for_names(client)
         assert settled_ways(client, expectations()[client]) == expectations()[client]

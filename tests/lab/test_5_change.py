@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from labkit.clients import wait_for_names
+from labkit.groups import wait_for_best_ways
 from labkit.hosts import CLIENT_FILES, INVENTORY, host
 from labkit.playbooks import playbook_succeeds
 from labkit.traffic import watched_traffic
@@ -42,6 +43,7 @@ def test_a_removed_client_is_gone_and_the_other_stays(converged: None) -> None:
         playbook_succeeds("site.yml", variables=without("splitway_clients", "bob"))
     assert len(host("gw").check_output("wg show wg0 peers").splitlines()) == 1
     assert not list((CLIENT_FILES).glob("bob.*"))
+    wait_for_best_ways()
     assert settled_ways("alice", expectations()["alice"]) == expectations()["alice"]
     assert host("bob").run("curl --silent --max-time 3 http://198.51.100.200/").rc != 0
 
@@ -73,6 +75,7 @@ def test_a_client_gets_another_policy(converged: None) -> None:
 
 
 def test_the_topology_is_back(clients: None) -> None:
+    wait_for_best_ways()
     for client in ("alice", "bob"):
         wait_for_names(client)
         assert settled_ways(client, expectations()[client]) == expectations()[client]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from labkit.clients import CLIENTS, wait_for_names
+from labkit.groups import wait_for_best_ways
 from labkit.hosts import host, wait_until
 from labkit.playbooks import playbook_succeeds
 from labkit.power import leaks, power_cut, start_watch, stop_watch
@@ -55,6 +56,7 @@ def reboot(clients: None) -> Reboot:
     start_watch({client: list(wishes) for client, wishes in known.items()})
     try:
         power_cut()
+        wait_for_best_ways()
         first = {client: settled_ways(client, wishes) for client, wishes in known.items()}
     finally:
         answered = stop_watch()

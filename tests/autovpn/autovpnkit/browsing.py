@@ -32,7 +32,7 @@ class Answer:
 
 def browse(client: str, url: str, *options: str) -> Answer:
     """Returns the answer to a client's request."""
-    command = "curl --silent --insecure --max-time 10 --dump-header /tmp/headers --output /tmp/body --write-out %s %s"
+    command = "curl --silent --insecure --max-time 60 --dump-header /tmp/headers --output /tmp/body --write-out %s %s"
     quoted = " ".join("%s" for _ in options)
     host(client).run("rm -f /tmp/headers /tmp/body")
     done = host(client).run(f"{command} {quoted}", "%{http_code} %{http_connect}", url, *options)

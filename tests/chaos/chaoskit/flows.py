@@ -15,7 +15,6 @@ from chaoskit.targets import ASKED, FLOWS, wishes
 
 FILE = "/run/lab-flows.json"
 FRESH = 1.0  # seconds since its last answer within which a flow is alive
-BEST = {"abroad": {"us"}, "preferred": {"us"}, "spread": {"us", "eu"}}
 SILENT = 5.0  # seconds without an answer after which a UDP stream counts as broken
 
 
@@ -94,19 +93,6 @@ def flows() -> list[Flow]:
         )
         for flow in found
     ]
-
-
-def wait_for_best_ways() -> None:
-    """Waits until the agent says that each group uses the members that it likes best."""
-
-    def best() -> bool:
-        status = host("gw").run("splitway status --json")
-        if status.rc != 0:
-            return False
-        ways = {group["name"]: set(group["ways"]) for group in json.loads(status.stdout)["groups"]}
-        return all(ways[name] == members for name, members in BEST.items())
-
-    wait_until(best, f"the groups' best members: {BEST}")
 
 
 def wait_for_flows(since: float = 0.0) -> list[Flow]:

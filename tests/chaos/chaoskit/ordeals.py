@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import yaml
+from labkit.groups import BEST, wait_for_best_ways
 from labkit.hosts import INVENTORY, container, host, wait_until
 from labkit.playbooks import playbook_succeeds
 
 from chaoskit import looks
 from chaoskit.faults import EVERYTHING, KILL_AGENT, KILL_DNSMASQ, Fault, chosen
-from chaoskit.flows import Flow, flows, start_flows, wait_for_best_ways, wait_for_flows
+from chaoskit.flows import Flow, flows, start_flows, wait_for_flows
 from chaoskit.judge import Case, Lab, judge
 from chaoskit.report import Outcome
 
@@ -49,7 +50,7 @@ def endure_dead_exit(lab: Lab, name: str, breaks: list[str], mends: list[str]) -
     finally:
         _docker(*mends)
     after = flows()
-    wait_for_best_ways()
+    wait_for_best_ways(BEST)
     case = Case(name, before, start, HURTS_US, FAILOVER, also={"fallback.example": "direct"})
     # Flows stay where they are: new ones are on us again.
     start_flows()

@@ -24,7 +24,8 @@ help: ## this list
 .venv/ready: requirements.txt requirements-development.txt
 	tests/prepare-machine python
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements-development.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --retries 10 --timeout 60 \
+		--requirement requirements-development.txt
 	touch $@
 
 # The collection by its name: a link from the tree that Ansible and Python look into to this checkout.

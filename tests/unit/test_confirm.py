@@ -30,6 +30,18 @@ __all__ = ["kernel", "store"]
 OTHER = state(upstream="wg-up-2", list_="sw4d2", client="bob")
 
 
+@pytest.fixture
+def later(store: Store, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Lets so many seconds pass for runs. Else no time passes, however slow the machine is."""
+    now = [store.system.uptime()]
+    monkeypatch.setattr(store.system, "uptime", lambda: now[0])
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    return wait
+
+
 def commit(store: Store, wanted: State, seconds: float = 60, identifier: str = "risky") -> None:
     transaction.begin(store, identifier)
     steps(store, wanted, identifier)
@@ -49,24 +61,26 @@ def is_as_before(kernel: Kernel, store: Store, before: State) -> None:
     assert "state.confirmed.json" not in files(store)
 
 
-def test_a_confirmed_run_stays(kernel: Kernel, store: Store) -> None:
+def test_a_confirmed_run_stays(kernel: Kernel, store: Store, later: Callable[[float], None]) -> None:
     run(store, state())
     commit(store, OTHER, 0.3)
     assert store.generation() == OTHER
     transaction.confirm(store, "risky")
-    time.sleep(0.4)
+    later(0.4)
     transaction.begin(store, "next")
     assert store.generation() == OTHER
     assert kernel.there["server"] == {"bob"}
 
 
 @pytest.mark.parametrize("before", [state(), State()], ids=["a generation", "nothing"])
-def test_what_is_not_confirmed_in_time_goes_back(kernel: Kernel, store: Store, before: State) -> None:
+def test_what_is_not_confirmed_in_time_goes_back(
+    kernel: Kernel, store: Store, later: Callable[[float], None], before: State
+) -> None:
     if before != State():
         run(store, before)
     commit(store, OTHER, 0.2)
     assert kernel.there["server"] == {"bob"}
-    time.sleep(0.3)
+    later(0.3)
     with pytest.raises(StoreError, match="risky was not confirmed in time"):
         transaction.confirm(store, "risky")
     transaction.begin(store, "next")
@@ -97,7 +111,7 @@ def test_nobody_else_changes_a_gateway_that_waits(kernel: Kernel, store: Store) 
 def test_the_next_run_waits_for_it(kernel: Kernel, store: Store) -> None:
     run(store, state())
     commit(store, OTHER, 0.5)
-    transaction.begin(store, "next", wait=5)
+    transaction.begin(store, "next", wait=60)
     is_as_before(kernel, store, state())
 
 
@@ -141,11 +155,13 @@ def test_a_damaged_record_of_it_is_one_that_nobody_can_confirm(kernel: Kernel, s
     is_as_before(kernel, store, state())
 
 
-def test_without_the_generation_before_it_the_new_one_stays(kernel: Kernel, store: Store) -> None:
+def test_without_the_generation_before_it_the_new_one_stays(
+    kernel: Kernel, store: Store, later: Callable[[float], None]
+) -> None:
     run(store, state())
     commit(store, OTHER, 0.1)
     (store.system.configuration / "state.confirmed.json").write_text("{")
-    time.sleep(0.2)
+    later(0.2)
     with pytest.raises(StoreError, match=r"state\.confirmed\.json"):
         transaction.begin(store, "next")
     transaction.begin(store, "next")
@@ -173,7 +189,7 @@ def test_what_of_a_first_run_cannot_be_removed_now_is_tried_again(kernel: Kernel
     assert kernel.there["upstreams"] == {"wg-up-2"}
     assert kernel.there["server"] == set()
     kernel.broken = ""
-    watching.join(5)
+    watching.join(60)
     assert not any(kernel.there.values())
     assert files(store) == []
 
@@ -187,7 +203,9 @@ def test_everything_can_be_removed_meanwhile(kernel: Kernel, store: Store) -> No
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_who_sits_beside_a_run_rolls_it_back_and_ends(kernel: Kernel, store: Store, committed: bool) -> None:
+def test_who_sits_beside_a_run_rolls_it_back_and_ends(
+    kernel: Kernel, store: Store, later: Callable[[float], None], committed: bool
+) -> None:
     run(store, state())
     if committed:
         commit(store, OTHER, 0.7)
@@ -197,23 +215,26 @@ def test_who_sits_beside_a_run_rolls_it_back_and_ends(kernel: Kernel, store: Sto
         store.open("risky", 0.7)
     waiting = threading.Thread(target=awaiting.run, args=(argparse.Namespace(identifier="risky"), store.system))
     waiting.start()
-    time.sleep(0.2)
+    time.sleep(1.5 * awaiting.LOOK)
     assert waiting.is_alive()
-    waiting.join(5)
+    later(0.7)
+    waiting.join(60)
     assert not waiting.is_alive()
     assert store.generation() == state()
     assert kernel.there["server"] == {"alice"}
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_what_a_killed_run_had_rehearsed_goes_with_it(kernel: Kernel, store: Store, committed: bool) -> None:
+def test_what_a_killed_run_had_rehearsed_goes_with_it(
+    kernel: Kernel, store: Store, later: Callable[[float], None], committed: bool
+) -> None:
     """It has keys."""
     transaction.begin(store, "risky", deadline=0.1)
     rehearsal.keep(store, "risky", rehearsal.packed(OTHER))
     if committed:
         steps(store, OTHER, "risky")
         transaction.commit(store, "risky", OTHER.numbers, confirm=0.1)
-    time.sleep(0.2)
+    later(0.2)
     transaction.begin(store, "next")
     assert not (store.system.runtime / "rehearsed").exists()
 
@@ -243,20 +264,20 @@ def test_it_is_started_as_a_program_that_systemd_does_not_change(store: Store) -
 
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_a_clock_that_somebody_sets_is_of_no_account(
-    kernel: Kernel, store: Store, monkeypatch: pytest.MonkeyPatch, hours: int
+    kernel: Kernel, store: Store, later: Callable[[float], None], monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     run(store, state())
     commit(store, OTHER, 0.5)
     monkeypatch.setattr(store.system, "now", lambda: time.time() + 3600 * hours)
     with store.lock():
         assert not transaction.end_expired(store)
-        time.sleep(0.6)
+        later(0.6)
         assert transaction.end_expired(store)
     transaction.begin(store, "abandoned", 0.2)
     monkeypatch.setattr(store.system, "now", lambda: time.time() - 3600 * hours)
     with store.lock():
         assert not transaction.end_expired(store)
-        time.sleep(0.3)
+        later(0.3)
         assert transaction.end_expired(store)
     is_as_before(kernel, store, state())
 

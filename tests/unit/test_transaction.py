@@ -264,5 +264,5 @@ def test_drift_is_looked_for_when_nobody_is_at_work(kernel: Kernel, store: Store
         looking.start()
         looking.join(0.2)
         kernel.there["sets"].add("sw4d1")  # healed
-    looking.join(5)
+    looking.join(60)
     assert found == [{"sets": ()}]

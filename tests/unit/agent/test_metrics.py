@@ -161,7 +161,7 @@ def free_port(family: socket.AddressFamily = socket.AF_INET) -> int:
 
 
 def fetched(address: str) -> str:
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
         return str(answer.read().decode())
 
 

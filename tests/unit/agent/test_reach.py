@@ -43,7 +43,7 @@ async def listening(answer: bytes = b"", context: Optional[ssl.SSLContext] = Non
 def test_a_forward_moves_data_when_a_proxy_answers(answer: bytes, moved: bool) -> None:
     async def run() -> bool:
         async with listening(answer) as port:
-            return await reach.moves(port, 1)
+            return await reach.moves(port, 30)
 
     assert asyncio.run(run()) is moved
 
@@ -52,7 +52,7 @@ def test_a_port_that_nobody_has_moves_nothing() -> None:
     async def run() -> bool:
         async with listening() as port:
             pass
-        return await reach.moves(port, 1)
+        return await reach.moves(port, 30)
 
     assert asyncio.run(run()) is False
 

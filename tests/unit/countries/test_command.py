@@ -94,7 +94,7 @@ def test_a_run_of_site_yml_is_not_disturbed(host: System, tmp_path: Path) -> Non
     assert networks(host, "cn", 4) == ("1.0.0.0/16",)
     assert refreshing.is_alive()
     store.close()
-    refreshing.join(10)
+    refreshing.join(60)
     assert networks(host, "cn", 4) == ("1.0.0.0/15",)
 
 

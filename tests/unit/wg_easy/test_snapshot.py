@@ -84,8 +84,8 @@ def test_an_exclusive_lock_is_waited_for_and_then_named(tmp_path: Path) -> None:
             snapshot(path, 0.2)
         begin = time.monotonic()
         threading.Timer(0.3, lambda: os.kill(process, 15)).start()
-        assert names(path, 10) == ["alice"]
-        assert time.monotonic() - begin < 5
+        assert names(path, 120) == ["alice"]
+        assert time.monotonic() - begin < 60
 
 
 @contextmanager

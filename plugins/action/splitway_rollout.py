@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -22,6 +22,7 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.
     judge,
     lines,
     outcome,
+    refusal,
     to_plain,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.rollout.settings import (
@@ -35,6 +36,14 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology
 Facts = Mapping[str, Any]
 
 LEAST = 5.0  # seconds that commands have, however long the gate took
+
+
+class Refused(Exception):
+    """A rollout that does not begin."""
+
+    def __init__(self, message: str, whys: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.whys = whys  # by gateway, of those that are in the way
 
 
 class ActionModule(ActionBase):
@@ -55,7 +64,11 @@ class ActionModule(ActionBase):
         state = self._task.args.get("state")
         if state not in states:
             raise AnsibleActionFail(f"state is one of {', '.join(states)}")
-        result.update(changed=False, **states[state](self._task.args, variables))
+        try:
+            result.update(changed=False, **states[state](self._task.args, variables))
+        except Refused as refused:
+            self._write(refusal(variables["ansible_play_hosts_all"], refused.whys))
+            raise AnsibleActionFail(str(refused)) from refused
         self._write(result.get("report"))
         return result
 
@@ -76,15 +89,7 @@ def _plan(arguments: Facts, variables: Facts) -> dict[str, Any]:
     gateways = list(variables["ansible_play_hosts_all"])
     facts = {name: variables["hostvars"][name] for name in gateways}
     settings = _settings(arguments.get("waves"), facts)
-    unreachable = [name for name in gateways if not _answered(facts[name])]
-    if unreachable:
-        raise AnsibleActionFail(
-            f"{', '.join(unreachable)}: not reachable. Nothing was changed anywhere. "
-            f"To roll out to the others: --limit 'splitway_gateways:!{':!'.join(unreachable)}'"
-        )
-    wrong = [name for name in gateways if name not in variables["ansible_play_hosts"]]
-    if wrong:
-        raise AnsibleActionFail(f"{', '.join(wrong)}: failed already, see above. Nothing was changed anywhere.")
+    _refuse_unless_sound(gateways, facts, variables["ansible_play_hosts"])
     there = [name for name in gateways if _there(facts[name])]
     waves = cut([name for name in gateways if name not in there], settings[gateways[0]].waves)
     plan = {
@@ -93,6 +98,21 @@ def _plan(arguments: Facts, variables: Facts) -> dict[str, Any]:
         "gates": {name: to_data(settings[name].gate) for wave in waves for name in wave},
     }
     return {"plan": plan, **_told(Rollout(waves, tuple(there)))}
+
+
+def _refuse_unless_sound(gateways: Sequence[str], facts: Mapping[str, Facts], in_play: Collection[str]) -> None:
+    """Raise Refused when a gateway is not there, or its variables are wrong."""
+    wrong = {name: str(facts[name].get("__splitway_wrong") or "see the run's output") for name in gateways}
+    wrong = {name: why for name, why in wrong.items() if name not in in_play or "__splitway_wrong" in facts[name]}
+    away = [name for name in gateways if name not in wrong and not _answered(facts[name])]
+    if away:
+        raise Refused(
+            f"{', '.join(away)}: not reachable. Nothing was changed anywhere. "
+            f"To roll out to the others: --limit 'splitway_gateways:!{':!'.join(away)}'",
+            {**wrong, **dict.fromkeys(away, "not reachable")},
+        )
+    if wrong:
+        raise Refused(f"{', '.join(wrong)}: failed already, see above. Nothing was changed anywhere.", wrong)
 
 
 def _settings(waves: Any, gateways: Mapping[str, Facts]) -> dict[str, Settings]:
@@ -104,7 +124,8 @@ def _settings(waves: Any, gateways: Mapping[str, Facts]) -> dict[str, Settings]:
         except TopologyError as error:
             wrong.setdefault(str(error), []).append(name)
     if wrong:
-        raise AnsibleActionFail("\n".join(f"{', '.join(names)}: {problem}" for problem, names in wrong.items()))
+        whys = {name: problem for problem, names in wrong.items() for name in names}
+        raise Refused("\n".join(f"{', '.join(names)}: {problem}" for problem, names in wrong.items()), whys)
     return found
 
 

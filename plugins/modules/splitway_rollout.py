@@ -71,7 +71,7 @@ missing:
   elements: str
 report:
   description: What became of each gateway so far, as it is written to O(path).
-  returned: for C(plan), C(begin) and C(report)
+  returned: for C(plan), C(begin) and C(report); written by a C(plan) that fails, too
   type: dict
 lines:
   description: The same for people.

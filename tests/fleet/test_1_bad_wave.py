@@ -45,6 +45,7 @@ def test_a_gateway_that_does_not_answer_stops_a_rollout_before_it_begins() -> No
         subprocess.run(["docker", "unpause", container("gw6")], check=True, capture_output=True)
     assert run.status != 0
     assert "gw6: not reachable. Nothing was changed anywhere." in run.output
+    assert (run.report["result"], run.why("gw6")) == ("refused", "not reachable")
     assert generations() == before
 
 

@@ -33,10 +33,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def play(folder: Path, name: str, **variables: Any) -> subprocess.CompletedProcess[str]:
+def play(folder: Path, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     words = [word for variable in variables.items() for word in ("-e", "splitway_{}={}".format(*variable))]
     return subprocess.run(
-        ["ansible-playbook", "-i", "inventory.json", str(GATEWAY / "playbooks" / f"{name}.yml"), *words],
+        ["ansible-playbook", "-i", "inventory.json", str(GATEWAY / "playbooks" / f"{name}.yml"), *options, *words],
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
         cwd=folder,
         capture_output=True,
@@ -85,3 +85,14 @@ def test_a_time_to_confirm_that_is_none_stops_a_run_before_anything(folder: Path
     assert done.returncode != 0
     assert f'splitway_confirm_timeout: \\"{written}\\" is not a number of seconds (0-3600)' in done.stdout
     assert "Begin" not in done.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--tags", "install")], ids=["a whole run", "a part of one"])
+def test_a_host_that_cannot_be_a_gateway_fails_the_run(tmp_path: Path, options: tuple[str, ...]) -> None:
+    broken = {"ansible_connection": "local", "ansible_python_interpreter": "/nowhere/python3"}  # no module runs there
+    inventory = {"splitway_gateways": {"hosts": {"gw": broken}, "vars": RIGHT}}
+    (tmp_path / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
+    done = play(tmp_path, "site", *options)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "gw is as it was before. Look at the host: " in done.stdout
+    assert "Begin]" not in done.stdout

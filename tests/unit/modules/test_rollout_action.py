@@ -72,26 +72,46 @@ def test_those_that_have_the_generation_are_left_out() -> None:
     assert plan["waves"] == [["b"], ["c", "d"], ["e", "f"]]
 
 
-def test_all_that_are_not_reachable_are_named() -> None:
+def test_all_that_are_not_reachable_are_named(tmp_path: Path) -> None:
     away = {"__splitway_gateway": {"unreachable": True, "msg": "timeout"}}
+    wrong = {"__splitway_gateway": {"unreachable": True}, "__splitway_wrong": "splitway_retention: no"}
+    path = tmp_path / "report.json"
     with pytest.raises(AnsibleActionFail, match=r"b, c: not reachable\. Nothing was changed .*:!b:!c'"):
-        act(fleet(a=gateway(), b=away, c=away), state="plan")
+        act(fleet(a=gateway(), b=away, c=away, d=wrong), state="plan", path=str(path))
+    assert json.loads(path.read_text()) == {
+        "result": "refused",
+        "wave": 0,
+        "waves": [],
+        "gateways": {
+            "a": {"wave": None, "state": "untouched", "why": ""},
+            "b": {"wave": None, "state": "untouched", "why": "not reachable"},
+            "c": {"wave": None, "state": "untouched", "why": "not reachable"},
+            "d": {"wave": None, "state": "untouched", "why": "splitway_retention: no"},
+        },
+    }
 
 
 def test_a_gateway_whose_topology_is_wrong_stops_all() -> None:
     """Not by any_errors_fatal: Ansible would end the play at the first that is not reachable, and name no other."""
+    wrong = {"__splitway_wrong": "splitway_retention: no"}
+    with pytest.raises(AnsibleActionFail, match=r"b: failed already, see above\. Nothing was changed anywhere\."):
+        act(fleet(a=gateway(), b=gateway() | wrong), state="plan")
     with pytest.raises(AnsibleActionFail, match=r"b: failed already, see above\. Nothing was changed anywhere\."):
         act({**fleet(a=gateway(), b=gateway()), "ansible_play_hosts": ["a"]}, state="plan")
 
 
-def test_what_is_wrong_with_settings_says_of_whom() -> None:
+def test_what_is_wrong_with_settings_says_of_whom(tmp_path: Path) -> None:
     wrong = {"splitway_gate": {"canary": "a b"}}
+    path = tmp_path / "report.json"
     with pytest.raises(AnsibleActionFail) as error:
-        act(fleet(a=gateway() | wrong, b=gateway(), c=gateway() | wrong), state="plan", waves=["0%"])
+        act(fleet(a=gateway() | wrong, b=gateway(), c=gateway() | wrong), state="plan", waves=["0%"], path=str(path))
     waves, canary, others = str(error.value).splitlines()
     assert waves.startswith('a, c: splitway_rollout_waves[0]: "0%" is not the size of a wave')
     assert canary.startswith('splitway_gate.canary: "a b" is not a name')
     assert others.startswith('b: splitway_rollout_waves[0]: "0%" is not the size of a wave')
+    found = json.loads(path.read_text())
+    assert found["result"] == "refused"
+    assert found["gateways"]["b"]["why"].startswith("splitway_rollout_waves[0]")
 
 
 def wave(**gateways: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

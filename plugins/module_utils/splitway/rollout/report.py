@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ UNTOUCHED = "untouched"
 STATES = (THERE, CONFIRMED, ROLLED_BACK, LOST, UNDER_WAY, UNTOUCHED)
 
 STOPPED, DONE, GOING = "stopped", "done", "under way"
+PLANNED, REFUSED = "planned", "refused"  # no wave has begun
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ class Rollout:
 
     @property
     def result(self) -> str:
-        """Return done, stopped or under way."""
+        """Return done, stopped, under way or planned."""
         if self.bad:
             return STOPPED
         done = all(self.outcomes.get(name, _UNTOUCHED).state == CONFIRMED for wave in self.waves for name in wave)
-        return DONE if done else GOING
+        return DONE if done else GOING if self.number else PLANNED
 
 
 _UNTOUCHED = Outcome(UNTOUCHED)
@@ -108,6 +109,16 @@ def to_plain(rollout: Rollout) -> dict[str, Any]:
         "wave": rollout.number,
         "waves": [list(wave) for wave in rollout.waves],
         "gateways": gateways,
+    }
+
+
+def refusal(gateways: Iterable[str], whys: Mapping[str, str]) -> dict[str, Any]:
+    """Return the report on a rollout that does not begin. `whys`: by gateway, of those that are in the way."""
+    return {
+        "result": REFUSED,
+        "wave": 0,
+        "waves": [],
+        "gateways": {name: {"wave": None, "state": UNTOUCHED, "why": whys.get(name, "")} for name in gateways},
     }
 
 

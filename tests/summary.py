@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Adds up the results of all tiers: `summary.py FOLDER [FAILED_TIER …]`.
 
-A tier's reports are FOLDER/TIER.xml and, where it runs in parts, FOLDER/TIER.PART.xml. Prints a line a tier and, last,
-`N passed, N failed, N skipped`. A tier that failed without a failed test (a linter, a playbook) counts as one failure.
-Ends with status 1 when anything failed.
+A tier's reports are FOLDER/TIER.xml and, where it runs in parts, FOLDER/TIER.PART.xml; FOLDER/TIER.again.xml is of tests
+that had failed and were run once more. Prints a line a tier and, last, `N passed, N failed, N skipped`. A tier that failed
+without a failed test (a linter, a playbook) counts as one failure. Ends with status 1 when anything failed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,24 @@ def count(report: Path) -> tuple[int, int, int]:
     return passed, failed, skipped
 
 
+def passed_again(report: Path) -> list[str]:
+    """Returns the tests of a JUnit report that passed."""
+    cases = ElementTree.parse(report).getroot().iter("testcase")  # noqa: S314 - our own reports
+    return [f"{case.get('classname')}::{case.get('name')}" for case in cases if len(case) == 0]
+
+
 def main() -> int:
     """Prints the summary and returns the exit status."""
     folder, failed_tiers = Path(sys.argv[1]), sys.argv[2:]
     counts: dict[str, tuple[int, int, int]] = {}
     for report in sorted(folder.glob("*.xml")):
         tier = report.name.partition(".")[0]
-        passed, failed, skipped = map(sum, zip(counts.get(tier, (0, 0, 0)), count(report), strict=True))
+        found = count(report)
+        if report.name.endswith(".again.xml"):
+            for test in passed_again(report):
+                print(f"passed only when it was run again, alone: {test}")
+            found = found[0], -found[0], 0
+        passed, failed, skipped = map(sum, zip(counts.get(tier, (0, 0, 0)), found, strict=True))
         counts[tier] = (passed, failed, skipped)
     for tier in failed_tiers:
         if counts.get(tier, (0, 0, 0))[1] == 0:

@@ -4,7 +4,8 @@
 
     probe.py [--forever | --every SECONDS] '[["google.com", 4], ["2001:db8:ff::200", 6], …]'
 
-Once; or for ever, round by round; or for ever, each target by itself with so many seconds between its probes.
+Once; or for ever, round by round, which leaves others some of the processor; or for ever, each target by itself with
+so many seconds between its probes.
 Writes one JSON object a line, for each address of each target: `{"target", "family", "address", "seen", "error"}`.
 `seen` is the address that the web server saw; `address` is null when the name was not answered.
 """
@@ -19,6 +20,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 SECONDS = 4.0
+REST = 0.1  # seconds between rounds
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
@@ -71,6 +73,7 @@ def main() -> None:
             list(pool.map(tell, wishes))
             if sys.argv[1] != "--forever":
                 return
+            time.sleep(REST)
 
 
 if __name__ == "__main__":

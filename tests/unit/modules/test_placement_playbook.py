@@ -34,6 +34,7 @@ class Controller:
             "vault_us_public": public_key(key("us")),
             "vault_us_private": key("us"),
             "vault_frank_public": public_key(key("frank")),
+            **{f"vault_{name}_private": key(name) for name in ("fra_1", "fra_2", "sgp_1", "sgp_2")},
         }
         (self.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(vault), encoding="utf-8")
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Adds up the results of all tiers: `summary.py FOLDER [FAILED_TIER …]`.
 
-A tier's reports are FOLDER/TIER.xml and, where it runs in parts, FOLDER/TIER.PART.xml; FOLDER/TIER.again.xml is of tests
-that had failed and were run once more. Prints a line a tier and, last, `N passed, N failed, N skipped`. A tier that failed
+A tier's reports are FOLDER/TIER.xml and, where it runs in parts, FOLDER/TIER.PART.xml; TIER.again.xml is of tests that
+had failed and were run once more. Prints a line a tier and, last, `N passed, N failed, N skipped`. A tier that failed
 without a failed test (a linter, a playbook) counts as one failure. Ends with status 1 when anything failed.
 """
 

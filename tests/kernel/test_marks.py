@@ -234,14 +234,16 @@ def test_no_packet_of_a_client_goes_astray_while_rules_change(system: NamespaceS
     sender = threading.Thread(target=send)
     with captured(lab.exits["uplink"], "uplink") as leaked, captured(lab.exits["wg-up-1"], "wg-up-1") as arrived:
         sender.start()
-        for section in (*states, *states, None, *states):
-            # The uplink's tunnel stays; only classification changes, from nothing and back, too.
-            bring(system, backend, the_sets(), section)
-            if section is not None:
-                seen = len(sent)
-                wait_for(lambda seen=seen: len(sent) > seen + 20, "packets under these rules")
-        ended.set()
-        sender.join()
+        try:
+            for section in (*states, *states, None, *states):
+                # The uplink's tunnel stays; only classification changes, from nothing and back, too.
+                bring(system, backend, the_sets(), section)
+                if section is not None:
+                    seen = len(sent)
+                    wait_for(lambda seen=seen: len(sent) > seen + 20, "packets under these rules")
+        finally:
+            ended.set()
+            sender.join()
     assert leaked == []
     assert len(arrived) > 100
 

@@ -136,7 +136,7 @@ class World:
         found: dict[str, Any] = control.ask(self.system, "status")["upstreams"][0]
         return found
 
-    def moves(self, family: int, what: bytes, timeout: float = 4.0) -> bool:
+    def moves(self, family: int, what: bytes, timeout: float = 30.0) -> bool:
         """Return whether a large transfer of the client's gets through: GET comes to it, PUT goes from it."""
         with self.client.entered():
             connection = socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6)
@@ -187,7 +187,7 @@ def serve(host: Namespace) -> None:
 
     def answer(connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            connection.settimeout(20)
+            connection.settimeout(30)
             if connection.recv(1) == GET:
                 connection.sendall(bytes(LARGE))
                 return
@@ -219,7 +219,7 @@ def test_a_narrow_path_that_does_not_say_so(world: World, backend: str, outer: i
     assert world.mtu() == 1420
     assert not world.moves(4, PUT, timeout=2), "else the rest would prove nothing"
     with agent(world.system, TIMES):
-        wait_for(lambda: world.mtu() < 1420 and world.upstream()["full_size"], "the path to be found", 20)
+        wait_for(lambda: world.mtu() < 1420 and world.upstream()["full_size"], "the path to be found", 60)
         assert world.mtu() == WIDEST[1400, outer]
         assert [world.moves(family, what) for family in (4, 6) for what in (GET, PUT)] == [True] * 4
         assert [world.learns(family) for family in (4, 6)] == [world.mtu()] * 2
@@ -235,7 +235,7 @@ def test_a_path_that_says_so(world: World, outer: int, more: dict[str, Any]) -> 
     world.narrow(1400, silent=False)
     world.run_site("nftables", outer, more)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.mtu() == WIDEST[1400, outer], "what the router said", 10)
+        wait_for(lambda: world.mtu() == WIDEST[1400, outer], "what the router said", 60)
 
 
 @pytest.mark.parametrize("outer", [4, 6])
@@ -243,25 +243,25 @@ def test_an_uplink_by_pppoe(world: World, outer: int) -> None:
     run_here("ip", "link", "set", "uplink", "mtu", "1492")
     world.run_site("ipset", outer)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.upstream()["full_size"], "the path to be found", 20)
+        wait_for(lambda: world.upstream()["full_size"], "the path to be found", 60)
         assert world.mtu() == WIDEST[1492, outer]
 
 
 def test_a_path_that_becomes_narrow_and_an_exit_that_ends(world: World) -> None:
     world.run_site("nftables", 4)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.upstream()["full_size"], "the path to be found", 20)
+        wait_for(lambda: world.upstream()["full_size"], "the path to be found", 60)
         assert world.mtu() == 1440
     world.narrow(1350)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.mtu() == 1280, "the narrow path to be found", 20)
+        wait_for(lambda: world.mtu() == 1280, "the narrow path to be found", 60)
         told = "mtu of us: of 1440 bytes nothing comes back"
         wait_for(lambda: told in (world.system.log / "audit.jsonl").read_text(), "a record of it")
     world.narrow(1500)
     world.system.data.joinpath("mtus.json").unlink()
     NamespaceSystem(world.system.configuration.parent / "exit").plain_units.close()
     with agent(world.system, TIMES):
-        wait_for(lambda: world.upstream()["state"] == "down", "the exit's end to be noticed", 30)
+        wait_for(lambda: world.upstream()["state"] == "down", "the exit's end to be noticed", 60)
         assert world.mtu() == 1440, "a tunnel that is down is not narrow"
         assert world.upstream()["full_size"] is None
 
@@ -270,7 +270,7 @@ def test_what_the_operator_wrote_is_kept_and_judged(world: World) -> None:
     world.narrow(1400)
     world.run_site("ipset", 4, mtu=1420)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.upstream()["full_size"] is False, "a word on it", 20)
+        wait_for(lambda: world.upstream()["full_size"] is False, "a word on it", 60)
         assert world.mtu() == 1420
 
 
@@ -279,7 +279,7 @@ def test_a_path_that_loses_packets_is_not_narrow(world: World) -> None:
     world.near.run("nft", "add rule inet lossy forward udp dport 51820 numgen random mod 5 == 0 drop")
     world.run_site("nftables", 4)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.upstream()["full_size"], "a full-size packet", 30)
+        wait_for(lambda: world.upstream()["full_size"], "a full-size packet", 60)
         assert world.mtu() == 1440
 
 
@@ -288,6 +288,6 @@ def test_an_address_that_answers_small_requests_only_says_nothing(world: World) 
     world.exit.run("nft", "add table inet fussy; add chain inet fussy in { type filter hook input priority 0; }")
     world.exit.run("nft", "add rule inet fussy in icmp type echo-request meta length > 200 drop")
     with agent(world.system, TIMES):
-        wait_for(lambda: world.mtu() == 1440 and world.upstream()["state"] == "up", "the path", 20)
+        wait_for(lambda: world.mtu() == 1440 and world.upstream()["state"] == "up", "the path", 60)
         time.sleep(4)  # longer than all sizes take
         assert (world.mtu(), world.upstream()["full_size"]) == (1440, None)

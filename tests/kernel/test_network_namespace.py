@@ -66,6 +66,8 @@ def ours() -> str:
 
 def started(container: Namespace, docker: Docker) -> subprocess.Popen[str]:
     process = container.start("sleep", "600")
+    own = f"/proc/{process.pid}/ns/net"
+    wait_for(lambda: os.path.samestat(os.stat(own), os.stat(container.path)), "it to be in its network")
     docker.process = process.pid
     return process
 
@@ -84,7 +86,7 @@ def test_all_that_is_ours_is_in_the_containers_network(
         network_namespace.settle(docker, WHERE, fresh=True)
         variables = {**world.variables(backend), "splitway_network_namespace": WHERE}
         run_site(store, variables)
-        wait_for(lambda: world.alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes", 15)
+        wait_for(lambda: world.alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes", 60)
         assert world.ways(world.alice) == ("us", "us", "uplink", "uplink")
         assert ours()
         enter(host)

@@ -76,7 +76,9 @@ class Answer(NamedTuple):
     connect: int  # of the proxy's own answer to CONNECT
 
 
-def curl(host: Namespace, proxy: str, url: str, login: Optional[str] = None, *extra: str, timeout: float = 5) -> Answer:
+def curl(
+    host: Namespace, proxy: str, url: str, login: Optional[str] = None, *extra: str, timeout: float = 30
+) -> Answer:
     """Fetch a page through a proxy; the login goes in by a configuration on standard input."""
     options = "" if login is None else 'proxy-user = "{}"\n'.format(login.replace("\\", "\\\\").replace('"', '\\"'))
     form = r"\n%{http_code} %{http_connect}"
@@ -150,13 +152,14 @@ def pages(*hosts: tuple[Namespace, str]) -> Iterator[None]:
 def _serve(listener: socket.socket, name: bytes) -> None:
     with contextlib.suppress(OSError):
         while True:
-            connection, _ = listener.accept()
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(2)
-                connection.recv(5000)
-                connection.sendall(
-                    b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(name) + name
-                )
+            threading.Thread(target=_give, args=(listener.accept()[0], name), daemon=True).start()
+
+
+def _give(connection: socket.socket, name: bytes) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.settimeout(30)
+        connection.recv(5000)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(name) + name)
 
 
 @pytest.fixture
@@ -423,7 +426,7 @@ def test_by_the_far_end_of_a_websocket_names_are_asked_there(gateway: NamespaceS
     reconcile(gateway, wanted)
     login = "bob@example.com:secret"
     url = "http://plain.example:8000/"  # squid looks at its parent a second after it has begun
-    wait_for(lambda: curl(lab.client, "http://10.8.0.1:8080", url, login).status == 200, "the far end")
+    wait_for(lambda: curl(lab.client, "http://10.8.0.1:8080", url, login).status == 200, "the far end", 60)
     for proxy in ("socks5h://10.8.0.1:1080", "http://10.8.0.1:8080"):
         for url, way in (
             ("http://listed.example:8000/", "wg-up-1"),
@@ -443,4 +446,5 @@ def test_by_the_far_end_of_a_websocket_names_are_asked_there(gateway: NamespaceS
                 assert curl(lab.client, proxy, url, login, timeout=2).status in (0, 503)
     assert packets == []
     assert len(reconcile(gateway, wanted)) == 1
-    assert curl(lab.client, "socks5h://10.8.0.1:1080", "http://plain.example:8000/", login).text == "uplink"
+    again = ("socks5h://10.8.0.1:1080", "http://plain.example:8000/", login)
+    wait_for(lambda: curl(lab.client, *again).text == "uplink", "the far end that is back", 60)

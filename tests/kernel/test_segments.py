@@ -88,7 +88,7 @@ def test_a_connection_of_the_gateways_own(system: NamespaceSystem, lab: Lab, bac
     run_here("ip", "link", "set", "wg-up-1", "mtu", "1400")  # not by its own route
     run_here("ip", "rule", "add", "pref", "5010", "oif", "wg-up-1", "lookup", "101")
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
-        connection.settimeout(2)
+        connection.settimeout(20)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wg-up-1")
         connection.connect((FAR, 80))
         timestamps = 12  # bytes of the options that each segment has

@@ -71,7 +71,7 @@ def reconcile(system: NamespaceSystem, desired: Web | None) -> list[str]:
 
 def get(host: Namespace, url: str, *options: str) -> tuple[str, dict[str, str], str]:
     """Return status, headers and body of what curl gets."""
-    answer = host.run("curl", "-sS", "-i", "-g", "--max-time", "5", *options, url)
+    answer = host.run("curl", "-sS", "-i", "-g", "--max-time", "30", *options, url)
     head, _, body = answer.partition("\n\n")
     lines = head.splitlines()
     headers = {key.lower(): value for key, _, value in (line.partition(": ") for line in lines[1:])}
@@ -97,11 +97,11 @@ def test_one_who_says_nothing_keeps_nobody_from_the_files(system: NamespaceSyste
     reconcile(system, DESIRED)
     with contextlib.ExitStack() as silent:
         with client.entered():
-            held = [silent.enter_context(socket.create_connection((GATEWAY, 80), 5)) for _ in range(900)]
+            held = [silent.enter_context(socket.create_connection((GATEWAY, 80), 30)) for _ in range(900)]
         for connection in held:
             connection.sendall(b"GET /fam")
         assert get(client, f"http://{GATEWAY}/family.pac")[0] == "200"
-        held[0].settimeout(10)
+        held[0].settimeout(30)
         assert held[0].recv(100) == b"", "it is not waited for"
 
 
@@ -170,7 +170,7 @@ def test_https_with_the_operators_certificate(system: NamespaceSystem, client: N
             "curl",
             "-sS",
             "--max-time",
-            "5",
+            "30",
             "--cacert",
             made,
             "--resolve",
@@ -322,6 +322,6 @@ def test_browsers_that_look_by_themselves_find_it(system: NamespaceSystem, clien
         assert client.run("dig", "+short", f"@{GATEWAY}", kind, "wpad.lan").split() == [address]
     assert "status: NOERROR" not in client.run("dig", f"@{GATEWAY}", "+tries=1", "+time=1", "other.lan", check=False)
     body = client.run(
-        "curl", "-sS", "--max-time", "5", "--resolve", f"wpad.lan:80:{GATEWAY}", "http://wpad.lan/wpad.dat"
+        "curl", "-sS", "--max-time", "30", "--resolve", f"wpad.lan:80:{GATEWAY}", "http://wpad.lan/wpad.dat"
     )
     assert "FindProxyForURL" in body

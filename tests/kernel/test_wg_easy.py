@@ -63,7 +63,7 @@ def test_clients_keep_their_files_from_wg_easy_to_us_and_back(
         system.set_sysctl(parameter, "1")  # as Docker does
     before = manager.shown()
     run_site(store, topology(world, path, ADOPT))
-    wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes", 15)
+    wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes", 60)
     assert world.ways(alice) == SPLIT
     say(path, "enabled = 0")
     run_site(store, topology(world, path, ADOPT))
@@ -74,7 +74,7 @@ def test_clients_keep_their_files_from_wg_easy_to_us_and_back(
     manager.down()
     run_site(store, topology(world, path, MIGRATE))
     alice.greet()
-    wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "a handshake with our own wg0", 15)
+    wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "a handshake with our own wg0", 60)
     assert world.ways(alice) == SPLIT
     assert here("wg", "show", "wg0", "public-key").strip() == manager.key.public
     assert not any(drift(store, store.generation()).values())
@@ -82,5 +82,5 @@ def test_clients_keep_their_files_from_wg_easy_to_us_and_back(
     remove_all(store)
     manager.up()
     alice.greet()
-    wait_for(lambda: alice.way(TUNNELLED[0]) == "uplink", "wg-easy as it was", 15)
+    wait_for(lambda: alice.way(TUNNELLED[0]) == "uplink", "wg-easy as it was", 60)
     assert lasting(manager.shown()) == lasting(before)

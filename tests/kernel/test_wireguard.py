@@ -375,7 +375,7 @@ def test_a_tunnel_made_from_nothing_carries_packets(system: NamespaceSystem, net
         answerer = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         answerer.bind(("10.64.0.1", 7))
         answerer.listen()
-    with answerer, socket.create_connection(("10.64.0.1", 7), timeout=25) as connection:
+    with answerer, socket.create_connection(("10.64.0.1", 7), timeout=60) as connection:
         assert connection.getsockname()[0] == "10.64.0.2"
     assert plan(system, ours, role=UPSTREAMS) == ()
     assert {ADD, CHANGE}.isdisjoint(change.action for change in plan(system, role=UPSTREAMS))

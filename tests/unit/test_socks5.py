@@ -57,7 +57,7 @@ def told(
         before = await asyncio.start_server(front.serve, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*before.sockets[0].getsockname()[:2])
         try:
-            return await asyncio.wait_for(conversation(reader, writer), 10)
+            return await asyncio.wait_for(conversation(reader, writer), 60)
         finally:
             writer.close()
             before.close()

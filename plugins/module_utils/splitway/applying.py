@@ -95,9 +95,7 @@ def apply_each(
             done += changes
             if section == "sets":
                 give_back(store, changes, chosen)
-            if (
-                store.kept.ports.read() != ports
-            ):  # a tunnel begins at a port that was picked now, or clients are to reach it
+            if store.kept.ports.read() != ports:  # picked now: a tunnel begins there, or clients are to reach it
                 chosen = present(store, state)
                 open_ports(store, state, reason)
         except FAILURES as error:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from adopted import STRANGER, TUNNELLED, UPLINK, Manager, Pair, World, here
+from adopted import STRANGER, TUNNELLED, UPLINK, Client, Manager, Pair, World, here
 from namespaces import NamespaceSystem, Network, run_here, wait_for
 from test_healing import Running, run_site
 from traffic import captured
@@ -62,15 +62,24 @@ def test_a_wg0_of_wg_easys_is_split_and_stays_as_it_was(system: NamespaceSystem,
     run_site(store, world.variables(backend, unknown_clients="direct"))
     assert world.ways(world.stranger) == ("uplink",) * 4
     assert world.ways(world.alice) == SPLIT
+    assert [*_private(world.stranger), *_private(world.alice)] == [True] * 4
     disabled = world.variables(backend, unknown_clients="direct")
     disabled["splitway_clients"][0]["enabled"] = False
     run_site(store, disabled)
     assert world.ways(world.alice) == REFUSED, "a disabled client is no unknown one, though it is a peer still"
+    assert _private(world.alice) == (False, False), "neither the gateway's LAN nor its resolver"
+    run_site(store, world.variables(backend) | {"splitway_hardening": {"gateway_ports": "all"}})
+    assert [_private(world.alice)[1], _private(world.stranger)[1]] == [True, False], "all ports are open to clients"
 
     remove_all(store)
     assert (world.manager.shown(), world.manager.queue()) == (before, queue)
     assert "splitway" not in run_here("ip", "link") + run_here("nft", "list", "tables")
     assert "SPLITWAY" not in run_here("iptables-save") + run_here("ip6tables-save")
+
+
+def _private(client: Client) -> tuple[bool, bool]:
+    """Return whether a host of the gateway's uplink, a private network, answers, and whether its resolver does."""
+    return client.way("10.90.0.2") == "uplink", client.hears("10.8.0.1")
 
 
 def _remarks(system: NamespaceSystem, store: Store) -> tuple[str, ...]:

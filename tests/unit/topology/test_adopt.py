@@ -81,11 +81,10 @@ def test_who_is_in_no_list_is_refused_unless_the_operator_says_what_he_gets() ->
 
 def test_a_disabled_client_is_no_unknown_one() -> None:
     """It may be a peer still: only its manager can take it out."""
-    state = compiled(("splitway_server.unknown_clients", "direct"), ("splitway_clients[1].enabled", False))
-    assert state.marks is not None
-    (number,) = policy_of(state, "10.8.0.3")
-    (policy,) = (policy for policy in state.marks.v4.policies if policy.number == number)
-    assert {egress.number: egress.name for egress in state.marks.egresses}[policy.default] == "block"
+    for unknown in ("block", "direct", "family"):
+        state = compiled(("splitway_server.unknown_clients", unknown), ("splitway_clients[1].enabled", False))
+        assert policy_of(state, "10.8.0.3") == (), "nothing that comes from there is classified, wherever it goes"
+        assert "bob" in {peer.name for peer in server_of(state).peers}, "a run has nothing to remark about his peer"
     given = {"name": "carol", "addresses": ["10.8.0.3"], "policy": "family"}
     again = compiled(("splitway_clients[1].enabled", False), ("splitway_clients[2]", given))
     assert policy_of(again, "10.8.0.3") == policy_of(again, "10.8.0.2"), "its address is another's now"

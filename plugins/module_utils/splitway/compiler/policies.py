@@ -164,6 +164,7 @@ def compile_family(
     clients = {
         str(address): policies[flattened.policies[flattened.policy_of[client.name]].keys[0]]
         for client in topology.clients
+        if not client.refused
         for address in client.addresses
         if address.version == family
     }

@@ -26,7 +26,8 @@ def with_sources(topology: Topology) -> Topology:
     if unknown != BLOCK:
         owners.append(Client(_UNKNOWN, (), Policy() if unknown == DIRECT else unknown))
     owners += [Client(owner(proxy), (), proxy.policy) for proxy in wanted(topology) if proxy.policy is not None]
-    return replace(topology, clients=(*topology.clients, *owners))
+    clients = (client for client in topology.clients if not client.refused)
+    return replace(topology, clients=(*clients, *owners))
 
 
 def _lan_name(name: str) -> str:
@@ -47,13 +48,19 @@ def compile_lan(topology: Topology, flattened: Flattened, policies: Mapping[str,
 def compile_unknown(topology: Topology, flattened: Flattened, policies: Mapping[str, int]) -> tuple[LanNetwork, ...]:
     """Return the clients' networks with the policy of whoever is there and is no client; none where he is refused.
 
+    Before them are the addresses of clients that are refused: they may be peers still, and are no unknown ones.
+
     On an interface of our own nobody can be: WireGuard takes from a peer only what is allowed to it.
     """
     if topology.server.unknown_clients == BLOCK:
         return ()
     number = _policy_number(flattened, policies, _UNKNOWN)
-    networks = (str(own.network) for own in topology.server.addresses)
-    return tuple(LanNetwork(topology.server.interface, network, number) for network in networks)
+    interface = topology.server.interface
+    refused = (address for client in topology.clients if client.refused for address in client.addresses)
+    return (
+        *(LanNetwork(interface, f"{address}/{address.max_prefixlen}", None) for address in refused),
+        *(LanNetwork(interface, str(own.network), number) for own in topology.server.addresses),
+    )
 
 
 def compile_host(

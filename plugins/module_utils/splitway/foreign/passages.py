@@ -29,7 +29,7 @@ def passages(state: State, uplinks: Mapping[int, str]) -> Iterator[Packet]:
 
 def _unknown_client(marks: Marks, family: int) -> str:
     """Return an address of the clients' network, if who is in no list of clients has a policy there."""
-    networks = (ipaddress.ip_network(entry.network) for entry in marks.unknown)
+    networks = (ipaddress.ip_network(entry.network) for entry in marks.unknown if entry.policy is not None)
     return next((str(network[-2]) for network in networks if network.version == family), "")
 
 

@@ -75,11 +75,11 @@ class FamilyMarks:
 
 @dataclass(frozen=True)
 class LanNetwork:
-    """A network whose packets that come in by an interface have one policy, whoever of it sends them."""
+    """A network whose packets that come in by an interface have one policy or none, whoever of it sends them."""
 
     interface: str
     network: str
-    policy: int  # its number
+    policy: Optional[int]  # its number; None: they are refused
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,8 @@ class Marks:
     networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     tunnel_mtus: tuple[TunnelMtu, ...] = ()  # to which TCP segments are clamped
     lan: tuple[LanNetwork, ...] = ()  # the longest prefixes first: the first that holds a source decides
-    unknown: tuple[LanNetwork, ...] = ()  # of the clients' interface: who is there and is no client; none: refused
+    # Of the clients' interface: who is there and is no client. The first that holds a source decides; none: refused.
+    unknown: tuple[LanNetwork, ...] = ()
     host: Optional[Host] = None
     countries: dict[str, str] = field(default_factory=dict)  # set name → the country that it stands for
     guard: ClientGuard = ClientGuard()

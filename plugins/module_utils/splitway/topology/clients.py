@@ -10,7 +10,7 @@ from typing import Any, Callable, Optional, Union
 from .client_keys import CLIENT_KEYS, read_pair, read_previous
 from .errors import Report
 from .keys import public_key, wireguard_key
-from .model import BLOCK, DIRECT, Address, Client, Policy, Server, Topology
+from .model import DIRECT, Address, Client, Policy, Server, Topology
 from .moments import moment
 from .networks import host, not_a_host
 from .rates import read_rate
@@ -56,7 +56,7 @@ class ClientReader:
         self.default_policy = default_policy
         self.networks = server.addresses if server else ()
         self.adopted = server is not None and server.adopt
-        self.disabled: list[Client] = []  # with everything blocked
+        self.disabled: list[Client] = []
         self.names = Claims(report, "is already the name of")
         self.addresses = Claims(report, "is already an address of")
         self.keys = Claims(report, "is already the key of")
@@ -89,7 +89,7 @@ class ClientReader:
         if client_name is None:
             return None
         if not enabled:
-            self.disabled.append(Client(client_name, good(addresses), Policy((), BLOCK)))
+            self.disabled.append(Client(client_name, good(addresses), Policy(), refused=True))
             return None
         return Client(
             client_name,
@@ -166,7 +166,7 @@ def read_clients(
     default_policy: Optional[str],
     kept_keys: Mapping[str, Fields],
 ) -> tuple[Client, ...]:
-    """Return the enabled clients; of an adopted interface the others as well, with everything blocked."""
+    """Return the enabled clients; of an adopted interface the others as well, to be refused."""
     reader = ClientReader(report, server, known, default_policy, kept_keys)
     clients = []
     for path, entry in mappings(report, "splitway_clients", entries):

@@ -298,6 +298,7 @@ class Client:
     priority: int = 1  # of this gateway among those of the client, in the name of its file; 1: its first
     expires: Optional[int] = None  # seconds since the epoch, from which on it is no peer; None: never
     previous: Optional[PreviousKey] = None
+    refused: bool = False  # disabled, and may still be a peer of an adopted interface: nothing of it gets anywhere
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ...state import (
     FAMILIES,
     STATIC_SIZE,
     FamilyMarks,
+    LanNetwork,
     MarkPolicy,
     Marks,
     Way,
@@ -100,10 +101,7 @@ def _mangle(marks: Marks, version: int) -> dict[str, list[str]]:
         CLASSIFY: [
             *recognize,
             f"-j SET --map-set {LOOKUPS[version]} src --map-mark",
-            *(
-                leaf(0, mask, f"-g {_policy_chain(entry.policy)}", f"-s {entry.network} ")
-                for entry in unknown_of(marks, version)
-            ),
+            *(leaf(0, mask, _unknown(entry), f"-s {entry.network} ") for entry in unknown_of(marks, version)),
             f"-g {DISPATCH}",
         ],
         **lan.iptables_chains(marks, version, recognize),
@@ -154,6 +152,11 @@ def _policy(family: FamilyMarks, version: int, policy: MarkPolicy, mask: int) ->
         chain.insert(0, f"-m set --match-set {family.special} dst -g {name}")
     chains[_policy_chain(policy.number)] = chain
     return chains
+
+
+def _unknown(entry: LanNetwork) -> str:
+    """Return where those lead who are behind the server's interface and no clients."""
+    return "-j RETURN" if entry.policy is None else f"-g {_policy_chain(entry.policy)}"
 
 
 def _policy_chain(number: int) -> str:

@@ -6,9 +6,9 @@ Refusing needs the filter table. Only what belongs to no connection yet is looke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from ...state import Marks, OpenPort, classified_bit
+from ...state import Marks, classified_bit
 from .iptables_io import PREFIX
 from .sources import iptables_to
 
@@ -51,9 +51,8 @@ def filtering(marks: Marks, version: int) -> dict[str, list[str]]:
     if refused:
         chains["FORWARD"] = [f"1 {_NEW} {_from_clients(marks)} -j {REFUSE}"]
         chains[REFUSE] = refused
-    if marks.guard.ports is not None:
-        chains["INPUT"] = [f"1 -i {marks.interface} {_NEW} -j {GATEWAY}"]
-        chains[GATEWAY] = list(_gateway(marks, marks.guard.ports, version))
+    chains["INPUT"] = [f"1 -i {marks.interface} {_NEW} -j {GATEWAY}"]
+    chains[GATEWAY] = list(_gateway(marks, version))
     return chains
 
 
@@ -75,7 +74,7 @@ def _refused(marks: Marks, version: int) -> list[str]:
     return lines
 
 
-def _gateway(marks: Marks, ports: Iterable[OpenPort], version: int) -> Iterator[str]:
+def _gateway(marks: Marks, version: int) -> Iterator[str]:
     """Yield what a client may begin with the gateway itself, and the refusal of the rest."""
     bit = classified_bit(marks.mask)
     if version == 6:
@@ -83,6 +82,8 @@ def _gateway(marks: Marks, ports: Iterable[OpenPort], version: int) -> Iterator[
             yield f"-p ipv6-icmp -m icmp6 --icmpv6-type {kind} -m hl --hl-eq 255 -j RETURN"
     # Whose address is no client's has no policy, and so no mark: it may be anybody's.
     yield f"-m mark ! --mark {bit:#x}/{bit:#x} -j DROP"
+    if marks.guard.ports is None:
+        return
     yield f"{_ECHO[version]} -j RETURN"
     for address in marks.guard.resolvers:
         if (":" in address) == (version == 6):
@@ -90,7 +91,7 @@ def _gateway(marks: Marks, ports: Iterable[OpenPort], version: int) -> Iterator[
                 f"-d {address}/{_WIDTH[version]} -p {protocol} -m {protocol} --dport 53 -j RETURN"
                 for protocol in ("udp", "tcp")
             )
-    for opened in ports:
+    for opened in marks.guard.ports:
         numbers = f"{opened.low}" if opened.low == opened.high else f"{opened.low}:{opened.high}"
         yield f"-p {opened.protocol} -m {opened.protocol} --dport {numbers} -j RETURN"
     for port in dict.fromkeys(service.port for service in marks.guard.services):

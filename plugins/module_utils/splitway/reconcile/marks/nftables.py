@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from ...state import DIRECT, FAMILIES, MarkPolicy, Marks, Way, classified_bit, mark_of
+from ...state import DIRECT, FAMILIES, LanNetwork, MarkPolicy, Marks, Way, classified_bit, mark_of
 from ...system import System
 from .. import nft
 from ..base import ReconcileError
@@ -87,7 +87,7 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
             *recognize,
             *(f"{_IP[version]} saddr vmap @{LOOKUPS[version]}" for version in FAMILIES),
             *(
-                f"{_IP[version]} saddr {entry.network} goto policy{version}_{entry.policy}"
+                f"{_IP[version]} saddr {entry.network} {_unknown(version, entry)}"
                 for version in FAMILIES
                 for entry in unknown_of(marks, version)
             ),
@@ -95,6 +95,11 @@ def _classify(marks: Marks) -> dict[str, list[str]]:
         **lan.nftables_chains(marks, recognize),
         **nftables_host.chains(marks, restore, nftables_forward.leave_pairs(marks)),
     }
+
+
+def _unknown(version: int, entry: LanNetwork) -> str:
+    """Return where those lead who are behind the server's interface and no clients."""
+    return "return" if entry.policy is None else f"goto policy{version}_{entry.policy}"
 
 
 def _mark_chains(marks: Marks) -> dict[int, str]:

@@ -6,9 +6,9 @@ Only what belongs to no connection yet is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from ...state import FAMILIES, Marks, OpenPort, classified_bit
+from ...state import FAMILIES, Marks, classified_bit
 from .networks import destination_matches
 from .sources import nftables_to
 
@@ -35,8 +35,7 @@ def chains(marks: Marks) -> dict[str, list[str]]:
             matches = destination_matches(version, marks.networks[name])
             found[f"doh{version}"] = [f"{match} goto refused" for match in matches]
             found["refused"] = [f"meta l4proto tcp {_RESET}", _UNREACHABLE]
-    if marks.guard.ports is not None:
-        found["gateway"] = list(_gateway(marks, marks.guard.ports))
+    found["gateway"] = list(_gateway(marks))
     return found
 
 
@@ -47,7 +46,7 @@ def first(marks: Marks) -> list[str]:
 
 def entrance(marks: Marks) -> list[str]:
     """Return what packets to the gateway itself meet."""
-    return [] if marks.guard.ports is None else [f'iifname "{marks.interface}" {_NEW} goto gateway']
+    return [f'iifname "{marks.interface}" {_NEW} goto gateway']
 
 
 def _refuses(marks: Marks) -> bool:
@@ -74,19 +73,21 @@ def _refused(marks: Marks) -> Iterator[str]:
             yield f"meta nfproto ipv{version} meta l4proto {{ tcp, udp }} th dport 443 jump doh{version}"
 
 
-def _gateway(marks: Marks, ports: Iterable[OpenPort]) -> Iterator[str]:
+def _gateway(marks: Marks) -> Iterator[str]:
     """Yield what a client may begin with the gateway itself, and the refusal of the rest."""
     bit = classified_bit(marks.mask)
     yield f"ip6 hoplimit 255 icmpv6 type {_NEIGHBOURS} accept"  # the end of this base chain only
     # Whose address is no client's has no policy, and so no mark: it may be anybody's.
     yield f"meta mark & {bit:#x} == 0 drop"
+    if marks.guard.ports is None:
+        return
     yield "icmp type echo-request accept"
     yield "icmpv6 type echo-request accept"
     for address in marks.guard.resolvers:
         family = "ip6" if ":" in address else "ip"
         yield f"{family} daddr {address} udp dport 53 accept"
         yield f"{family} daddr {address} tcp dport 53 accept"
-    for opened in ports:
+    for opened in marks.guard.ports:
         numbers = f"{opened.low}" if opened.low == opened.high else f"{opened.low}-{opened.high}"
         yield f"{opened.protocol} dport {numbers} accept"
     for port in dict.fromkeys(service.port for service in marks.guard.services):

@@ -59,8 +59,14 @@ def test_the_file_has_a_line_a_client_and_comes_back_the_same(placement: Placeme
         (lambda right: right.replace('"version": 1', '"version": 2'), "has the version 2, this splitway reads 1"),
         (lambda _: "[]", "is none of splitway's files of placements"),
         (lambda _: '{"all": {"hosts": {}}}', "is none of splitway's files of placements"),
-        (lambda right: right.replace('"fra-1"', "7"), 'is damaged (at "alice")'),
-        (lambda right: right.replace('"10.1.0.2"', '"10.1.0.300"'), "is damaged ('10.1.0.300'"),
+        (lambda _: "[" * 100_000, "is none of splitway's files of placements"),
+        (lambda right: right.replace('"fra-1"', "7"), 'is damaged (at "alice": a gateway and its addresses are wanted'),
+        (lambda right: right.replace('["10.2.0.2"]', "null"), 'is damaged (at "zoe": a gateway and its addresses'),
+        (lambda right: right.replace('"fra-1"', '"fra-2"'), 'is damaged (at "alice": it is on one gateway twice)'),
+        (
+            lambda right: right.replace('"10.1.0.2"', '"10.1.0.300"'),
+            'is damaged (at "alice": "10.1.0.300" is not an address)',
+        ),
     ],
 )
 def test_a_file_that_is_none_is_named(wrong: Any, problem: str) -> None:
@@ -94,7 +100,7 @@ def test_a_gateway_gets_its_clients_as_they_are_written() -> None:
         ({"name": "alice"}, '"alice" is on 2 gateways there, its standby is 0'),
         ({"name": "zoe", "addresses": ["10.2.0.3"]}, '"zoe" has other addresses there'),
         ({"name": "zoe", "addresses": 7}, '"zoe" has other addresses there'),
-        ({"name": "lost"}, '"lost" is on fra-9, which is no gateway of the fleet'),
+        ({"name": "lost"}, '"lost" is on "fra-9", which is no gateway of the fleet'),
     ],
 )
 def test_an_inventory_that_the_file_does_not_know_is_refused_on_each_gateway(
@@ -106,6 +112,17 @@ def test_an_inventory_that_the_file_does_not_know_is_refused_on_each_gateway(
     assert str(caught.value) == (
         f"splitway_fleet_clients is not as p.json has it, run splitway.gateway.placement: {problem}"
     )
+
+
+def test_what_somebody_wrote_into_the_file_is_told_where_the_client_is() -> None:
+    people = [{"name": "alice", "standby": 1}, {"name": "zoe"}, {"name": "eve"}]
+    both = {**PLACEMENT, "eve": (Place("fra-2", (ip_address("10.2.0.2"),)),)}
+    with pytest.raises(PlacementError, match=r'placement: "eve" has the address 10\.2\.0\.2 of "zoe" there$'):
+        given("fra-2", people, kept(text(both), "p.json"), {"fra-1", "fra-2"}, "p.json")
+    assert [entry["name"] for entry in given("fra-1", people, kept(text(both), "x"), {"fra-1", "fra-2"}, "x")]
+    odd = text(PLACEMENT).replace('"10.2.0.2"', '"10.2.0.0/24"')
+    with pytest.raises(PlacementError, match=r'^p\.json is damaged \(at "zoe": "10\.2\.0\.0/24" is a network'):
+        given("fra-2", people[:2], kept(odd, "p.json"), {"fra-1", "fra-2"}, "p.json")
 
 
 def test_what_is_read_of_gateways_and_clients() -> None:

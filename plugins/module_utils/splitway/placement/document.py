@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any
 
-from ..topology.errors import shown
+from ..topology.errors import TopologyError, shown
+from ..topology.model import Address
+from ..topology.networks import host
 from .model import Place, Placement, PlacementError
 
 VERSION = 1
@@ -40,6 +41,8 @@ def kept(text: str, path: str) -> Kept:
         data = json.loads(text, object_pairs_hook=_once)
     except ValueError as error:
         raise PlacementError(f"{path} is damaged ({error}): {_REMEDY}") from None
+    except RecursionError:
+        raise PlacementError(f"{path} is none of splitway's files of placements") from None
     try:
         found = data[GROUP]["vars"][VARIABLE]
         version, clients = found["version"], found["clients"]
@@ -51,7 +54,9 @@ def kept(text: str, path: str) -> Kept:
         raise PlacementError(f"{path} is damaged (its clients are no mapping): {_REMEDY}")
     for name, places in clients.items():
         if not isinstance(places, list) or not places or not all(map(_is_place, places)):
-            raise PlacementError(f"{path} is damaged (at {shown(name)}): {_REMEDY}")
+            raise _damaged(path, name, "a gateway and its addresses are wanted, for each of its places")
+        if len({place["gateway"] for place in places}) < len(places):
+            raise _damaged(path, name, "it is on one gateway twice")
     return clients
 
 
@@ -67,6 +72,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _REMEDY = "bring back the one before from git; without one all clients are placed anew"
 
 
+def _damaged(path: str, name: str, problem: object) -> PlacementError:
+    return PlacementError(f"{path} is damaged (at {shown(name)}: {problem}): {_REMEDY}")
+
+
 def _is_place(place: Any) -> bool:
     if not isinstance(place, dict) or not isinstance(place.get("gateway"), str):
         return False
@@ -76,10 +85,15 @@ def _is_place(place: Any) -> bool:
 
 def placement_of(clients: Kept, path: str) -> Placement:
     """Return the placement in a file. Raises PlacementError for what is no address."""
+    return {
+        name: tuple(Place(place["gateway"], addresses_of(name, place, path)) for place in places)
+        for name, places in clients.items()
+    }
+
+
+def addresses_of(name: str, place: Mapping[str, Any], path: str) -> tuple[Address, ...]:
+    """Return a client's addresses at one of its places in a file. Raises PlacementError for what is none."""
     try:
-        return {
-            name: tuple(Place(place["gateway"], tuple(map(ip_address, place["addresses"]))) for place in places)
-            for name, places in clients.items()
-        }
-    except ValueError as error:
-        raise PlacementError(f"{path} is damaged ({error}): {_REMEDY}") from None
+        return tuple(map(host, place["addresses"]))
+    except TopologyError as error:
+        raise _damaged(path, name, error) from None

@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Optional
 
 from ..topology.errors import TopologyError, shown
+from ..topology.model import Address
 from ..topology.networks import host
-from .document import Kept
+from .document import Kept, addresses_of
 from .model import PlacementError, listed
 from .reading import CLIENTS, MEMBER_KEYS
 
@@ -21,12 +22,13 @@ def given(gateway: str, entries: Sequence[Entry], clients: Kept, gateways: Colle
     A client that is in the file and no more in the inventory is on no gateway, and that is all there is to it: who is
     removed is removed at once.
     Raises PlacementError when the inventory has a client otherwise than the file, which `path` names: it would be on a
-    gateway that it is not meant for, or on none.
+    gateway that it is not meant for, or on none. So it does when two clients have one address here, as after a merge.
     """
     found: list[Entry] = []
     stale = []
+    holders: dict[Address, str] = {}
     for entry in entries:
-        name = entry.get("name")
+        name: Any = entry.get("name")
         places = clients.get(name, ()) if isinstance(name, str) else ()
         problem = _stale(entry, places, gateways)
         if problem is not None:
@@ -34,6 +36,10 @@ def given(gateway: str, entries: Sequence[Entry], clients: Kept, gateways: Colle
         for index, place in enumerate(places):
             if place["gateway"] == gateway and problem is None:
                 found.append(_entry(entry, place["addresses"], index + 1))
+                for address in addresses_of(name, place, path):
+                    holder = holders.setdefault(address, name)
+                    if holder != name:
+                        stale.append(f"{shown(name)} has the address {address} of {shown(holder)} there")
     if stale:
         raise PlacementError(
             f"{CLIENTS} is not as {path} has it, run splitway.gateway.placement: {listed(stale, '; ')}"
@@ -47,7 +53,7 @@ def _stale(entry: Entry, places: Sequence[Mapping[str, Any]], gateways: Collecti
         return "is not in it"
     gone = [place["gateway"] for place in places if place["gateway"] not in gateways]
     if gone:
-        return f"is on {gone[0]}, which is no gateway of the fleet"
+        return f"is on {shown(gone[0])}, which is no gateway of the fleet"
     pin = entry.get("gateway")
     if pin is not None and pin != places[0]["gateway"]:
         return f"is on {places[0]['gateway']}, its gateway is {shown(pin)}"

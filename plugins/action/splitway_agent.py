@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         answer: dict[str, Any] = super().run(tmp, task_vars)
         arguments = {**self._task.args, "engine": self._task.args.get("engine") or version()}
         said = self._execute_module(module_args=arguments, task_vars=task_vars)
-        if said.pop("lacks_engine", False) and not self._task.check_mode:
+        if said.pop("lacks_engine", False):
             arguments["source"] = shipped(self, arguments["engine"])
             said = self._execute_module(module_args=arguments, task_vars=task_vars)
         answer.update(said)

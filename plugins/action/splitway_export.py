@@ -17,7 +17,8 @@ from ansible_collections.splitway.gateway.plugins.module_utils._exchange import 
     topology_variables,
 )
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange import exported
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.exporting import FORMATS, counted
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.exporting import counted
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.kinds import FORMATS
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.topology import TopologyError
 

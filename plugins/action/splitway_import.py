@@ -27,11 +27,8 @@ from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange
     read_variables,
     replaced,
 )
-from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.importing import (
-    FORMATS,
-    OTHERS,
-    file_names,
-)
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.importing import OTHERS, file_names
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.kinds import FORMATS
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.report import report
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.exchange.wg_easy import DATABASES
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.system import System

@@ -100,7 +100,6 @@ class Relay:
             minimum_idle=2,
             ping=5,
         )
-        self.level = "INFO"
         self.running: dict[str, list[subprocess.Popen[bytes]]] = {"client": [], "server": []}
         self.closing = threading.Event()
         self.threads = [
@@ -119,11 +118,11 @@ class Relay:
             restrictions = self.folder / "restrictions.yml"
             restrictions.write_text(wstunnel.restrictions(end), encoding="utf-8")
             for address in wstunnel.binds(end.listen):
-                self._run("server", wstunnel.server(self.pair.server, end, address, str(restrictions), self.level))
+                self._run("server", wstunnel.server(self.pair.server, end, address, str(restrictions)))
         else:
             sockets = {target: str(self.folder / f"{target.protocol}.sock") for target in end.targets}
             for target in end.targets:
-                self._run("server", websocat.server(self.pair.server, target, sockets[target], self.level))
+                self._run("server", websocat.server(self.pair.server, target, sockets[target]))
             configuration = self.folder / "nginx.conf"
             configuration.write_text(front.configuration(end, sockets, str(self.folder)), encoding="utf-8")
             command = front.command("nginx", str(configuration))
@@ -136,10 +135,10 @@ class Relay:
     def start_client(self) -> None:
         """Start the near end. wstunnel has its ports only when it has reached the server: nobody waits for them."""
         if self.pair.name == "wstunnel":
-            self._run("client", wstunnel.client(self.pair.client, self.client, self.level))
+            self._run("client", wstunnel.client(self.pair.client, self.client))
         else:
             for entry in self.client.forwardings:
-                self._run("client", websocat.client(self.pair.client, self.client, entry, self.level))
+                self._run("client", websocat.client(self.pair.client, self.client, entry))
 
     def stop(self, end: str) -> None:
         """End one end's processes."""

@@ -79,17 +79,17 @@ class World(Relay):
     def store(self) -> Store:
         return Store(self.system)
 
-    def reached(self, patience: float = 20, address: str = FAR) -> bool:
+    def reached(self) -> bool:
         """Return whether what is bound to the tunnel reaches the exit through it, in the end."""
-        end = time.monotonic() + patience
+        end = time.monotonic() + 20
         with self.exit_host.entered():
-            answerer = socket.create_server((address, PORT))
+            answerer = socket.create_server((FAR, PORT))
         with answerer:
             while time.monotonic() < end:
                 with contextlib.suppress(OSError), socket.socket() as connection:
                     connection.settimeout(1)
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"wg-up-1")
-                    connection.connect((address, PORT))
+                    connection.connect((FAR, PORT))
                     return True
         return False
 

@@ -111,12 +111,12 @@ class Gateway:
         self.state = state
         self.store.publish(dataclasses.replace(self.store.generation(), agent=state.agent, server=state.server))
 
-    def kill(self, *addresses: str, host: str = "wg-up-1") -> None:
+    def kill(self, *addresses: str) -> None:
         for address in addresses:
-            self.lab.exits[host].run("nft", f"add element inet dead v{6 if ':' in address else 4} {{ {address} }}")
+            self.lab.exits["wg-up-1"].run("nft", f"add element inet dead v{6 if ':' in address else 4} {{ {address} }}")
 
-    def revive(self, host: str = "wg-up-1") -> None:
-        self.lab.exits[host].run("nft", "flush set inet dead v4; flush set inet dead v6")
+    def revive(self) -> None:
+        self.lab.exits["wg-up-1"].run("nft", "flush set inet dead v4; flush set inet dead v6")
 
     def ask(self, name: str, kind: str = "A") -> list[str]:
         """Return what a client is answered, nothing when it is not."""

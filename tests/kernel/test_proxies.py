@@ -42,7 +42,6 @@ pytestmark = pytest.mark.skipif(not Path("/usr/sbin/squid").exists(), reason="sq
 HOSTILE = "p@ss:w/o%r&d? x\"y'z\\ $HOME #1 ü€ {{ x }}"
 USERS = (ProxyUser("alice", hashed(HOSTILE, "alice")), ProxyUser("bob@example.com", hashed("secret", "bob")))
 OWN = {4: "10.8.0.1", 6: "fdcc::1"}
-FAR = {4: "203.0.113.8", 6: "2001:db8:5::1"}
 SOCKS5, HTTP = PortRange("proxy/office/socks5", 1080, 1089), PortRange("proxy/office/http", 8080, 8089)
 INNER = PortRange("proxy/office/inner", 41100, 41199)
 LISTEN = (OWN[4], OWN[6])
@@ -89,9 +88,9 @@ def curl(
     return Answer("\n".join(text), int(status), int(connect))
 
 
-def the_section(backend: str, *, policy: Optional[int] = 1) -> Marks:
+def the_section(backend: str) -> Marks:
     """The office's connections have the policy whose default is direct; its list goes to us."""
-    account = ProxyAccount(USER, policy, (SOCKS5, HTTP), (INNER,))
+    account = ProxyAccount(USER, 1, (SOCKS5, HTTP), (INNER,))
     guard = ClientGuard(ports=(), resolvers=LISTEN, services=(SOCKS5, HTTP), protect_clients=True)
     return dataclasses.replace(the_marks(backend), host=Host(None, LISTEN, proxies=(account,)), guard=guard)
 

@@ -149,9 +149,9 @@ def test_check_mode_writes_nothing(read_only: ReadOnlySystem, client: Namespace)
     assert [change.action for change in changes] == ["add", "add"]
 
 
-def certificate(folder: Path, host: str, days: str = "2") -> tuple[str, str]:
+def certificate(folder: Path, host: str) -> tuple[str, str]:
     key, made = folder / f"{host}.key", folder / f"{host}.pem"
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", days)
+    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     names = ("-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}")
     run_here("openssl", "req", "-x509", *curve, *names, "-keyout", str(key), "-out", str(made))
     return str(made), str(key)

@@ -18,7 +18,6 @@ from namespaces import Namespace, NamespaceSystem, Network, run_here
 
 from splitway.reconcile import flows, marks, sets
 from splitway.reconcile.base import Change, additions, removals
-from splitway.reconcile.flows.conntrack import Flow
 from splitway.services import NUMBERS
 from splitway.state import AddressSet, Egress, FamilyMarks, MarkPolicy, MarkRule, Marks, mark_of
 
@@ -305,8 +304,3 @@ def forget(backend: str, name: str, address: str) -> None:
         run_here("ipset", "del", name, address)
     else:
         run_here("nft", f"delete element inet splitway {name} {{ {address} }}")
-
-
-def classified_flows(system: NamespaceSystem, section: Marks) -> dict[str, Flow]:
-    """Return the classified flows by destination."""
-    return {flow.destination: flow for flow in flows.read(system, section)}

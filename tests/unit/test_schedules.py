@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from splitway.schedules import DAY, Schedule, Span, active, words
 
 WEEKDAYS = (0, 1, 2, 3, 4)
-BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def at(text: str, zone: str = "UTC", fold: int = 0) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone), fold=fold).timestamp()
+def at(text: str, zone: str = "UTC") -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp()
 
 
 @pytest.mark.parametrize(

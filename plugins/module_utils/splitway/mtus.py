@@ -21,9 +21,9 @@ SMALLEST = 1280
 WIDEST = 1500
 """Bytes of a packet on Ethernet. A wider link of ours says nothing of the path behind it."""
 
-_OVERHEAD = {("udp", 4): 60, ("udp", 6): 80}
-"""Bytes around a packet in the tunnel, by transport and IP version: the header of IP (20 or 40), of UDP (8), and of
-WireGuard's data message (32). A transport that carries WireGuard in something else is an entry here."""
+_OVERHEAD = {4: 60, 6: 80}
+"""Bytes around a packet in the tunnel, by IP version: the header of IP (20 or 40), of UDP (8), and of WireGuard's data
+message (32)."""
 
 START = 1420
 """Bytes that WireGuard gives an interface of which nothing is known, exits for one: what Ethernet carries by either
@@ -47,13 +47,13 @@ MtusFound = Mapping[str, Found]
 """Interface → what was found. A tunnel without one has what the state says."""
 
 
-def largest(path: int, family: int, transport: str = "udp") -> int:
+def largest(path: int, family: int) -> int:
     """Return the MTU (bytes) of a tunnel whose own packets may have `path` bytes and are of this IP version.
 
     Below what exits have it is a multiple of the padding: an exit pads what it sends up to its own MTU, not to ours.
     By IPv6 over PPPoE, 1412 bytes from an exit with 1420 are 1500 on the path, which takes 1492 (seen: they vanish).
     """
-    mtu = min(path, WIDEST) - _OVERHEAD[transport, family]
+    mtu = min(path, WIDEST) - _OVERHEAD[family]
     return max(SMALLEST, mtu if mtu >= START else mtu - mtu % PADDING)
 
 

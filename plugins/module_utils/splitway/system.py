@@ -13,7 +13,7 @@ import syslog
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -115,35 +115,21 @@ class System:
         except OSError:
             return None
 
-    @contextmanager
-    def netfilter(self) -> Iterator[socket.socket]:
-        """Yield a netlink socket to the kernel's netfilter (connection tracking)."""
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as channel:
-            channel.settimeout(30)
-            channel.bind((0, 0))
-            yield channel
+    def netfilter(self) -> AbstractContextManager[socket.socket]:
+        """Return a netlink socket to the kernel's netfilter (connection tracking)."""
+        return _netlink(NETLINK_NETFILTER)
 
-    @contextmanager
-    def asking_netfilter(self) -> Iterator[socket.socket]:
-        """Yield such a socket for questions only, which change nothing."""
-        with System.netfilter(self) as channel:
-            yield channel
+    def asking_netfilter(self) -> AbstractContextManager[socket.socket]:
+        """Return such a socket for questions only, which change nothing."""
+        return _netlink(NETLINK_NETFILTER)
 
-    @contextmanager
-    def asking_route(self) -> Iterator[socket.socket]:
-        """Yield a netlink socket to the kernel's links, addresses and queues, for questions only."""
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as channel:
-            channel.settimeout(30)
-            channel.bind((0, 0))
-            yield channel
+    def asking_route(self) -> AbstractContextManager[socket.socket]:
+        """Return a netlink socket to the kernel's links, addresses and queues, for questions only."""
+        return _netlink(socket.NETLINK_ROUTE)
 
-    @contextmanager
-    def asking_sockets(self) -> Iterator[socket.socket]:
-        """Yield a netlink socket to the kernel's diagnosis of sockets, for questions only."""
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as channel:
-            channel.settimeout(30)
-            channel.bind((0, 0))
-            yield channel
+    def asking_sockets(self) -> AbstractContextManager[socket.socket]:
+        """Return a netlink socket to the kernel's diagnosis of sockets, for questions only."""
+        return _netlink(NETLINK_SOCK_DIAG)
 
     def read_file(self, path: Path) -> Optional[str]:
         """Return a file's text, None when it does not exist."""
@@ -283,6 +269,14 @@ class System:
 
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@contextmanager
+def _netlink(protocol: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as channel:
+        channel.settimeout(30)
+        channel.bind((0, 0))
+        yield channel
 
 
 def _open_to_administrators(descriptor: int) -> None:

@@ -13,17 +13,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sizes import size
+
 from .fleet import ATTENTION, BAD, BLOCK, DIRECT, GOOD, IDLE, Gateway
 from .flows import Graph, Place, Way
 
 WIDTH = 1160.0
 TOP = 34.0  # room of the headings
-CROWD_X, CROWD_WIDTH = 0.0, 164.0
+CROWD_X = 0.0
 PLACE_X, PLACE_WIDTH = 196.0, 206.0
 POLICY_X, POLICY_WIDTH = 570.0, 180.0
 WAY_X, WAY_WIDTH = 940.0, 220.0
 PLACE_HEIGHT, BOX_HEIGHT, GAP = 48.0, 40.0, 14.0
-TILE, TILE_STEP, TILES_A_ROW = 15.0, 19.0, 10
+TILE_STEP, TILES_A_ROW = 19.0, 10
 DOT_STEP, DOTS_A_ROW, DOT_ROWS = 10.5, 15, 4
 THINNEST, WIDEST = 1.2, 14.0  # lines
 COLOURS = 8  # of ways
@@ -150,16 +152,6 @@ def fit(text: str, letters: int = LETTERS) -> str:
 def counted(clients: int) -> str:
     """Return how many clients there are, in words."""
     return "1 client" if clients == 1 else f"{clients:,} clients"
-
-
-def size(count: int) -> str:
-    """Return a number of bytes with three digits that count."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{count} B" if unit == "B" else f"{value:.3g} {unit}"
 
 
 def _note(each: bool, dots: bool) -> str:

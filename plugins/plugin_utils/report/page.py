@@ -16,7 +16,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from .drawing import GLYPHS, draw, size
+from ansible_collections.splitway.gateway.plugins.module_utils.splitway.sizes import size
+
+from .drawing import GLYPHS, draw
 from .fleet import BAD, GOOD, IDLE, Gateway, gateway_of
 from .flows import graph_of
 from .tables import Table, egress_bytes, tables

@@ -37,7 +37,6 @@ class Bench:
         self.options = argparse.Namespace()
         self.rows: list[dict[str, Any]] = []
         self.targets: list[dict[str, Any]] = []
-        self._widths: tuple[int, ...] = ()
 
     def parse(self) -> argparse.Namespace:
         """Return the options of the command line; options of the bench itself are added to `parser` before."""

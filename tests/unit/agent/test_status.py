@@ -17,6 +17,7 @@ from splitway.agent.errors import AgentError
 from splitway.agent.figures.snapshot import Additions, Snapshot, Sources, from_plain, take, to_plain
 from splitway.agent.healing.peers import Counted, Readings
 from splitway.agent.upstreams.health import Health
+from splitway.sizes import size
 from splitway.state import (
     AddressSet,
     Agent,
@@ -258,7 +259,7 @@ def test_when_something_was_added_last() -> None:
     [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (9_999, "10.0 kB"), (999_600, "1.00 MB"), (123_456_789, "123 MB")],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert tables.size(count) == text
+    assert size(count) == text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0.9, "0 s"), (61, "1 min 1 s"), (3600, "1 h"), (90061, "1 d 1 h")])

@@ -71,8 +71,8 @@ def files(bundle: Bundle, *, qr: bool = True) -> dict[str, str]:
     return contents(bundle, PRIVATE, PUBLIC, qr=qr)
 
 
-def page(bundle: Bundle, *, qr: bool = True) -> Page:
-    return Page(files(bundle, qr=qr)["start-here.html"])
+def page(bundle: Bundle) -> Page:
+    return Page(files(bundle, qr=True)["start-here.html"])
 
 
 def configuration(text: str) -> dict[str, dict[str, str]]:

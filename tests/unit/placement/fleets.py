@@ -15,13 +15,13 @@ Fleet = tuple[list[Member], list[Gateway]]
 REGIONS = (None, "eu", "asia")
 
 
-def gateways(count: int, *, weights: Sequence[float] = (1,), width: int = 22) -> list[Gateway]:
+def gateways(count: int, *, weights: Sequence[float] = (1,)) -> list[Gateway]:
     """Return gateways with networks of their own."""
     return [
         Gateway(
             f"gw-{number}",
             weight=weights[number % len(weights)],
-            addresses=(ip_interface(f"10.{number}.0.1/{width}"), ip_interface(f"fd00:{number}::1/64")),
+            addresses=(ip_interface(f"10.{number}.0.1/22"), ip_interface(f"fd00:{number}::1/64")),
         )
         for number in range(count)
     ]

@@ -182,20 +182,11 @@ def test_the_path_is_in_no_argument_of_wstunnel() -> None:
     assert PATH not in repr(commands)
 
 
-@pytest.mark.parametrize("level", ["ERROR", "WARN", "INFO", "DEBUG"])
-def test_levels(level: str) -> None:
-    assert f"--log-lvl={wstunnel.client_log(level)}" in wstunnel.client("wstunnel", CLIENT, level).arguments
-    assert wstunnel.client_log(level).split(",")[0] == wstunnel.server_log(level).split(",")[0] == level
-    assert "wstunnel::tunnel::server=error" in wstunnel.server_log(level)
-
-
 def test_systemd_reads_what_is_meant() -> None:
     command = Command(("/opt/w", "--a=b c", 'd"e\\f', "50%$x"), (("A", 'x $y "z" \\ 5%'),))
     assert command.exec_start == '/opt/w "--a=b c" "d\\"e\\\\f" "50%%$$x"'
     assert command.environment_file == 'A="x \\$y \\"z\\" \\\\ 5%"\n'
     assert shlex.split(wstunnel.client("/opt/w", FULL).exec_start) == list(wstunnel.client("/opt/w", FULL).arguments)
-    assert "SSL_CERT_FILE" not in wstunnel.client("w", FULL).unset
-    assert {"NO_COLOR", "HTTP_PROXY", "SSLKEYLOGFILE"} < set(wstunnel.client("w", FULL).unset)
 
 
 def _flags(command: Command) -> list[str]:

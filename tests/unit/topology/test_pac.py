@@ -209,8 +209,8 @@ def test_a_file_that_browsers_would_not_take_is_refused_and_its_largest_list_nam
         compile_web(topology, proxies(listener("http", "10.8.0.1")))
 
 
-def text_of(web: Web, index: int = 0) -> str:
-    file = web.files[index]
+def text_of(web: Web) -> str:
+    file = web.files[0]
     return pac_text(
         file.tables, [ProxyServer(each.kind, each.host, 8000) for each in file.servers], fail_open=file.fail_open
     )

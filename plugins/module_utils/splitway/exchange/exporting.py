@@ -15,8 +15,6 @@ from .rows import to_rows
 from .tables import write_table
 from .unread import UnreadLists
 
-FORMATS = ("csv", "json")
-
 
 def exported(variables: Mapping[str, Any], form: str, *, secrets: bool) -> dict[str, str]:
     """Return the content of each file by its name. `form`: csv or json.

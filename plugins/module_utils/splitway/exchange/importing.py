@@ -21,7 +21,7 @@ from .client_rules import read_rules, with_rules
 from .documents import read_entries
 from .entries import Entry, ExchangeError, Refusal, Refused
 from .keeping import There, from_there, there
-from .kinds import CLIENTS, KINDS, SECRETS, SERVER, Kind
+from .kinds import CLIENTS, FORMATS, KINDS, SECRETS, SERVER, Kind
 from .rows import from_rows
 from .tables import read_table
 from .taking import right_ones, taken_in_part
@@ -31,7 +31,6 @@ from .wg_easy import FILE as WG_EASY
 from .wg_quick import FILES as WG_QUICK
 from .wg_quick import is_wg_quick, read_wg_quick
 
-FORMATS = ("csv", "json")
 OTHERS = {"wg-easy": (WG_EASY, DATABASES), "wg-quick": (WG_QUICK,)}
 """Formats of other programs → shell patterns of their files' names."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from ..topology import clients, groups, lan_clients, lists, policies, schedules, upstreams
 from ..topology.rules import RULE_KEYS
 
+FORMATS = ("csv", "json")  # of files
 SERVER = "splitway_server"
 SECRETS = ("private_key", "preshared_key", "previous", "websocket")
 """Keys that are exchanged only when they are asked for; a WebSocket's mapping has its path in it."""

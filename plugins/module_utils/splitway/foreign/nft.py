@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from ..services import NUMBERS
 from .model import (
@@ -37,7 +37,6 @@ _VERDICTS = {"accept": ACCEPT, "drop": DROP, "reject": DROP, "return": RETURN, "
 _SILENT = ("counter", "log", "mangle", "comment", "notrack", "flow", "quota", "ct helper", "set", "continue")
 
 Sets = Mapping[str, Any]
-Value = Union[str, int, None]
 
 
 def parse(text: str, iptables: bool) -> Iterator[Base]:

@@ -56,15 +56,12 @@ class Listener:
         return f"{who} listens on {Socket(self.protocol, self.address, self.port)} ({self.protocol})"
 
 
-def conflicts(listener: Listener, wanted: Socket, *, v6_only: bool = False) -> bool:
-    """Return whether a program cannot listen where it is to, because of this listener.
-
-    `v6_only`: whether a program of ours that listens on :: leaves IPv4 to others; most do not.
-    """
+def conflicts(listener: Listener, wanted: Socket) -> bool:
+    """Return whether a program cannot listen where it is to, at :: for IPv4 too, because of this listener."""
     if (listener.protocol, listener.port) != (wanted.protocol, wanted.port):
         return False
     theirs = _addresses(listener.address, v6_only=listener.v6_only)
-    ours = _addresses(wanted.address, v6_only=v6_only)
+    ours = _addresses(wanted.address, v6_only=False)
     return any(
         version in ours and (None in (address, ours[version]) or address == ours[version])
         for version, address in theirs.items()

@@ -13,9 +13,6 @@ NO_COLOR=1 alone keeps wstunnel from starting."""
 ANCHORS = "SSL_CERT_FILE"
 """The variable that both programs' TLS libraries heed: a file of trusted certificates, in place of the system's."""
 
-ERROR, INFO, DEBUG = "ERROR", "INFO", "DEBUG"
-"""What a program may log, from least to most; "WARN", in between, asks nothing special of any."""
-
 _PLAIN = re.compile(r"[A-Za-z0-9_@:,./=+\[\]?&-]+")
 
 
@@ -38,12 +35,6 @@ class Command:
     def environment_file(self) -> str:
         """The environment as EnvironmentFile= takes it; "" when there is none."""
         return "".join(f"{name}={_quoted(value).replace('$', chr(92) + '$')}\n" for name, value in self.environment)
-
-    @property
-    def unset(self) -> tuple[str, ...]:
-        """The variables that systemd must keep from the program."""
-        ours = [name for name, _ in self.environment]
-        return tuple(name for name in UNWANTED_ENVIRONMENT if name not in ours)
 
 
 def _quoted(word: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..addresses import bracketed
 from ..state import Forwarding, TransportClient, TransportTarget
-from .command import ANCHORS, DEBUG, ERROR, INFO, Command
+from .command import ANCHORS, Command
 
 RETRY = 1000  # milliseconds from one attempt to reach the server to the next; its own 20 keep a processor busy
 PING = 30  # seconds
@@ -22,11 +22,11 @@ def location(path: str, protocol: str, target: str) -> str:
     return f"/{path}/{protocol}/{address.strip('[]')}/{port}"
 
 
-def client(program: str, end: TransportClient, forwarding: Forwarding, level: str = INFO) -> Command:
+def client(program: str, end: TransportClient, forwarding: Forwarding) -> Command:
     """Return the call of websocat's client for one of the forwardings."""
     protocol, url = forwarding.protocol, end.servers[end.server]
     where = location(end.path, protocol, forwarding.target)
-    options = [*_options(protocol, end.ping, level), *(() if end.verify else ("--insecure",))]
+    options = [*_options(protocol, end.ping), *(() if end.verify else ("--insecure",))]
     remote, host = f"{url}{where}", url.partition("://")[2]
     if end.server_name or host.startswith("["):
         # wss:// wants a certificate for the URL's host, and finds none that is for an IPv6 address.
@@ -41,13 +41,13 @@ def client(program: str, end: TransportClient, forwarding: Forwarding, level: st
     return Command((program, *options, f"{protocol}-l:127.0.0.1:{forwarding.port.port}", remote), environment)
 
 
-def server(program: str, target: TransportTarget, socket: str, level: str = INFO) -> Command:
+def server(program: str, target: TransportTarget, socket: str) -> Command:
     """Return the call of websocat's server for one of the targets; nginx reaches it by a Unix socket."""
-    options = [*_options(target.protocol, PING, level), "--unlink"]
+    options = [*_options(target.protocol, PING), "--unlink"]
     return Command((program, *options, f"l-ws-unix:{socket}", f"{target.protocol}:{target.address}"))
 
 
-def _options(protocol: str, ping: int, level: str) -> list[str]:
+def _options(protocol: str, ping: int) -> list[str]:
     """Return what both ends have.
 
     Binary messages: one is one datagram. A socket for UDP would stay for ever after its WebSocket's end without
@@ -56,4 +56,4 @@ def _options(protocol: str, ping: int, level: str) -> list[str]:
     options = ["--binary", *(("--exit-on-eof",) if protocol == "udp" else ())]
     if ping:
         options += [f"--ping-interval={ping}", f"--ping-timeout={round(ping * MISSED)}"]
-    return [*options, *{ERROR: ("-q",), DEBUG: ("-v",)}.get(level, ())]
+    return options

@@ -8,14 +8,14 @@ from ipaddress import ip_address
 
 from ..addresses import at_port
 from ..state import Forwarding, TransportClient, TransportServer, TransportTarget
-from .command import ANCHORS, DEBUG, INFO, Command
+from .command import ANCHORS, Command
 
 PATH = "WSTUNNEL_HTTP_UPGRADE_PATH_PREFIX"  # read as -P is, and not for all to see
 LONGEST_RETRY = "10s"  # its own five minutes would outlast a server's restart by far
 PING = 30  # seconds
 
 
-def client(program: str, end: TransportClient, level: str = INFO) -> Command:
+def client(program: str, end: TransportClient) -> Command:
     """Return the call of wstunnel's client.
 
     Without a path it sends the common name of its certificate, as a server that asks for one expects. With idle
@@ -26,7 +26,7 @@ def client(program: str, end: TransportClient, level: str = INFO) -> Command:
         program,
         "client",
         "--no-color",
-        f"--log-lvl={client_log(level)}",
+        "--log-lvl=INFO",
         f"--connection-min-idle={end.minimum_idle}",
         f"--connection-retry-max-backoff={LONGEST_RETRY}",
         f"--websocket-ping-frequency={end.ping}s",
@@ -50,13 +50,16 @@ def _forward(forwarding: Forwarding) -> str:
     return f"{protocol}://127.0.0.1:{forwarding.port.port}:{forwarding.target}{suffix}"
 
 
-def server(program: str, end: TransportServer, address: str, restrictions_file: str, level: str = INFO) -> Command:
-    """Return the call of wstunnel's server at one of the addresses that `binds` names."""
+def server(program: str, end: TransportServer, address: str, restrictions_file: str) -> Command:
+    """Return the call of wstunnel's server at one of the addresses that `binds` names.
+
+    No warnings about refused requests: they carry the request, with the right path when the target does not answer.
+    """
     arguments = [
         program,
         "server",
         "--no-color",
-        f"--log-lvl={server_log(level)}",
+        "--log-lvl=INFO,wstunnel::tunnel::server=error",
         f"--websocket-ping-frequency={PING}s",
         f"--restrict-config={restrictions_file}",
         f"--tls-certificate={end.certificate}",
@@ -109,18 +112,3 @@ def _allowed(target: TransportTarget) -> str:
         host: "^$"
         cidr: ["{address}/{address.max_prefixlen}"]
 """
-
-
-def client_log(level: str) -> str:
-    """Return a filter of the client's log that never shows the path: it tells its requests at DEBUG."""
-    return f"{level},wstunnel::tunnel::transport=info" if level == DEBUG else level
-
-
-def server_log(level: str) -> str:
-    """Return a filter of the server's log that never shows the path.
-
-    Warnings about refused requests carry the request, with the right path when it is the target that does not answer;
-    at DEBUG the restrictions are told.
-    """
-    quiet = "wstunnel::tunnel::server=error"
-    return f"{level},wstunnel=info,wstunnel::protocols=debug,{quiet}" if level == DEBUG else f"{level},{quiet}"

@@ -109,7 +109,7 @@ class Collector:
         if len(self.networks) > MOST_ENTRIES:
             raise SourceError(f"{_where(place)}: here are more than {MOST_ENTRIES:,} networks")
 
-    def either(self, place: Place, written: str, *, widened: bool = False) -> None:
+    def either(self, place: Place, written: str) -> None:
         """Take what may be a name or a network."""
         if _WITH_PORT.fullmatch(written):
             self.skip(place, written, PORT)
@@ -121,7 +121,7 @@ class Collector:
         if kind:
             self.skip(place, written, kind)
         else:
-            self.domain(place, written, widened=widened)
+            self.domain(place, written)
 
     def skip(self, place: Place, text: str, kind: str) -> None:
         self.skipped.append(Skipped(_where(place), text, kind))

@@ -84,7 +84,6 @@ class Database:
 
     interface: Interface
     clients: tuple[Client, ...]
-    newer: bool = False  # than the versions that are known here
 
 
 def read_database(content: bytes, interface: Optional[str] = None, *, accept_newer: bool = False) -> Database:
@@ -120,7 +119,7 @@ def _read(connection: sqlite3.Connection, name: Optional[str], *, accept_newer: 
         )
     own = _interface(connection, name)
     rows = connection.execute("SELECT * FROM clients_table WHERE interface_id = ? ORDER BY id", (own.name,))
-    return Database(own, tuple(_client(row) for row in rows), newer)
+    return Database(own, tuple(_client(row) for row in rows))
 
 
 def _newest(connection: sqlite3.Connection) -> int:

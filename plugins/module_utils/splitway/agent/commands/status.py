@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from typing import Optional
 
+from ...sizes import size
 from ...system import System
 from .. import control
 from ..errors import AgentError
 from ..figures.snapshot import ClientStatus, Snapshot, UpstreamStatus, from_plain
-from .tables import ago, duration, size, table
+from .tables import ago, duration, table
 from .transports import transport_lines
 
 HELP = "upstreams, groups, clients, sets and drift, as they are now"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tables, sizes and times for people, in a terminal of 100 columns."""
+"""Tables and times for people, in a terminal of 100 columns."""
 
 from __future__ import annotations
 
@@ -39,16 +39,6 @@ def _fit(text: str, width: int, right: bool) -> str:
         text += "…"
     space = " " * (width - _width(text))
     return space + text if right else text + space
-
-
-def size(count: int) -> str:
-    """Return a number of bytes with three digits that count."""
-    value, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB", "PB"):
-        if value < 999.5:
-            break
-        value, unit = value / 1000, larger
-    return f"{count} B" if unit == "B" else f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...sizes import size
 from ..figures.snapshot import Snapshot
 from ..figures.transports import TransportStatus
-from .tables import duration, size, table
+from .tables import duration, table
 
 SOON = 14 * 86400.0  # seconds before a certificate expires in which that is said
 

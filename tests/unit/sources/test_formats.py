@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from ipaddress import ip_network
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from splitway.sources.entries import Entries
 from splitway.sources.errors import SourceError
 from splitway.sources.formats import FORMATS, READERS, V2FLY, recognise, v2fly
+from splitway.sources.text import decoded
 
 
 def nothing_beside(name: str) -> v2fly.Text:
@@ -337,6 +339,12 @@ def test_csv_by_type() -> None:
     assert left_out(found) == [("line 5", "keyword"), ("line 6", "mistake"), ("line 7", "mistake")]
 
 
+def test_csv_has_one_name_in_a_cell() -> None:
+    found = read("csv", 'domain,note\n"a.example\nb.example",two lines\nc.example,\n')
+    assert found.domains == ("c.example",), "and not a.exampleb.example"
+    assert left_out(found) == [("line 3", "mistake")]
+
+
 def test_csv_needs_a_header() -> None:
     with pytest.raises(SourceError, match="line 1: the header names no column domain or network"):
         read("csv", "1,google.com\n2,youtube.com\n")
@@ -381,6 +389,14 @@ def test_what_json_cannot_say_is_named_by_its_place() -> None:
     ]
     with pytest.raises(SourceError, match="line 2: this is not JSON"):
         read("json", '{"domains":\n oops}')
+
+
+def test_json_with_several_values_of_a_type() -> None:
+    found = read(
+        "json", '[{"type": "full", "value": ["a.example", "b.example"]}, {"type": "keyword", "value": ["ads"]}]'
+    )
+    assert (found.domains, found.widened) == (("a.example", "b.example"), 2)
+    assert left_out(found) == [("[1][0]", "keyword")]
 
 
 SAMPLES = {
@@ -445,6 +461,26 @@ def test_whatever_stands_in_a_source(format_: str, text: str) -> None:
             continue
         assert all(domain == domain.lower().strip(".*") for domain in found.domains)
         assert all(entry.place and entry.kind and str(entry).isprintable() for entry in found.skipped)
+
+
+LONG = ("a" + " " * 100_000 + "b#c", "||" + "a." * 500_000 + "^", "0.0.0.0 " + "a-" * 500_000, "a" * 1_000_000)
+
+
+@pytest.mark.parametrize("line", LONG, ids=["spaces", "labels", "hyphens", "letters"])
+def test_a_long_line_takes_no_longer_than_many(line: str) -> None:
+    started = time.process_time()
+    for format_ in FORMATS:
+        with contextlib.suppress(SourceError):
+            assert not read(format_, f"{line}\n").networks
+    assert time.process_time() - started < 5
+
+
+def test_comments_of_a_page_are_looked_at_once() -> None:
+    started = time.process_time()
+    assert decoded(b"<!---->" * 500 + b"a.example")
+    with pytest.raises(SourceError, match="it is an HTML page"):
+        decoded(b"<!-- a --> <!-- b\n -- > -->\n" * 50 + b"<HTML>")
+    assert time.process_time() - started < 5
 
 
 def test_a_hundred_thousand_lines_are_read_at_once() -> None:

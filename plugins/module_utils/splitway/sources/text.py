@@ -7,7 +7,8 @@ import re
 
 from .errors import SourceError
 
-_HTML = re.compile(r"\s*(<!--.*?-->\s*)*<(!doctype|html|head|body|\?xml)", re.IGNORECASE | re.DOTALL)
+# A comment ends at its first end: an end that may be any would be tried in as many ways as there are sums of comments.
+_HTML = re.compile(r"\s*(<!--((?!-->).)*-->\s*)*<(!doctype|html|head|body|\?xml)", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title[^>]*>\s*([^<]{1,80})", re.IGNORECASE)
 _BINARY = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _LOOKED_AT = 4096  # characters; a page or a program shows itself at once

@@ -29,7 +29,7 @@ def canonical_domain(written: str) -> str:
     Raises TopologyError. Single labels and underscores are domains; addresses are not.
     """
     spelling = written.lower()
-    if _DOMAIN.fullmatch(spelling) and len(spelling) <= LONGEST_NAME:
+    if len(spelling) <= LONGEST_NAME and _DOMAIN.fullmatch(spelling):
         return spelling
     spelling = _ascii(written)
     if spelling.startswith("*."):

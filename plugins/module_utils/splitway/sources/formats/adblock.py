@@ -27,7 +27,7 @@ _ANCHOR = re.compile(r"(\|\||\|?(?:https?|wss?)://|\|?://|)(.*)")
 _NAME = re.compile(
     r"\w[\w-]*(\.\w[\w-]*)*\.(?!(?:js|php|html?|css|gif|png|jpe?g|swf|aspx?|cgi)$)\w[\w-]+\.?"
 )  # no file's
-_COMMENT = re.compile(r"\s+#.*")
+_COMMENT = re.compile(r"\s#")
 _WHOLE = frozenset(("important", "all", "document", "doc"))  # options that leave a rule about all of a host
 _THIRD = frozenset(("third-party", "3p"))
 
@@ -54,7 +54,7 @@ def read(text: str) -> Entries:
         elif HIDES.search(line):
             found.skip(number, line, HIDING)
         else:
-            _take(found, number, _COMMENT.sub("", line))
+            _take(found, number, _COMMENT.split(line, maxsplit=1)[0].rstrip())
     excepted.discard("")
     found.drop(excepted)
     return found.entries()

@@ -11,7 +11,7 @@ from .lines import numbered
 
 LINE = re.compile(r"(?:--)?(server|local|address|ipset|nftset)\s*=\s*/(.*)", re.IGNORECASE)
 _OPTION = re.compile(r"(?:--)?[a-z][a-z0-9-]*(\s*=.*)?", re.IGNORECASE)
-_COMMENT = re.compile(r"\s+#.*")
+_COMMENT = re.compile(r"\s#")
 
 
 def read(text: str) -> Entries:
@@ -20,7 +20,7 @@ def read(text: str) -> Entries:
     for number, line in numbered(text):
         if line[0] == "#":
             continue
-        option = _COMMENT.sub("", line) if "#" in line else line
+        option = _COMMENT.split(line, maxsplit=1)[0].rstrip()
         names = LINE.fullmatch(option)
         if names:
             _names(found, number, option, names[2].split("/"))

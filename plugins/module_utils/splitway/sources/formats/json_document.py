@@ -54,8 +54,9 @@ def _object(found: Collector, path: str, value: dict[str, Any], depth: int) -> N
     if _NARROWING & value.keys():
         found.skip(path or "the document", ", ".join(value), PARTLY)
         return
-    if "type" in value and isinstance(value.get("value"), str):
-        kinds.take(found, path, str(value["type"]), value["value"].strip())
+    kind, entries = str(value.get("type", "")), value.get("value")
+    if "type" in value and (isinstance(entries, str) or (isinstance(entries, list) and kinds.of(kind))):
+        _walk(found, path, entries, kind, depth + 1)
         return
     for key, entry in value.items():
         step = key_path(path, key).lstrip(".")

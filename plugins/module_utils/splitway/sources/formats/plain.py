@@ -10,7 +10,7 @@ from ..entries import KEYWORD, PARTLY, PATTERN, REGEXP, Collector, Entries
 from .lines import numbered
 
 COMMENTS = ("#", ";", "!", "//")
-_COMMENT = re.compile(r"\s*(?:[#;]|\s//).*")
+_COMMENT = re.compile(r"[#;]|(?<=\s)//")
 _NAMES = {"DOMAIN": True, "HOST": True, "DOMAIN-SUFFIX": False, "HOST-SUFFIX": False}  # kind → is it that name alone?
 _NETWORKS = ("IP-CIDR", "IP-CIDR6", "IP6-CIDR")
 _OTHERS = {
@@ -42,7 +42,7 @@ def content(line: str) -> str:
     """Return a line without its comment, and without what makes it an entry of a YAML list."""
     if line.startswith(COMMENTS):
         return ""
-    written = _COMMENT.sub("", line) if "#" in line or ";" in line or "//" in line else line
+    written = _COMMENT.split(line, maxsplit=1)[0].rstrip()
     if written.startswith("- "):
         written = written[2:].strip()
     if len(written) > 1 and written[0] in "'\"" and written[-1] == written[0]:

@@ -133,7 +133,7 @@ figures:
       type: dict
       sample: {"alice": "policy family"}
 audit:
-  description: The last records of the audit, the newest first.
+  description: The last records of the audit, the newest first. Of damaged lines a warning says how many there are.
   returned: when O(audit) is not 0
   type: list
   elements: dict
@@ -180,7 +180,9 @@ def main() -> None:
         if asked["figures"]:
             answer["figures"] = {**findings.ways(state), "agent": status, "agent_problem": why_not}
         if asked["audit"]:
-            answer["audit"] = findings.recorded(system, asked["audit"])
+            answer["audit"], damaged = findings.recorded(system, asked["audit"])
+            if damaged:
+                module.warn(f"{damaged} lines of the audit are damaged and left out")
     except FAILURES as error:
         module.fail_json(msg=str(error))
     if problem:

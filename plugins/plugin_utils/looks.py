@@ -6,7 +6,6 @@ What is not described here is not looked at by anybody, or may be anything.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Callable, Optional
@@ -15,6 +14,7 @@ Shape = Callable[[Any, str], Optional[str]]
 """Takes a value and its path; returns the path of what does not fit, None if all does."""
 
 _NO_TEXT = re.compile("[\ud800-\udfff]")  # JSON can write halves of letters, which no file can have
+LARGEST = 2**64  # of a counter; what is not a number, or infinite, is none of these either
 LATEST = 253402300800  # seconds since the epoch: the year 10000, which no clock shows
 
 
@@ -68,7 +68,7 @@ def _with(**shapes: Shape) -> Shape:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 _ANYTHING: Shape = _a(lambda _: True)

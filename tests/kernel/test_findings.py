@@ -32,7 +32,7 @@ def found(store: Store) -> dict[str, Any]:
         **findings.drifted(store, state, status),
         "problem": "",
         "figures": {**findings.ways(state), "agent": status, "agent_problem": why},
-        "audit": findings.recorded(store.system, 20),
+        "audit": findings.recorded(store.system, 20)[0],
     }
     return {"look": look, "digest": look["digest"]}
 

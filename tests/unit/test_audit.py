@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splitway import audit
+from splitway import audit, findings
+from splitway.agent.commands import audit as audit_command
 from splitway.audit import Entry, Reason
 from splitway.reconcile.base import ADD, CHANGE, REMOVE, Change
 from splitway.state import AddressSet, Device, Peer, Routes, State, Table
@@ -149,6 +153,59 @@ def test_a_damaged_line_is_told_from_a_record() -> None:
     assert list(audit.read_lines(["{", "[]", "3", '{"time": 3}', record])) == [None] * 4 + [json.loads(record)]
 
 
+def odd(**changes: Any) -> str:
+    """Return a record's line with these values in it."""
+    return json.dumps({**described("sets", Change(ADD, "set sw4d1")), **changes})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        odd()[:-40],
+        "[" * 100_000,
+        odd(time="yesterday"),
+        odd(time="2026-11-22T03:00:00"),
+        odd(time="9999-12-31T23:59:59+00:00"),
+        odd(who=7),
+        odd(failure=["no"]),
+        odd(why="half a letter \ud83d"),
+        odd(counts=["add"]),
+        odd(counts={"add": "many"}),
+        odd(counts={"add": True}),
+        odd(counts={"add": 10**400}),
+        odd(objects=["alice"]),
+        odd(objects={"clients": "alice"}),
+        odd(objects={"clients": [7]}),
+        odd(changes={"action": "add"}),
+        odd(changes=["add"]),
+        odd(changes=[{"what": "set sw4d1"}]),
+        odd(changes=[{"action": "add", "what": None}]),
+        odd(changes=[{"action": "add", "what": "set", "after": 7}]),
+    ],
+    ids=lambda line: line[:20],
+)
+def test_what_somebody_wrote_there_is_left_out_and_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    system = LoggingSystem(tmp_path)
+    system.log.mkdir()
+    audit.path(system).write_text(f"{odd(why='before ☃ 🐟')}\n{line}\n{odd(why='after')}\n")
+    records, damaged = findings.recorded(system, 10)
+    assert ([record["why"] for record in records], damaged) == (["after", "before ☃ 🐟"], 1)
+    for as_json in (False, True):
+        audit_command.run(argparse.Namespace(since=None, what="set", json=as_json), system)
+        assert "1 lines of the audit are damaged" in capsys.readouterr().err
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_text_stop_nobody(line: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        system = LoggingSystem(Path(folder))
+        system.log.mkdir()
+        audit.path(system).write_bytes(line.replace(b"\n", b"") + b"\n" + odd(why="after").encode() + b"\n")
+        assert [record["why"] for record in findings.recorded(system, 10)[0]] == ["after"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="root may write to what is a link of anybody's")
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     system = LoggingSystem(tmp_path)
@@ -167,11 +224,20 @@ def test_states_may_be_parts() -> None:
 
 def test_the_last_records_go_on_in_what_was_rotated_away_last(tmp_path: Path) -> None:
     system = LoggingSystem(tmp_path)
-    assert audit.last(system, 3) == []
+    assert audit.last(system, 3) == ([], 0)
     for number in range(4):
         if number == 2:
             audit.path(system).rename(audit.path(system).with_suffix(".jsonl.1"))
         audit.record(system, Entry(Reason("agent", f"why {number}"), "routes", ()), NOW)
     with audit.path(system).open("a") as stream:
         stream.write('{"damaged')
-    assert [record["why"] for record in audit.last(system, 3)] == ["why 1", "why 2", "why 3"]
+    records, damaged = audit.last(system, 3)
+    assert ([record["why"] for record in records], damaged) == (["why 1", "why 2", "why 3"], 1)
+
+
+def test_the_line_that_reading_begins_in_is_not_a_damaged_one(tmp_path: Path) -> None:
+    system = LoggingSystem(tmp_path)
+    for number in range(200):
+        audit.record(system, Entry(Reason("agent", f"why {number}"), "routes", ()), NOW)
+    records, damaged = audit.last(system, 1)
+    assert ([record["why"] for record in records], damaged) == (["why 199"], 0)

@@ -183,33 +183,71 @@ def _known(entry: Entry, words: Collection[str]) -> Mapping[str, str]:
     return found
 
 
-def last(system: System, count: int) -> list[dict[str, Any]]:
-    """Return the last records, the oldest first: of the audit, and of what was rotated away last. Raises OSError."""
+def last(system: System, count: int) -> tuple[list[dict[str, Any]], int]:
+    """Return the last records, the oldest first: of the audit, and of what was rotated away last. Raises OSError.
+
+    And how many damaged lines were met on the way.
+    """
     found: list[dict[str, Any]] = []
+    damaged = 0
     for file in (path(system), path(system).with_suffix(".jsonl.1")):
         wanted = count - len(found)
         if wanted > 0:
-            found = [record for record in read_lines(_end(file, wanted)) if record is not None][-wanted:] + found
-    return found
+            read = list(read_lines(_end(file, wanted)))
+            found = [record for record in read if record is not None][-wanted:] + found
+            damaged += read.count(None)
+    return found, damaged
 
 
 def _end(file: Path, count: int) -> list[str]:
-    """Return lines at the end of a file, `count` of them at least; none when there is no file."""
+    """Return whole lines at the end of a file, `count` of them at least; none when there is no file."""
     try:
         with file.open("rb") as stream:
             size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - (count + 1) * LONGEST))
-            return stream.read().decode("utf-8", "replace").splitlines()
+            begin = stream.seek(max(0, size - (count + 1) * LONGEST))
+            lines = stream.read().decode("utf-8", "replace").splitlines()
+            return lines[1:] if begin else lines
     except FileNotFoundError:
         return []
 
 
 def read_lines(lines: Iterable[str]) -> Iterator[Optional[dict[str, Any]]]:
-    """Yield the records of an audit's lines, None for one that is damaged."""
+    """Yield the records of an audit's lines, None for one that is damaged or none of ours."""
     for line in lines:
         try:
             found = json.loads(line)
-            whole = isinstance(found, dict) and isinstance(found["time"], str) and isinstance(found["section"], str)
-            yield found if whole else None
-        except (ValueError, KeyError):
+            if "\\ud" in line:  # halves of letters, which no file or terminal can have, or whole ones in two halves
+                json.dumps(found, ensure_ascii=False).encode()
+            yield found if _is_record(found) else None
+        except (ValueError, RecursionError):
             yield None
+
+
+def _is_record(found: Any) -> bool:
+    if not isinstance(found, dict) or not all(isinstance(found.get(key), str) for key in ("time", "section")):
+        return False
+    counts, names, changes = found.get("counts", {}), found.get("objects", {}), found.get("changes", [])
+    return (
+        _is_time(datetime.fromisoformat(found["time"]))
+        and all(isinstance(found.get(key, ""), str) for key in ("who", "why", "failure"))
+        and isinstance(counts, dict)
+        and all(type(count) is int and count.bit_length() < 64 for count in counts.values())
+        and isinstance(names, dict)
+        and all(_are_texts(some) for some in names.values())
+        and isinstance(changes, list)
+        and all(map(_is_change, changes))
+    )
+
+
+def _is_time(found: datetime) -> bool:
+    return found.tzinfo is not None and 1970 <= found.year < 9999  # years that each zone has
+
+
+def _are_texts(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(item, str) for item in found)
+
+
+def _is_change(found: Any) -> bool:
+    if not isinstance(found, dict) or not {"action", "what"} <= found.keys():
+        return False
+    return all(isinstance(found.get(key, ""), str) for key in ("action", "what", "before", "after"))

@@ -96,13 +96,18 @@ def ways(state: State) -> Plain:
     return {"policies": policies, "clients": clients}
 
 
-def recorded(system: System, count: int) -> list[Plain]:
-    """Return the audit's last records, the newest first: of their changes only what was changed. Raises OSError."""
+def recorded(system: System, count: int) -> tuple[list[Plain], int]:
+    """Return the audit's last records, the newest first: of their changes only what was changed. Raises OSError.
+
+    And how many damaged lines are among them.
+    """
+    records, damaged = audit.last(system, count)
     kept = ("time", "who", "why", "section", "counts", "objects", "failure")
-    return [
+    found = [
         {
             **{name: record[name] for name in kept if name in record},
             "changes": [f"{change['action']} {change['what']}" for change in record.get("changes", ())],
         }
-        for record in reversed(audit.last(system, count))
+        for record in reversed(records)
     ]
+    return found, damaged

@@ -121,9 +121,10 @@ def test_a_host_without_an_audit(tmp_path: Path) -> None:
         audit_command.run(options, System(log=tmp_path / "log"))
 
 
-def test_a_damaged_archive_is_named(system: System) -> None:
+@pytest.mark.parametrize("damage", [b"", b"\xff" * 40], ids=["cut off", "garbage"])
+def test_a_damaged_archive_is_named(system: System, damage: bytes) -> None:
     archive = Path(f"{audit.path(system)}.2.gz")
-    archive.write_bytes(archive.read_bytes()[:20])
+    archive.write_bytes(archive.read_bytes()[:20] + damage)
     os.truncate(f"{audit.path(system)}.10.gz", 0)
     options = argparse.Namespace(since=None, what=None, json=True)
     with pytest.raises(AgentError, match=r"audit.jsonl.2.gz cannot be read"):

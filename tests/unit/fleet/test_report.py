@@ -74,6 +74,7 @@ def test_an_agent_of_another_version_is_no_obstacle() -> None:
         ("figures.agent.upstreams[1].name", ["us"]),
         ("figures.agent.upstreams[0].latency", math.nan),
         ("figures.agent.clients[0].bytes.us", "many"),
+        ("figures.agent.clients[0].received", 10**400),
         ("figures.agent.clients[0].seen", 1e300),
         ("figures.policies.policy family[0]", None),
         ("audit[0].objects", 7),

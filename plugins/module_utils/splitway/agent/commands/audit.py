@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,7 +93,7 @@ def _lines(files: Iterable[Path], since: Optional[float]) -> Iterator[str]:
             raise AgentError("only root and the group adm may read the audit: run this with sudo") from error
         except FileNotFoundError:
             continue  # rotated away just now
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise AgentError(f"{path} cannot be read: {error}") from error
 
 
@@ -107,10 +108,7 @@ def _wanted(found: Mapping[str, Any], since: Optional[float], what: Optional[str
 
 
 def _time(text: str) -> float:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return 0.0
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _for_people(found: Mapping[str, Any]) -> Iterator[str]:

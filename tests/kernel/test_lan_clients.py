@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +91,10 @@ def the_rules() -> Routes:
         family = 6 if ":" in entry.network else 4
         rules.append(dataclasses.replace(guard, iif=entry.interface, source=entry.network, family=family))
         rules.append(Rule(5020, "goto", target=5040, destination=entry.network, family=family))
+        rules += [
+            Rule(5010, "goto", target=5030, iif=interface, destination=entry.network, family=family)
+            for interface in ("wg0", "lan0", "lan1")
+        ]
     rules += [Rule(5030, "lookup", table=number, mark=mark_of(number, MASK), mask=MASK) for number in (BLOCK, US, EU)]
     return Routes(rules=(*rules, Rule(5040, "nop")))
 
@@ -124,6 +130,34 @@ def test_lan_clients_take_the_way_of_their_network_s_policy(system: NamespaceSys
     section = Routes()
     routes.apply(system, routes.plan(section, routes.read(system, section)))
     assert "192.168.50" not in run_here("ip", "rule") + run_here("ip", "-6", "rule"), "rules with networks are ours"
+
+
+def test_what_a_rule_leads_to_a_lan_by_another_way_takes_that_way(
+    system: NamespaceSystem, lans: Lans, backend: str
+) -> None:
+    bring_all(system, backend)
+
+    def way(number: int, interface: str, source: str, destination: str) -> str:
+        asked = (
+            "ip",
+            "route",
+            "get",
+            destination,
+            "from",
+            source,
+            "iif",
+            interface,
+            "mark",
+            hex(mark_of(number, MASK)),
+        )
+        done = subprocess.run(asked, capture_output=True, text=True, check=False)
+        found = re.search(r" dev (\S+)", done.stdout)
+        return found[1] if found else done.stderr.strip()
+
+    for interface, source in (("wg0", CLIENTS[4][1]), ("lan1", GARAGE[0])):
+        assert way(0, interface, source, OFFICE[0]) == "lan0"
+        assert way(US, interface, source, OFFICE[0]) == "wg-up-1"
+        assert way(BLOCK, interface, source, OFFICE[0]) == "RTNETLINK answers: Permission denied", "prohibited"
 
 
 def test_other_hosts_on_the_lan_are_left_alone(system: NamespaceSystem, lans: Lans, backend: str) -> None:

@@ -86,6 +86,18 @@ def test_a_lan_client_s_network_is_special_and_its_guard_is_in_the_rules() -> No
     assert state.dns.lan == ("eth1",)
 
 
+def test_a_rule_that_names_a_lan_s_network_comes_before_the_way_back_there() -> None:
+    def ways(*rules: Any) -> list[tuple[int, Any, Any]]:
+        state = compiled((LAN, [OFFICE]), ("splitway_policies.family.rules[0]", *rules))
+        found = (rule for rule in state.routes.rules if rule.destination == "192.168.50.0/24")
+        return [(rule.priority, rule.iif, rule.target) for rule in found]
+
+    back = (5020, None, 5040)
+    assert ways({"network": "192.168.51.0/24", "egress": "block"}) == [back]
+    there = [(5010, interface, 5030) for interface in ("wg0", "eth1")]
+    assert ways({"network": "192.168.50.9", "egress": "block"}) == [back, *there]
+
+
 @pytest.mark.parametrize(
     ("entries", "error"),
     [

@@ -71,7 +71,7 @@ def compile_state(topology: Topology, numbers: Mapping[str, int]) -> State:
         ),
         server=_server(topology),
         upstreams=tunnels,
-        routes=compile_routes(topology, egresses, switchboard),
+        routes=compile_routes(topology, egresses, switchboard, flattened),
         sets=sets,
         dns=dataclasses.replace(dns, pinned_ttl=_pinned_ttl(resolving)),
         marks=Marks(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ..state import DIRECT, FAMILIES, Routes, Rule, Table, classified_bit, mark_of
@@ -11,11 +11,14 @@ from ..topology import model
 from ..topology.numbering import bound_name, member_name
 from .egress import families_of, interface_of
 from .groups import Switchboard
+from .lists import Flattened
 from .proxies import wanted
 from .resolvers import any_resolvers
 
 
-def compile_routes(topology: model.Topology, numbers: Mapping[str, int], switchboard: Switchboard) -> Routes:
+def compile_routes(
+    topology: model.Topology, numbers: Mapping[str, int], switchboard: Switchboard, flattened: Flattened
+) -> Routes:
     """Return the table of every egress and the rules: one for each egress and member that is used."""
     direct = {name for name, group in switchboard.groups.items() if group.on_down == model.DIRECT}
     tables = tuple(replace(table, may_go_direct=table.egress in direct) for table in _tables(topology, numbers))
@@ -25,7 +28,8 @@ def compile_routes(topology: model.Topology, numbers: Mapping[str, int], switchb
             marked |= {member_name(group.name, member.upstream) for member in group.members}
     bound = {_bound(upstream) for upstream in topology.upstreams}
     kept = tuple(str(address.network) for address in topology.server.addresses)
-    return Routes(tables, tuple(_rules(topology, tables, marked, bound)), kept)
+    named = [network for bundle in flattened.bundles for network in bundle.networks]
+    return Routes(tables, tuple(_rules(topology, tables, marked, bound, named)), kept)
 
 
 def _tables(topology: model.Topology, numbers: Mapping[str, int]) -> Iterator[Table]:
@@ -57,19 +61,32 @@ def _table(upstream: model.Upstream, name: str, topology: model.Topology, number
     return Table(numbers[name], name, interface, families_of(upstream))
 
 
-def _rules(topology: model.Topology, tables: tuple[Table, ...], marked: set[str], bound: set[str]) -> Iterator[Rule]:
-    """Yield the rules. `marked`: the egresses whose marks packets have; `bound`: the tables of bound programs."""
+def _rules(
+    topology: model.Topology,
+    tables: tuple[Table, ...],
+    marked: set[str],
+    bound: set[str],
+    named: Iterable[model.Network],
+) -> Iterator[Rule]:
+    """Yield the rules.
+
+    `marked`: the egresses whose marks packets have; `bound`: the tables of bound programs; `named`: the networks that
+    policies' rules name.
+    """
     mask, first = topology.mark_mask, topology.rule_priority
     guard, interface, direct, egress, anchor = range(first, first + 50, 10)
     unclassified = Rule(guard, "unreachable", iif=topology.server.interface, mark=0, mask=classified_bit(mask))
     yield unclassified
     for lan in topology.lan_clients:
         for network in lan.networks:
-            family, text = network.version, str(network)
-            yield replace(unclassified, iif=lan.interface, source=text, family=family)
-            yield _way_back(direct, anchor, network)
+            yield replace(unclassified, iif=lan.interface, source=str(network), family=network.version)
+    here = [network for lan in topology.lan_clients for network in lan.networks]
     if topology.server.adopt:  # how it validates sources is not ours to set
-        yield from (_way_back(direct, anchor, own.network) for own in topology.server.addresses)
+        here += [own.network for own in topology.server.addresses]
+    yield from (_way_back(direct, anchor, network) for network in here)
+    for network in here:
+        if any(other.version == network.version and other.overlaps(network) for other in named):
+            yield from _way_there(topology, interface, egress, network)
     asking = any_resolvers(topology)
     sources = {_bound(upstream): upstream.addresses for upstream in topology.upstreams if asking}
     for table in tables:
@@ -96,6 +113,15 @@ def _way_back(priority: int, anchor: int, network: model.Network) -> Rule:
     and loose all whose tunnel is away, without a word to the client.
     """
     return Rule(priority, "goto", target=anchor, destination=str(network), family=network.version)
+
+
+def _way_there(topology: model.Topology, priority: int, egress: int, network: model.Network) -> Iterator[Rule]:
+    """Yield the rules by which clients' own packets to a network of clients pass the way back and get to their egress.
+
+    A rule of a policy may lead them into a tunnel, or block them.
+    """
+    for name in dict.fromkeys((topology.server.interface, *(lan.interface for lan in topology.lan_clients))):
+        yield Rule(priority, "goto", target=egress, iif=name, destination=str(network), family=network.version)
 
 
 def _refused(tables: tuple[Table, ...], marked: set[str], priority: int, anchor: int, mask: int) -> Iterator[Rule]:

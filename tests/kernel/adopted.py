@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from namespaces import Namespace, Network, run_here, wait_for
+from traffic import PATIENCE
 
 ADDRESSES = ("10.8.0.1/24", "fdcc:ad94:bacf:61a4::cafe:1/112")
 PORT = 51820
@@ -60,11 +61,19 @@ def interface(run: Run, start: Callable[..., Any], name: str, key: Pair, *addres
     at = Path(f"/run/wireguard/{name}.sock")
     at.unlink(missing_ok=True)  # of one that was killed
     start("wireguard-go", "--foreground", name)
-    wait_for(at.exists, f"the socket of {name}")
+    wait_for(lambda: listens(at), f"the socket of {name}")
     set_key(run, name, key, port)
     for address in addresses:
         run("ip", "address", "add", address, "dev", name, *(("nodad",) if ":" in address else ()))
     run("ip", "link", "set", name, "mtu", "1420", "up")
+
+
+def listens(at: Path) -> bool:
+    """Return whether somebody can be asked at a socket: it is there a moment before that."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.connect(str(at))
+        return True
+    return False
 
 
 def set_key(run: Run, name: str, key: Pair, port: int) -> None:
@@ -97,7 +106,7 @@ class Manager:
     def down(self) -> None:
         here("ip", "link", "delete", "wg0")
         for process in self._processes:
-            process.wait(10)
+            process.wait(30)
         self._processes.clear()
         self._hooks("-D")
 
@@ -268,4 +277,4 @@ class World:
 
     def ways(self, client: Client) -> tuple[Optional[str], ...]:
         """Return what answers a client, tunnelled and directly, in both families."""
-        return tuple(client.way(destination) for destination in (*TUNNELLED, *DIRECTLY))
+        return tuple(client.way(destination, PATIENCE) for destination in (*TUNNELLED, *DIRECTLY))

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from namespaces import Namespace, NamespaceSystem
-from traffic import CLIENTS, bring, the_marks, the_sets
+from traffic import CLIENTS, PATIENCE, bring, the_marks, the_sets
 
 from splitway.reconcile import marks
 from splitway.state import FAMILIES, AddressSet, ClientGuard, Marks
@@ -24,7 +24,7 @@ DOH_SETS = tuple(AddressSet(f"sw{family}h", family, None, DOH[family]) for famil
 
 _IPV6_FREEBIND = 78  # which Python does not name; exits answer with addresses that are theirs by a route only
 
-AT_ONCE = 0.5  # seconds; a client that is told nothing tries again after one
+AT_ONCE = 0.5  # seconds for the kernel; a client that is told nothing tries again after one
 
 
 def guarded(backend: str, **switches: Any) -> Marks:
@@ -61,14 +61,16 @@ def serve(host: Optional[Namespace], port: int, says: str) -> None:
     def streams() -> None:
         while True:
             connection, _ = listener.accept()
-            connection.sendall(says.encode())
+            with contextlib.suppress(ConnectionError):  # who only tries does not wait for it
+                connection.sendall(says.encode())
             threading.Thread(target=echo, args=(connection,), daemon=True).start()
 
     def packets() -> None:
         while True:
             _, controls, _, origin = datagrams.recvmsg(100, 100)
             asked = controls[0][2][:16] + bytes(4)  # the answer has that address, and takes any interface
-            datagrams.sendmsg([says.encode()], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, asked)], 0, origin)
+            with contextlib.suppress(OSError):  # the firewall in between changes
+                datagrams.sendmsg([says.encode()], [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, asked)], 0, origin)
 
     for target in (streams, packets):
         threading.Thread(target=target, daemon=True).start()
@@ -84,6 +86,7 @@ def echo(connection: socket.socket) -> None:
 def asking(
     host: Optional[Namespace], kind: str, where: str, port: int, source: Optional[str] = None
 ) -> Iterator[socket.socket]:
+    """Yield a socket that has begun to ask: by TCP it is connected, at once."""
     family = socket.AF_INET6 if ":" in where else socket.AF_INET
     with host.entered() if host else contextlib.nullcontext():
         asker = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
@@ -94,13 +97,25 @@ def asking(
         asker.connect((where, port))
         if kind == "udp":
             asker.send(b"x")
+        asker.settimeout(PATIENCE)
         yield asker
 
 
-def answer(host: Optional[Namespace], kind: str, where: str, port: int, source: Optional[str] = None) -> str:
-    """Return who answers, "refused" or "prohibited" for who is told so at once, "silence" for who is not."""
+def answer(
+    host: Optional[Namespace],
+    kind: str,
+    where: str,
+    port: int,
+    source: Optional[str] = None,
+    patience: float = PATIENCE,
+) -> str:
+    """Return who answers, "refused" or "prohibited" for who is told so at once, "silence" for who is not.
+
+    `patience`: seconds for an answer; AT_ONCE where none is expected.
+    """
     try:
         with asking(host, kind, where, port, source) as asker:
+            asker.settimeout(patience)
             return asker.recv(100).decode()
     except ConnectionRefusedError:
         return "refused"

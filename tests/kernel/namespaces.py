@@ -46,6 +46,11 @@ def private_mounts() -> None:
     for folder in ("/run/wireguard", "/run/netns"):
         Path(folder).mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
+    # One lock a process: the older iptables waits for no other, though its rules are of another namespace.
+    ours, everybodys = Path("/run/wireguard/xtables.lock"), Path("/run/xtables.lock")
+    for lock in (ours, everybodys):
+        lock.touch()
+    subprocess.run(["mount", "--bind", ours, everybodys], check=True)
 
 
 def _current() -> int:
@@ -154,6 +159,8 @@ class Network:
                 extra = ("nodad",) if ":" in address else ()
                 command("ip", "address", "add", address, "dev", interface, *extra)
             command("ip", "link", "set", interface, "up")
+        for command in (_here, host.run):
+            _wait_until_up(command, interface)
         for address in ours:
             family = "-6" if ":" in address else "-4"
             host.run("ip", family, "route", "replace", "default", "via", address.split("/")[0], "dev", interface)
@@ -173,13 +180,24 @@ def _here(*argv: str) -> str:
 run_here = _here
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout: float = 10) -> None:
-    """Wait until a condition holds; fail with `what` when it does not within `timeout` seconds."""
+def wait_for(condition: Callable[[], object], what: str, timeout: float = 30) -> None:
+    """Wait until a condition holds; fail with `what` when it does not within `timeout` seconds.
+
+    The last look is after that time: one that was kept waiting itself says nothing of what is so by then.
+    """
     deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
+    while True:
+        late = time.monotonic() > deadline
+        if condition():
+            return
+        if late:
             raise AssertionError(f"waited {timeout:.0f} s for: {what}")
         time.sleep(0.02)
+
+
+def _wait_until_up(run: Callable[..., str], interface: str) -> None:
+    """Wait until the kernel has noticed the other end of a wire; what is sent before that is dropped."""
+    wait_for(lambda: "state UP" in run("ip", "-o", "link", "show", "dev", interface), f"{interface} to be up")
 
 
 def _marked(mark: str) -> list[int]:
@@ -316,12 +334,12 @@ class PlainUnits(Units):
 
     def running(self) -> list[tuple[str, int]]:
         """Return the name of the unit and the process of all that runs."""
-        mark = f"{_MARKER}={self.owner}:"
-        return [
-            (name, process)
-            for process in _marked(mark)
-            for name in re.findall(f"{mark}([^\0]+)", Path(f"/proc/{process}/environ").read_text(encoding="utf-8"))
-        ]
+        mark, found = f"{_MARKER}={self.owner}:", []
+        for process in _marked(mark):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                text = Path(f"/proc/{process}/environ").read_text(encoding="utf-8")
+                found += [(name, process) for name in re.findall(f"{mark}([^\0]+)", text)]
+        return found
 
     def kill(self, name: str, signal_: int = signal.SIGKILL) -> None:
         """Send a signal to a unit's processes and wait for their end."""
@@ -380,7 +398,7 @@ class PlainUnits(Units):
             process = subprocess.Popen(
                 argv, env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
             )
-        if wait and process.wait(timeout=20) != 0:
+        if wait and process.wait(timeout=60) != 0:
             raise SystemFailure(f"{name}: {log.read_text().strip()[-2000:]}")
         if not wait:
             self._started(name).write_text(f"{process.pid} {_born(process.pid)}")

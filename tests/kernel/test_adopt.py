@@ -11,7 +11,7 @@ import pytest
 from adopted import STRANGER, TUNNELLED, UPLINK, Client, Manager, Pair, World, here
 from namespaces import NamespaceSystem, Network, run_here, wait_for
 from test_healing import Running, run_site
-from traffic import captured
+from traffic import PATIENCE, captured
 
 from splitway.agent.healing import loop
 from splitway.applying import drift
@@ -44,10 +44,10 @@ def test_a_wg0_of_wg_easys_is_split_and_stays_as_it_was(system: NamespaceSystem,
     before, queue = world.manager.shown(), world.manager.queue()
     store, variables = Store(system), world.variables(backend)
     run_site(store, variables)
-    wait_for(lambda: world.alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes", 15)
+    wait_for(lambda: world.alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes")
     assert world.ways(world.alice) == SPLIT
     with captured(world.internet.host, UPLINK) as packets:
-        asked = [world.stranger.way(destination) for pair in ELSEWHERE for destination in pair]
+        asked = [world.stranger.way(destination, PATIENCE) for pair in ELSEWHERE for destination in pair]
     assert asked == [*REFUSED], "who is in no list is refused, and told so"
     assert not [packet for packet in packets for pair in ELSEWHERE if _about(packet, pair)]
     assert not any(drift(store, store.generation()).values())
@@ -89,6 +89,7 @@ def _remarks(system: NamespaceSystem, store: Store) -> tuple[str, ...]:
     return wireguard.remarks(server, current, unknown_are_refused=True)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("backend", ["ipset", "nftables"])
 def test_wg0_goes_and_comes_as_its_manager_likes(
     system: NamespaceSystem, world: World, backend: str, monkeypatch: pytest.MonkeyPatch
@@ -101,15 +102,15 @@ def test_wg0_goes_and_comes_as_its_manager_likes(
     with Running(store) as agent, captured(world.internet.host, UPLINK) as packets:
         manager.up()
         alice.greet()
-        wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes", 15)
+        wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "the tunnels' handshakes")
         for _ in range(2):
             manager.down()
             manager.up()
             began = time.monotonic()
             alice.greet()
-            wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "the same way again", 5)
-            wait_for(lambda: alice.hears("10.8.0.1"), "an answer to a question for a name", 5)
-            wait_for(lambda: not any(drift(store, store.generation()).values()), "the rates on the new wg0", 5)
+            wait_for(lambda: alice.way(TUNNELLED[0]) == "us", "the same way again")
+            wait_for(lambda: alice.hears("10.8.0.1"), "an answer to a question for a name")
+            wait_for(lambda: not any(drift(store, store.generation()).values()), "the rates on the new wg0")
             assert time.monotonic() - began < 5
         # Peers come and go: none is brought back, none is given the endpoint that it had.
         key, newcomer = alice.key.public, Pair.make().public

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 import pytest
 from enterable import system
-from namespaces import Namespace, NamespaceSystem, Network
+from namespaces import Namespace, NamespaceSystem, Network, wait_for
 
 from splitway.compiler import compile_state
 from splitway.kept import Kept
@@ -108,6 +108,8 @@ def client(network: Network, system: NamespaceSystem) -> Namespace:
         *("dnsmasq", "-k", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--pid-file=", "--user=root"),
         f"--address=/#/{WORLD}",
     )
+    for port in (53, 80):
+        wait_for(lambda port=port: world.run("ss", "-Hltn", f"sport = :{port}"), "the world")  # type: ignore[misc]
     return host
 
 

@@ -84,8 +84,8 @@ class Transfer:
 
     def ends_well(self) -> bool:
         self._end.set()
-        self._sending.join(10)
-        self._receiving.join(10)
+        self._sending.join(30)
+        self._receiving.join(30)
         return self.received == self.sent
 
 
@@ -179,33 +179,34 @@ def way(world: World) -> str:
     return str(world.upstream()["way"])
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("backend", "program"), each("ipset", "nftables"))
 def test_udp_is_blocked_half_way_through_a_transfer_and_comes_back(carried: Carried, backend: str) -> None:
     world = carried.world
     carried.serve(*PORTS)
     carried.run_site(backend)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.upstream()["state"] == "up" and world.mtu() == 1440, "the tunnel", 20)
+        wait_for(lambda: world.upstream()["state"] == "up" and world.mtu() == 1440, "the tunnel", 60)
         transfer = Transfer(world)
         time.sleep(1)
         block(world)
         began = time.monotonic()
-        wait_for(lambda: way(world) == "websocket", "the WebSocket", 15)
+        wait_for(lambda: way(world) == "websocket", "the WebSocket")
         switched = time.monotonic() - began
         assert endpoint().startswith("127.0.0.1:410")
-        wait_for(lambda: world.mtu() == 1360, "the WebSocket's MTU", 5)
-        wait_for(lambda: transfer.quiet < 0.2, "data", 10)
+        wait_for(lambda: world.mtu() == 1360, "the WebSocket's MTU")
+        wait_for(lambda: transfer.quiet < 0.2, "data")
         stalled = transfer.longest
         assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
-        wait_for(lambda: carried.transport()["state"] == "up", "a word on it", 10)
-        wait_for(lambda: carried.transport()["received"] > RATE, "its bytes", 10)
-        assert carried.transport()["rtt"] > 0
+        wait_for(lambda: carried.transport()["state"] == "up", "a word on it")
+        wait_for(lambda: carried.transport()["received"] > RATE, "its bytes")
+        wait_for(lambda: carried.transport()["rtt"], "how long an answer takes")
         assert carried.transport()["expires"] > time.time()
         assert endpoint().startswith("127.0.0.1:410")
         transfer.longest = 0.0
         unblock(world)
         wait_for(lambda: way(world) == "udp", "UDP", 80)
-        wait_for(lambda: endpoint() == f"{EXIT[4]}:51820", "what was on its way over the WebSocket", 20)
+        wait_for(lambda: endpoint() == f"{EXIT[4]}:51820", "what was on its way over the WebSocket")
         time.sleep(5)  # by UDP, it neither stalls nor goes over again
         assert transfer.ends_well()
         assert endpoint() == f"{EXIT[4]}:51820"
@@ -223,18 +224,18 @@ def test_a_server_that_dies_is_left_for_the_next_and_used_again(carried: Carried
     carried.serve(*PORTS)
     carried.run_site("nftables", transport)
     with agent(world.system, TIMES):
-        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 30)
-        assert (way(world), world.mtu()) == ("websocket", 1360)
+        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 60)
+        wait_for(lambda: (way(world), world.mtu()) == ("websocket", 1360), "its way")
         carried.serve(PORTS[1])
         began = time.monotonic()
         wait_for(lambda: carried.transport()["backup"], "the next server", 60)
         print(f"{transport}: next server after {time.monotonic() - began:.1f} s")
         assert carried.transport()["restarts"] >= servers.TRIES  # a busy machine's slow start has some, too
-        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel by the next server", 30)
+        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel by the next server", 60)
         assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
         carried.serve(*PORTS)
-        wait_for(lambda: not carried.transport()["backup"], "the first server", 40)
-        wait_for(lambda: carried.transport()["state"] == "up", "the tunnel by the first server", 30)
+        wait_for(lambda: not carried.transport()["backup"], "the first server", 60)
+        wait_for(lambda: carried.transport()["state"] == "up", "the tunnel by the first server", 60)
 
 
 def greet(carried: Carried) -> None:
@@ -272,7 +273,7 @@ def test_another_mode_is_in_force_while_no_tunnel_works(carried: Carried) -> Non
         return str(control.ask(world.system, "status")["mode"]["used"])
 
     def served(password: str = PASSWORD) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 1085), 1) as connection:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", 1085), 10) as connection:
             connection.sendall(b"\x05\x01\x02")
             if connection.recv(2) == b"\x05\x02":
                 connection.sendall(b"\x01\x05alice" + bytes([len(password)]) + password.encode())
@@ -281,19 +282,19 @@ def test_another_mode_is_in_force_while_no_tunnel_works(carried: Carried) -> Non
 
     with agent(world.system, TIMES):
         assert control.ask(world.system, "log-level debug") == "debug"
-        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 20)
+        wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 60)
         assert (mode(), served()) == ("wireguard", False)
         world.exit.run("ip", "link", "set", "wg-exit", "down")
         began = time.monotonic()
         wait_for(lambda: mode() == "proxy", "the next mode", 120)
         print(f"the next mode after {time.monotonic() - began:.0f} s")
-        wait_for(served, "the proxy", 10)
+        wait_for(served, "the proxy")
         assert not served(PASSWORD[:-1])
         assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"
         world.exit.run("ip", "link", "set", "wg-exit", "up")
         wait_for(lambda: world.upstream()["state"] == "up", "the tunnel", 60)
-        wait_for(lambda: mode() == "wireguard", "the operator's mode", 30)
-        wait_for(lambda: not served(), "the end of the proxy", 10)
+        wait_for(lambda: mode() == "wireguard", "the operator's mode", 60)
+        wait_for(lambda: not served(), "the end of the proxy")
     audit = (world.system.log / "audit.jsonl").read_text()
     assert "mode: wireguard moves no data, proxy does" in audit
     assert "mode: wireguard works again" in audit

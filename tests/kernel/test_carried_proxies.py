@@ -23,8 +23,8 @@ def test_the_next_server_is_used_where_there_are_proxies_only(carried: Carried) 
     proxies = [{"name": "out", "socks5": {"listen": ["127.0.0.1"], "port": 1085}, "upstream": "us"}]
     carried.run_site("nftables", carried.program, {"splitway_mode": "proxy", "splitway_proxies": proxies})
     with agent(world.system, TIMES):
-        wait_for(lambda: carried.transport()["state"] == "up", "the WebSocket", 30)
+        wait_for(lambda: carried.transport()["state"] == "up", "the WebSocket", 60)
         carried.serve(PORTS[1])
         wait_for(lambda: carried.transport()["backup"], "the next server", 60)
-        wait_for(lambda: carried.transport()["state"] == "up", "the WebSocket by the next server", 30)
+        wait_for(lambda: carried.transport()["state"] == "up", "the WebSocket by the next server", 60)
         assert not any(drift(world.store, world.store.generation()).values()), "a run of site.yml leaves it alone"

@@ -116,7 +116,7 @@ class World:
         finally:
             self.laptop.run(*quick, "down", str(file))
 
-    def seen(self, family: int, size: int = 0, timeout: float = 1.0) -> str:
+    def seen(self, family: int, size: int = 0, timeout: float = 10.0) -> str:
         """Return as whom the site sees the laptop, after so many bytes went there and back; "" without an answer."""
         kind = socket.AF_INET if family == 4 else socket.AF_INET6
         with self.laptop.entered():
@@ -189,13 +189,13 @@ def world(system: NamespaceSystem, network: Network, tmp_path: Path, program: st
 def test_without_udp_the_first_file_is_of_no_use_and_the_second_is(world: World, program: str) -> None:
     folder = world.bundle(4, GATEWAY[4])  # wg-quick would ask for a name
     with world.up(folder / TUNNEL):
-        assert world.seen(4) == ""
+        assert world.seen(4, timeout=1) == ""
     assert world.seen(4) == LAPTOP[4], "without a tunnel it is seen as itself"
     world.laptop.start("sh", str(folder / "websocket.sh"))
     with world.up(folder / CARRIED):
-        wait_for(lambda: world.seen(4) == INSIDE[4], "IPv4 through the tunnel", 15)
+        wait_for(lambda: world.seen(4, timeout=1) == INSIDE[4], "IPv4 through the tunnel")
         assert world.seen(6) == INSIDE[6], "both families, whichever carries the tunnel"
-        assert world.seen(4, size=2_000_000, timeout=10) == INSIDE[4]
+        assert world.seen(4, size=2_000_000) == INSIDE[4]
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -209,7 +209,7 @@ def test_the_tunnel_never_carries_itself(world: World, program: str, family: int
         world.laptop.run("nft", f'add rule inet watch output oifname "{way}" {kind} daddr {address} counter')
     world.laptop.start("sh", str(folder / "websocket.sh"))
     with world.up(folder / CARRIED):
-        wait_for(lambda: world.seen(family, size=200_000, timeout=5) == INSIDE[family], "the tunnel", 20)
+        wait_for(lambda: world.seen(family, size=200_000, timeout=5) == INSIDE[family], "the tunnel", 60)
         tunnel, wire = (
             int(line.split("packets ")[1].split()[0])
             for line in world.laptop.run("nft", "list table inet watch").splitlines()
@@ -223,10 +223,10 @@ def test_a_connection_that_broke_comes_back_while_the_tunnel_is_on(world: World,
     folder = world.bundle(4)
     world.laptop.start("sh", str(folder / "websocket.sh"))
     with world.up(folder / CARRIED):
-        wait_for(lambda: world.seen(4) == INSIDE[4], "the tunnel", 15)
+        wait_for(lambda: world.seen(4, timeout=1) == INSIDE[4], "the tunnel")
         for unit in world.system.units.named("splitway-transport-"):
             world.system.units.kill(unit)
-        wait_for(lambda: world.seen(4) == "", "the break")
+        wait_for(lambda: world.seen(4, timeout=1) == "", "the break")
         bring(world.system, world.state.transports)
         # The laptop asks for names in the tunnel, which is down: nothing that carries it may wait for one.
-        wait_for(lambda: world.seen(4) == INSIDE[4], "the tunnel again", 30)
+        wait_for(lambda: world.seen(4, timeout=1) == INSIDE[4], "the tunnel again", 60)

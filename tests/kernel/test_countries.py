@@ -109,7 +109,7 @@ def test_new_data_takes_its_place_while_packets_flow(
     stop, ways = threading.Event(), Counter[tuple[str, str]]()
 
     def keep_asking() -> None:
-        while not stop.is_set():
+        while not stop.is_set() or ways[STAYS, "uplink"] < 5:
             for destination in (HOME, MOVED, STAYS, ABROAD):
                 ways[destination, lab.way(destination)] += 1
 
@@ -146,7 +146,6 @@ def test_new_data_takes_its_place_while_packets_flow(
     assert {way for destination, way in ways if destination == STAYS} == {"uplink"}
     assert {way for destination, way in ways if destination == ABROAD} == {"wg-up-1"}
     assert {way for destination, way in ways if destination in (HOME, MOVED)} <= {"uplink", "wg-up-1", ""}
-    assert ways[STAYS, "uplink"] > 3
 
 
 def test_what_cannot_be_believed_moves_nothing(system: NamespaceSystem, lab: Lab, backend: str, tmp_path: Path) -> None:
@@ -196,14 +195,15 @@ def test_no_packet_goes_directly_that_must_not(system: NamespaceSystem, lab: Lab
     finally:
         stop.set()
         sending.join()
-    assert {key: count for key, count in seen(lab).items() if count} == sent
+    wait_for(lambda: sum(seen(lab).values()) >= sum(sent.values()), "what is on its way")
+    assert +seen(lab) == sent
     assert sent["uplink", STAYS] > 20
     assert in_order(gateway)
 
 
-def seen(lab: Lab) -> dict[tuple[str, str], int]:
+def seen(lab: Lab) -> Counter[tuple[str, str]]:
     """Return exit and destination → the packets that came there."""
-    found = {}
+    found: Counter[tuple[str, str]] = Counter()
     for name, host in lab.exits.items():
         with host.entered():
             listed = json.loads(run_here("nft", "-j", "list", "table", "ip", "seen"))
@@ -220,8 +220,8 @@ def test_the_running_agent_takes_notice(system: NamespaceSystem, lab: Lab, backe
     with agent(system), contextlib.closing(lab.open(HOME)) as leaves, contextlib.closing(lab.open(STAYS)) as stays:
         assert (leaves.recv(100), stays.recv(100)) == (b"uplink", b"uplink")
         learn(system, tmp_path, AFTER)
-        wait_for(lambda: lab.way(HOME) == "wg-up-1", "the agent to take notice", 10)
-        wait_for(lambda: not goes_on(leaves), "the end of what went directly", 10)
+        wait_for(lambda: lab.way(HOME) == "wg-up-1", "the agent to take notice")
+        wait_for(lambda: not goes_on(leaves), "the end of what went directly")
         assert goes_on(stays)
         assert control.ask(system, "status")["drift"]["failures"] == {}
 

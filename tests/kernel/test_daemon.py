@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Optional
+from unittest import mock
 
 import pytest
 from namespaces import NamespaceSystem, run_here, wait_for
@@ -36,10 +37,11 @@ def agent(system: NamespaceSystem, times: Optional[Mapping[str, float]] = None) 
     with (system.configuration.parent / "agent.log").open("wb") as log:
         process = subprocess.Popen(command, stderr=log)
     try:
-        wait_for(lambda: process.poll() is not None or answers(system), "the agent", 20)
-        yield process
+        with mock.patch.object(control, "PATIENCE", 30.0):  # the agent of a busy machine takes its time
+            wait_for(lambda: process.poll() is not None or answers(system), "the agent", 60)
+            yield process
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 0
+        assert process.wait(15) == 0
     finally:
         process.kill()
         process.wait()
@@ -65,14 +67,15 @@ def test_a_run_that_cannot_be_rolled_back_does_not_end_it(gateway: Store) -> Non
     system = gateway.system
     with agent(system):
         run_here("ip", "route", "add", "192.0.2.0/24", "via", "10.90.0.9", "table", "101")
+        began = time.time()
         begin(gateway, "run", deadline=0.5)
-        wait_for(lambda: control.ask(system, "status")["drift"]["failures"], "the failure", 10)
+        wait_for(lambda: control.ask(system, "status")["drift"]["failures"], "the failure")
         drift = control.ask(system, "status")["drift"]
         assert drift["since"].keys() == drift["failures"].keys()
-        assert 0 <= time.time() - min(drift["since"].values()) < 15
+        assert int(began) <= min(drift["since"].values()) <= time.time()
         run_here("ip", "route", "del", "192.0.2.0/24", "table", "101")
-        wait_for(lambda: gateway.transaction() is None, "the run to be ended", 10)
-        wait_for(lambda: not control.ask(system, "status")["drift"]["failures"], "all well", 10)
+        wait_for(lambda: gateway.transaction() is None, "the run to be ended")
+        wait_for(lambda: not control.ask(system, "status")["drift"]["failures"], "all well")
 
 
 def test_a_full_disk_does_not_end_it(gateway: Store) -> None:
@@ -83,19 +86,19 @@ def test_a_full_disk_does_not_end_it(gateway: Store) -> None:
         (system.data / "full").write_bytes(b"x" * 4096)
         with agent(system):  # what it knows is saved when it ends, at the latest
             run_here("wg", "set", "wg0", "peer", peer_of("wg0"), "endpoint", "10.90.0.9:9")
-            wait_for(lambda: control.ask(system, "status")["clients"][0]["endpoint"], "the endpoint to be seen", 10)
+            wait_for(lambda: control.ask(system, "status")["clients"][0]["endpoint"], "the endpoint to be seen")
     finally:
         run_here("umount", str(system.data))
 
 
 def test_a_client_whose_time_is_up_is_gone_within_seconds(gateway: Store) -> None:
     system, variables = gateway.system, operator("nftables")
-    until = time.time() + 6
+    until = time.time() + 12
     variables["splitway_clients"][0]["expires"] = datetime.fromtimestamp(until, timezone.utc).isoformat()
     run_site(gateway, variables)
     with agent(system):
         assert peer_of("wg0")
         assert not control.ask(system, "status")["clients"][0]["expired"]
-        wait_for(lambda: not run_here("wg", "show", "wg0", "peers"), "the client's end", until + 3 - time.time())
+        wait_for(lambda: not run_here("wg", "show", "wg0", "peers"), "the client's end", until + 5 - time.time())
         assert time.time() >= int(until)
         assert control.ask(system, "status")["clients"][0]["expired"]

@@ -158,9 +158,10 @@ def test_a_name_is_explained_by_what_dnsmasq_answers(
         "host-record=cdn.example,198.18.0.7\n"
     )
     argv = ("dnsmasq", "--keep-in-foreground", f"--conf-file={configuration}", "--pid-file=", "--user=root")
-    lab.exits["uplink"].start(*argv)
-    server = "10.90.0.2"
-    wait_for(lambda: run_here("dig", f"@{server}", "+short", "+tries=1", "www.video.example").strip(), "the Internet")
+    internet, server = lab.exits["uplink"], "10.90.0.2"
+    internet.start(*argv)
+    asking = ("dig", f"@{server}", "+short", "+tries=1", "www.video.example")
+    wait_for(lambda: internet.run(*asking, check=False).strip() == "198.18.0.7", "the Internet")
     wanted, section = the_sets(), the_marks(backend)
     bring(system, backend, wanted, section)
     names = Dns("wg0", (server,), (line("video.example", [1], backend), line("cdn.example", [2], backend)))

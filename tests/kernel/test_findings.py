@@ -43,7 +43,7 @@ def seen(store: Store) -> Gateway:
 
 def test_a_gateway_that_is_well_is_in_the_report_with_all_that_it_has(gateway: Store) -> None:
     with agent(gateway.system):
-        wait_for(lambda: seen(gateway).verdict.differences == (), "all in order", 20)
+        wait_for(lambda: seen(gateway).verdict.differences == (), "all in order", 60)
         one = seen(gateway)
         assert one.agent["upstreams"][0]["name"] == "us"
         assert [client.name for client in one.clients] == ["alice"]
@@ -56,11 +56,11 @@ def test_a_gateway_that_is_well_is_in_the_report_with_all_that_it_has(gateway: S
 
 def test_what_cannot_be_healed_is_told_with_since_when(gateway: Store) -> None:
     with agent(gateway.system):
-        wait_for(lambda: seen(gateway).verdict.differences == (), "all in order", 20)
+        wait_for(lambda: seen(gateway).verdict.differences == (), "all in order", 60)
         began = time.time()
         run_here("ip", "route", "add", "192.0.2.0/24", "via", "10.90.0.9", "table", "101")
         run_here("ip", "route", "del", "unreachable", "default", "table", "101")
-        wait_for(lambda: "routes" in (findings.asked(gateway.system)[0] or {})["drift"]["failures"], "a failure", 20)
+        wait_for(lambda: "routes" in (findings.asked(gateway.system)[0] or {})["drift"]["failures"], "a failure", 60)
         time.sleep(1.5)  # so that `now` is another second than the one in which it was first seen
         [difference] = [one for one in seen(gateway).verdict.differences if one.check == "routes"]
         since = datetime.fromisoformat(difference.since).timestamp()

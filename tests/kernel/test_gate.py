@@ -7,7 +7,7 @@ from namespaces import wait_for
 from test_daemon import agent
 from test_mtu import World, world
 
-from splitway.rollout.gate import Look, missing
+from splitway.rollout.gate import Look, Tunnel, missing
 from splitway.rollout.look import connected, look
 from splitway.rollout.settings import Gate
 
@@ -22,25 +22,24 @@ def left(world: World, before: Look, wishes: Gate = USUAL) -> tuple[str, ...]:
 
 def test_what_the_gate_sees(world: World) -> None:
     assert not look(world.store).agent
-    world.run_site("nftables", 4)
+    world.run_site("nftables", 4, health={"probes": [{"icmp": "10.64.0.1"}], "interval": 1, "down": 8})
     with agent(world.system):
         world.client.run("ping", "-c", "1", "-W", "20", "10.8.0.1")
-        wait_for(lambda: look(world.store).upstreams["us"].state == "up", "the upstream to be up", 30)
+        wait_for(lambda: look(world.store).upstreams["us"] == Tunnel("up", True), "the upstream to be up", 60)
         before = connected(look(world.store))
         assert before.agent
         assert before.current
-        assert before.upstreams["us"].answered
         assert list(before.clients) == ["alice"]
-        assert left(world, before) == ()
+        wait_for(lambda: left(world, before) == (), "nothing to be missing")
 
         # At once, when the agent has not noticed yet.
         world.exit.run("ip", "link", "set", "wg-exit", "down")
         assert left(world, before) == ("upstream us: nobody answers through it",)
         assert left(world, before, Gate(ignore_upstreams=("us",))) == ()
-        wait_for(lambda: left(world, before)[0].startswith("upstream us is down"), "the agent to see it", 30)
+        wait_for(lambda: left(world, before)[0].startswith("upstream us is down"), "the agent to see it", 60)
 
         # A client whose peer is made anew has to shake hands first; this one cannot.
         world.client.run("ip", "link", "set", "wan", "down")
         key = world.public("client")
         world.system.run("wg", "set", "wg0", "peer", key, "remove")
-        wait_for(lambda: any("have lost their tunnel: alice" in line for line in left(world, before)), "the loss", 20)
+        wait_for(lambda: any("have lost their tunnel: alice" in line for line in left(world, before)), "the loss", 60)

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import random
 import socket
+import struct
+import termios
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from namespaces import NamespaceSystem, run_here
-from traffic import BACKENDS, CLIENTS, EXITS, Lab, captured, lab
+from traffic import BACKENDS, CLIENTS, EXITS, PATIENCE, Lab, captured, lab
 
 from splitway.choices import Choice, Choices, with_choices
 from splitway.compiler import compile_state
@@ -104,9 +107,19 @@ def goes_on(connection: socket.socket) -> bool:
     """Return whether what is sent on a connection comes back."""
     try:
         connection.sendall(b"on")
-        return connection.recv(100) == b"on"
+        return _comes_back(connection)
     except OSError:
         return False
+
+
+def _comes_back(connection: socket.socket) -> bool:
+    """Wait for a second; longer if the other side's kernel has what was sent, and only its program lets us wait."""
+    connection.settimeout(1)
+    with contextlib.suppress(TimeoutError):
+        return connection.recv(100) == b"on"
+    (missing,) = struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))
+    connection.settimeout(PATIENCE)
+    return missing == 0 and connection.recv(100) == b"on"
 
 
 def test_a_failover_moves_new_flows_and_only_those_of_the_dead_member_end(
@@ -140,8 +153,11 @@ def test_balance_goes_by_weight_and_a_flow_stays_on_its_member(system: Namespace
         assert set(found) == {gateway.mark("fast/us"), gateway.mark("fast/eu")}
         assert 60 < found[gateway.mark("fast/us")] < 140  # 100 by weight; beyond these once in 250,000 runs
     with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(contextlib.closing(lab.open(WEB))) for _ in range(12)]
-        assert {connection.recv(100) for connection in connections} == {b"wg-up-1", b"wg-up-2"}
+        connections, reached = [], set()
+        while len(connections) < 12 or reached != {b"wg-up-1", b"wg-up-2"}:
+            assert len(connections) < 60, "one of four goes by us: beyond that once in 30 million runs"
+            connections.append(stack.enter_context(contextlib.closing(lab.open(WEB))))
+            reached.add(connections[-1].recv(100))
         for ways in (("fast/us",), ("fast/eu",), ("fast/us", "fast/eu")):
             gateway.switch({gateway.number("fast"): gateway.choice(*ways)})
             assert all(goes_on(connection) for connection in connections)

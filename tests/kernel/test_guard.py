@@ -8,12 +8,11 @@ import dataclasses
 import json
 import socket
 import struct
-import time
 
 import pytest
-from guarded import DOH, DOH_SETS, GATEWAY, GATEWAY6, answer, asking, guard, guarded, planned, serve
+from guarded import AT_ONCE, DOH, DOH_SETS, GATEWAY, GATEWAY6, answer, asking, guard, guarded, planned, serve
 from namespaces import NamespaceSystem, run_here
-from traffic import BACKENDS, BLOCK, CLIENTS, Lab, bring, captured, lab, the_sets
+from traffic import BACKENDS, BLOCK, CLIENTS, PATIENCE, Lab, bring, captured, lab, the_sets
 
 from splitway.reconcile import routes
 from splitway.reconcile.sections import move_flows
@@ -49,7 +48,7 @@ def test_the_gateway_answers_dns_wherever_it_is_asked(system: NamespaceSystem, l
     assert answers(lab, 53) == {"gateway"}
     assert answers(lab, 53, GATEWAY, GATEWAY6, "10.77.0.9", "169.254.169.254") == {"gateway"}
     assert answer(lab.client, "udp", DIRECT, 53, TWO) == "gateway"
-    assert answer(lab.client, "udp", DIRECT, 53, NOBODY) == "silence", "it has no policy"
+    assert answer(lab.client, "udp", DIRECT, 53, NOBODY, AT_ONCE) == "silence", "it has no policy"
     assert answer(None, "udp", DIRECT, 53) == "uplink", "the gateway's own questions go where they are sent"
 
 
@@ -100,10 +99,10 @@ def test_clients_are_kept_apart_when_asked(system: NamespaceSystem, lab: Lab, ba
 
     def seen() -> int:
         with captured(lab.client, "wg0") as packets:
-            heard.update(answers(lab, 9, further, further6))
-            time.sleep(0.05)
+            heard.update(answer(lab.client, kind, place, 9, source, AT_ONCE) for kind, place, source in everybody)
         return sum(packet[16:20] == four or packet[24:40] == six for packet in packets)
 
+    everybody = [(kind, *ends) for kind in ("tcp", "udp") for ends in ((further, ONE), (further6, ONE6))]
     four, six = socket.inet_aton(further), socket.inet_pton(socket.AF_INET6, further6)
     heard: set[str] = set()
     guard(system, backend)
@@ -192,6 +191,8 @@ def test_nobody_comes_in_with_an_address_that_is_no_clients(system: NamespaceSys
                 listener.recv(100)
         for source in (ONE, ONE6):
             send(source)
+        for listener in heard.values():
+            listener.settimeout(PATIENCE)
         assert {listener.recv(100) for listener in heard.values()} == {b"x"}, "a client's own address, the same way"
     out = [packet for packets in passed for packet in packets if socket.IPPROTO_UDP in (packet[9], packet[6])]
     assert len(out) == 4, "nothing but the client's own; ICMP tells the others that there is no way"
@@ -206,7 +207,7 @@ def test_no_stranger_begins_a_connection_to_a_client(system: NamespaceSystem, la
         uplink.run("ip", "route", "add", where, "via", lab.address("uplink", version))
     assert {answer(*ask) for ask in inside} == {"client"}
     guard(system, backend, protect_clients=True)
-    assert {answer(*ask) for ask in inside} == {"silence"}
+    assert {answer(*ask, patience=AT_ONCE) for ask in inside} == {"silence"}
     assert answers(lab, 80, DIRECT, DIRECT6) >= {"uplink"}, "replies come back"
     run_here("iptables", "-t", "nat", "-A", "PREROUTING", "-i", "uplink", "-p", "tcp", "--dport", "77",
              "-j", "DNAT", "--to-destination", f"{ONE}:7")  # fmt: skip

@@ -14,7 +14,22 @@ from pathlib import Path
 
 import pytest
 from namespaces import NamespaceSystem, run_here
-from traffic import BACKENDS, BLOCK, EU, MASK, US, Lab, bring, captured, echoing, lab, policies, the_marks, the_sets
+from traffic import (
+    BACKENDS,
+    BLOCK,
+    EU,
+    MASK,
+    PATIENCE,
+    US,
+    Lab,
+    bring,
+    captured,
+    echoing,
+    lab,
+    policies,
+    the_marks,
+    the_sets,
+)
 
 from splitway.reconcile import flows, marks, sets
 from splitway.state import FAMILIES, Host, Marks, TunnelMtu, exempt_mark, mark_of
@@ -59,9 +74,22 @@ def way(destination: str, port: int = 80, timeout: float = 1.0) -> str:
         connection.settimeout(timeout)
         try:
             connection.connect((destination, port))
+            connection.settimeout(PATIENCE)
             return connection.recv(100).decode()
         except OSError as error:
             return type(error).__name__
+
+
+def refused_at_once(destination: str, port: int) -> bool:
+    """Return whether connections and datagrams are refused, in one of three trials at once: a machine may be busy."""
+    for _ in range(3):
+        start = time.monotonic()
+        assert way(destination, port, timeout=20) == "ConnectionRefusedError"
+        with pytest.raises(OSError, match="not permitted"):
+            ask(destination, 9 if port == 80 else port)
+        if time.monotonic() - start < 0.5:
+            return True
+    return False
 
 
 def test_own_connections_take_the_way_of_the_policy(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
@@ -84,11 +112,7 @@ def test_what_has_no_way_is_refused_at_once(gateway: NamespaceSystem, lab: Lab, 
     exits = [captured(lab.exits[name], name) for name in ("uplink", "wg-up-2")]
     with contextlib.ExitStack() as stack:
         packets = [stack.enter_context(exit_) for exit_ in exits]
-        start = time.monotonic()
-        assert way(destination, timeout=20) == "ConnectionRefusedError"
-        assert time.monotonic() - start < 0.5
-        with pytest.raises(OSError, match="not permitted"):
-            ask(destination, 9)
+        assert refused_at_once(destination, 80)
     assert packets == [[], []]
 
 
@@ -96,7 +120,7 @@ def ask(destination: str, port: int, size: int = 4) -> bytes:
     """Send a datagram of the gateway's own and return the answer."""
     family = socket.AF_INET6 if ":" in destination else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as connection:
-        connection.settimeout(1)
+        connection.settimeout(PATIENCE)
         connection.connect((destination, port))
         connection.send(b"?" * size)
         return connection.recv(2000)
@@ -118,12 +142,20 @@ def test_a_large_transfer_passes_a_narrow_tunnel_both_ways(
     lab.exits["wg-up-1"].run("ip", "link", "set", "wg-up-1", "mtu", "1320")
     section = dataclasses.replace(the_section(backend), tunnel_mtus=(TunnelMtu("wg-up-1", 1320),))
     bring(gateway, backend, the_sets(), section)
-    with echoing(lab.exits["wg-up-1"]) as port, socket.create_connection((FAR[family], port), timeout=10) as connection:
+    with echoing(lab.exits["wg-up-1"]) as port:
+        assert any(transfer(FAR[family], port) < 5 for _ in range(3)), "a busy machine may keep one from it"
+
+
+def transfer(destination: str, port: int) -> float:
+    """Return the seconds that a large transfer there and back takes."""
+    with socket.create_connection((destination, port), timeout=PATIENCE) as connection:
         start, received = time.monotonic(), 0
         threading.Thread(target=connection.sendall, args=(LOAD,), daemon=True).start()
         while received < len(LOAD):
-            received += len(connection.recv(1 << 16))
-        assert time.monotonic() - start < 5
+            part = connection.recv(1 << 16)
+            assert part
+            received += len(part)
+        return time.monotonic() - start
 
 
 def test_answers_stay_with_those_who_asked(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
@@ -134,7 +166,7 @@ def test_answers_stay_with_those_who_asked(gateway: NamespaceSystem, lab: Lab, b
     with socket.create_server(("::", 22), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         for source, target in (("203.0.113.77", "10.90.0.1"), ("2001:db8:77::7", "fd90::1")):
             with exit_.entered():
-                operator = socket.create_connection((target, 22), 2, (source, 0))
+                operator = socket.create_connection((target, 22), PATIENCE, (source, 0))
             with operator:
                 accepted, _ = listener.accept()
                 accepted.sendall(b"hello")
@@ -148,7 +180,8 @@ def test_answers_stay_with_those_who_asked(gateway: NamespaceSystem, lab: Lab, b
 
 def test_connections_move_with_the_policy_and_end_with_it(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
     own, section = the_sets(), the_section(backend)
-    with socket.create_connection((FAR[4], 80), 2) as moved, socket.create_connection(("198.51.100.2", 80), 2) as kept:
+    moved_to, kept_to = (FAR[4], 80), ("198.51.100.2", 80)
+    with socket.create_connection(moved_to, PATIENCE) as moved, socket.create_connection(kept_to, PATIENCE) as kept:
         assert [moved.recv(100), kept.recv(100)] == [b"wg-up-1", b"wg-up-2"]
         default_eu = dataclasses.replace(policies(4)[1], default=EU)
         other = dataclasses.replace(section, v4=dataclasses.replace(section.v4, policies=(policies(4)[0], default_eu)))
@@ -162,7 +195,7 @@ def test_connections_move_with_the_policy_and_end_with_it(gateway: NamespaceSyst
 
 def test_connections_from_before_the_policy_stay_as_they_are(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
     bring(gateway, backend, the_sets(), dataclasses.replace(the_section(backend), host=None))
-    with socket.create_connection((FAR[4], 80), 2) as connection:
+    with socket.create_connection((FAR[4], 80), PATIENCE) as connection:
         assert connection.recv(100) == b"uplink"
         bring(gateway, backend, the_sets(), the_section(backend))
         connection.sendall(b"on")
@@ -180,7 +213,7 @@ def test_a_program_that_chooses_its_way_keeps_it(gateway: NamespaceSystem, lab: 
         run_here("ip", "route", "replace", "default", "via", "10.92.0.2", "dev", "wg-up-2", "metric", "99")
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, option, value)
-            connection.settimeout(1)
+            connection.settimeout(PATIENCE)
             connection.connect((FAR[4], 80))
             assert connection.recv(100).decode() == expected
 
@@ -200,7 +233,7 @@ def test_a_tunnel_of_the_kernel_s_own_is_not_carried_by_ours(gateway: NamespaceS
 
 
 def test_without_our_ip_rules_nothing_classified_goes_out(gateway: NamespaceSystem, lab: Lab, backend: str) -> None:
-    with socket.create_connection((FAR[4], 80), 2) as connection:
+    with socket.create_connection((FAR[4], 80), PATIENCE) as connection:
         assert connection.recv(100) == b"wg-up-1"
         for family in ("-4", "-6"):
             run_here("ip", family, "rule", "flush")
@@ -234,14 +267,14 @@ def test_own_questions_are_answered_by_our_dnsmasq_wherever_they_are_sent(
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as udp, socket.create_server((ours, 53), family=family) as tcp:
         udp.bind((ours, 53))
-        udp.settimeout(2)
+        udp.settimeout(PATIENCE)
         with socket.socket(family, socket.SOCK_DGRAM) as asking:
-            asking.settimeout(2)
+            asking.settimeout(PATIENCE)
             asking.connect((server, 53))
             asking.send(b"question")
             udp.sendto(b"answer", udp.recvfrom(100)[1])
             assert asking.recv(100) == b"answer"
-        with socket.create_connection((server, 53), 2) as connection:
+        with socket.create_connection((server, 53), PATIENCE) as connection:
             accepted, _ = tcp.accept()
             accepted.sendall(b"answer")
             assert connection.recv(100) == b"answer"
@@ -252,11 +285,7 @@ def test_own_questions_are_answered_by_our_dnsmasq_wherever_they_are_sent(
     assert [packet[-7:] for packet in packets] == [b"dnsmasq"]
     run_here("ip", "link", "delete", "wg0")
     with captured(lab.exits["uplink"], "uplink") as packets:
-        start = time.monotonic()
-        assert way(server, 53, timeout=10) == "ConnectionRefusedError"
-        with pytest.raises(OSError, match="not permitted"):
-            ask(server, 53)
-        assert time.monotonic() - start < 0.5
+        assert refused_at_once(server, 53)
     assert packets == []
 
 
@@ -267,7 +296,7 @@ def test_a_question_that_goes_on_where_those_before_it_went_is_refused(
     bring(gateway, backend, the_sets(), dataclasses.replace(the_section(backend), host=None))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         asking.connect(("198.51.100.53", 53))
-        asking.settimeout(2)
+        asking.settimeout(PATIENCE)
         asking.send(b"before")
         with pytest.raises(ConnectionRefusedError):
             asking.recv(1)  # nobody answers there, and says so
@@ -297,7 +326,7 @@ def answering(lab: Lab, name: str) -> Iterator[list[str]]:
         server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
         server.bind(("::", 7))
-    server.settimeout(3)
+    server.settimeout(PATIENCE)
 
     def answer() -> None:
         with contextlib.suppress(OSError):

@@ -15,7 +15,23 @@ from pathlib import Path
 import pytest
 import traffic
 from namespaces import Namespace, NamespaceSystem, Network, run_here
-from traffic import BACKENDS, BIT, BLOCK, CLIENTS, EU, MASK, US, Lab, bring, captured, lab, learn, the_marks, the_sets
+from traffic import (
+    BACKENDS,
+    BIT,
+    BLOCK,
+    CLIENTS,
+    EU,
+    MASK,
+    PATIENCE,
+    US,
+    Lab,
+    bring,
+    captured,
+    lab,
+    learn,
+    the_marks,
+    the_sets,
+)
 
 from splitway.reconcile import marks, routes
 from splitway.state import LanNetwork, Marks, Routes, Rule, mark_of
@@ -54,6 +70,7 @@ class Lans:
             with contextlib.suppress(OSError):
                 connection.bind((source, 0))
                 connection.connect((destination, port))
+                connection.settimeout(PATIENCE)
                 return connection.recv(100).decode()
         return ""
 
@@ -268,8 +285,8 @@ def served(host: Namespace) -> Iterator[list[str]]:
             while True:
                 connection, peer = listener.accept()
                 peers.append(peer[0].removeprefix("::ffff:"))
-                connection.sendall(b"here")
-                connection.close()
+                with connection, contextlib.suppress(ConnectionError):  # who only tries does not wait for it
+                    connection.sendall(b"here")
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()

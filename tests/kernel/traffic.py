@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 import pytest
 from namespaces import Namespace, NamespaceSystem, Network, run_here
@@ -32,6 +33,8 @@ SPECIAL = {
 METADATA = {4: ("169.254.0.0/16",), 6: ("fd00:ec2::254/128",)}
 CLIENTS = {4: ("10.8.0.2", "10.8.0.3", "10.8.0.4"), 6: ("fdcc::2", "fdcc::3", "fdcc::4")}
 BACKENDS = ("ipset", "nftables")
+PATIENCE = 10.0  # seconds for a program, which a busy machine keeps waiting; the kernel answers by itself
+SETTLED = 0.1  # seconds after which the kernel has handed on what was sent; it may leave that to a thread of its own
 
 
 class Attempt(NamedTuple):
@@ -89,7 +92,7 @@ class Lab:
                 return ""
 
     def open(self, destination: str, source: Optional[str] = None, timeout: float = 1.0) -> socket.socket:
-        """Return a connection of the client's, a closed one if it could not be made."""
+        """Return a connection of the client's, a closed one if it could not be made within `timeout` seconds."""
         family = socket.AF_INET6 if ":" in destination else socket.AF_INET
         with self.client.entered():
             connection = socket.socket(family, socket.SOCK_STREAM)
@@ -97,6 +100,7 @@ class Lab:
         try:
             connection.bind((source or CLIENTS[6 if ":" in destination else 4][0], 0))
             connection.connect((destination, 80))
+            connection.settimeout(PATIENCE)
         except OSError:
             connection.close()
         return connection
@@ -127,8 +131,12 @@ class Lab:
     def marks(self, system: NamespaceSystem, pairs: list[tuple[str, str]]) -> list[Optional[int]]:
         """Send a datagram for each pair; return the flows' marks, None for what was let through nowhere."""
         ports = self.send(pairs)
-        found = {(flow.source, flow.destination, flow.source_port): flow.mark for flow in flows.read(system)}
-        return [found.get((*pair, port)) for pair, port in zip(pairs, ports)]
+
+        def look() -> list[Optional[int]]:
+            found = {(flow.source, flow.destination, flow.source_port): flow.mark for flow in flows.read(system)}
+            return [found.get((*pair, port)) for pair, port in zip(pairs, ports)]
+
+        return _settled(look)
 
     def refuse_nothing(self) -> None:
         """Have the exits leave what they do not answer alone: a refused connection is a flow no more."""
@@ -141,15 +149,19 @@ class Lab:
         """Begin each of these flows; return their marks, None for what was let through nowhere."""
         sent = [(attempt, self._begin(attempt)) for attempt in attempts]
         names = {number: name for name in NUMBERS for number in NUMBERS[name].values()}
-        found = {
-            (
-                Attempt(flow.source, flow.destination, names[flow.protocol], flow.destination_port),
-                flow.source_port,
-            ): flow
-            for flow in flows.read(system)
-            if flow.protocol in names
-        }
-        return [found[entry].mark if entry in found else None for entry in sent]
+
+        def look() -> list[Optional[int]]:
+            found = {
+                (
+                    Attempt(flow.source, flow.destination, names[flow.protocol], flow.destination_port),
+                    flow.source_port,
+                ): flow
+                for flow in flows.read(system)
+                if flow.protocol in names
+            }
+            return [found[entry].mark if entry in found else None for entry in sent]
+
+        return _settled(look)
 
     def _begin(self, attempt: Attempt) -> int:
         """Send the first packet; return the port that it came from."""
@@ -172,6 +184,15 @@ class Lab:
                 else:
                     sender.sendto(b"x", (attempt.destination, attempt.port))
                 return port
+
+
+def _settled(look: Callable[[], list[Optional[int]]]) -> list[Optional[int]]:
+    """Return the marks that a look finds; where some are missing, what another one finds a moment later."""
+    marks = look()
+    if None in marks:
+        time.sleep(SETTLED)
+        marks = look()
+    return marks
 
 
 def _answer(host: Namespace, name: str) -> None:
@@ -204,7 +225,7 @@ def captured(host: Namespace, interface: str) -> Iterator[list[bytes]]:
     with host.entered():
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
         tap.bind((interface, 3))
-    tap.settimeout(0.05)
+    tap.settimeout(SETTLED)
     yield packets
     with contextlib.suppress(TimeoutError):
         while True:

@@ -152,9 +152,10 @@ class Network:
         subprocess.run(
             ["ip", "link", "add", interface, "type", "veth", "peer", "name", interface, "netns", host.path], check=True
         )
-        for command, addresses in ((_here, ours), (host.run, theirs)):
+        for entered, command, addresses in ((contextlib.nullcontext, _here, ours), (host.entered, host.run, theirs)):
             # No duplicate address detection: for a second the interface could not ask for its neighbours.
-            command("sysctl", "-q", "-w", f"net.ipv6.conf.{interface}.accept_dad=0")
+            with entered():
+                Path(f"/proc/sys/net/ipv6/conf/{interface}/accept_dad").write_text("0", encoding="ascii")
             for address in addresses:
                 extra = ("nodad",) if ":" in address else ()
                 command("ip", "address", "add", address, "dev", interface, *extra)

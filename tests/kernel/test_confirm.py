@@ -56,7 +56,7 @@ def test_the_agent_goes_back_and_what_need_not_change_does_not(gateway: Store) -
         run(gateway, another("ipset"), 4)
         over = time.monotonic() + 4
         assert gateway.generation() != before
-        wait_for(lambda: gateway.unconfirmed() is None, "the run to be rolled back")
+        wait_for(lambda: gateway.unconfirmed() is None, "the run to be rolled back", 60)
         late = time.monotonic() - over
         assert gateway.generation() == before
         return late

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from namespaces import Namespace, Network, run_here, wait_for
+from namespaces import Namespace, Network, run_here, wait_for, wait_for_addresses
 from traffic import PATIENCE
 
 ADDRESSES = ("10.8.0.1/24", "fdcc:ad94:bacf:61a4::cafe:1/112")
@@ -66,6 +66,7 @@ def interface(run: Run, start: Callable[..., Any], name: str, key: Pair, *addres
     for address in addresses:
         run("ip", "address", "add", address, "dev", name, *(("nodad",) if ":" in address else ()))
     run("ip", "link", "set", name, "mtu", "1420", "up")
+    wait_for_addresses(run, name, *addresses)
 
 
 def listens(at: Path) -> bool:
@@ -163,6 +164,7 @@ class Client:
         self._gateway = f"10.7{number}.0.1:{PORT}"
         interface(self.host.run, self.host.start, self._tunnel, self.key, *(f"{one}/32" for one in addresses[:1]))
         self.host.run("ip", "address", "add", f"{addresses[1]}/128", "dev", self._tunnel, "nodad")
+        wait_for_addresses(self.host.run, self._tunnel, addresses[1])
         self.greet()
         for family in ("-4", "-6"):
             self.host.run("ip", family, "route", "replace", "default", "dev", self._tunnel)

@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import fnmatch
 import grp
+import ipaddress
 import os
 import re
 import shlex
@@ -160,8 +161,9 @@ class Network:
                 extra = ("nodad",) if ":" in address else ()
                 command("ip", "address", "add", address, "dev", interface, *extra)
             command("ip", "link", "set", interface, "up")
-        for command in (_here, host.run):
+        for command, addresses in ((_here, ours), (host.run, theirs)):
             _wait_until_up(command, interface)
+            wait_for_addresses(command, interface, *addresses)
         for address in ours:
             family = "-6" if ":" in address else "-4"
             host.run("ip", family, "route", "replace", "default", "via", address.split("/")[0], "dev", interface)
@@ -194,6 +196,13 @@ def wait_for(condition: Callable[[], object], what: str, timeout: float = 30) ->
         if late:
             raise AssertionError(f"waited {timeout:.0f} s for: {what}")
         time.sleep(0.02)
+
+
+def wait_for_addresses(run: Callable[..., str], interface: str, *addresses: str) -> None:
+    """Wait until what is sent to new IPv6 addresses is taken: the kernel gives them their route a moment later."""
+    wanted = {ipaddress.ip_interface(address).ip.compressed for address in addresses if ":" in address}
+    local = ("ip", "-6", "route", "show", "table", "local", "dev", interface)
+    wait_for(lambda: not wanted or wanted <= set(run(*local).split()), f"the addresses of {interface}")
 
 
 def _wait_until_up(run: Callable[..., str], interface: str) -> None:

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from namespaces import NamespaceSystem, Network, run_here, wait_for
+from namespaces import NamespaceSystem, Network, run_here, wait_for, wait_for_addresses
 
 from splitway.agent.clients import Clients
 from splitway.agent.healing.generation import Generation
@@ -53,6 +53,7 @@ class World:
         self.phone.run("ip", "address", "add", "10.8.0.2/24", "dev", self.interface)
         self.phone.run("ip", "address", "add", "fd08::2/64", "dev", self.interface, "nodad")
         self.phone.run("ip", "link", "set", self.interface, "up")
+        wait_for_addresses(self.phone.run, self.interface, "fd08::2")
 
     def public(self, key: str) -> str:
         return keypairs.public_of(self.system, key)

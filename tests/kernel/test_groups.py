@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from namespaces import NamespaceSystem, run_here
+from namespaces import NamespaceSystem, run_here, wait_for_addresses
 from traffic import BACKENDS, CLIENTS, EXITS, PATIENCE, Lab, captured, lab
 
 from splitway.choices import Choice, Choices, with_choices
@@ -62,6 +62,7 @@ class Gateway:
             run_here("ip", family, "rule", "delete", "pref", "5000")
         for name in EXITS:  # a neighbour is asked for by its own address; IPv4's are all the exits'
             lab.exits[name].run("ip", "address", "add", f"{WEB6}/128", "dev", name, "nodad")
+            wait_for_addresses(lab.exits[name].run, name, WEB6)
         self.state = self.run(variables)
 
     def run(self, variables: dict[str, Any]) -> State:

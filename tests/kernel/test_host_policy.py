@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from namespaces import NamespaceSystem, run_here
+from namespaces import NamespaceSystem, run_here, wait_for_addresses
 from traffic import (
     BACKENDS,
     BLOCK,
@@ -129,6 +129,7 @@ def ask(destination: str, port: int, size: int = 4) -> bytes:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_datagrams_go_and_come_by_the_tunnel(gateway: NamespaceSystem, lab: Lab, backend: str, family: int) -> None:
     lab.exits["wg-up-1"].run("ip", "-6", "address", "add", f"{FAR[6]}/128", "dev", "lo", "nodad")
+    wait_for_addresses(lab.exits["wg-up-1"].run, "lo", FAR[6])
     with answering(lab, "wg-up-1") as peers:
         assert ask(FAR[family], 7) == b"wg-up-1"
     assert peers == [{4: "10.91.0.1", 6: "fd91::1"}[family]], "with the tunnel's address"
@@ -163,6 +164,7 @@ def test_answers_stay_with_those_who_asked(gateway: NamespaceSystem, lab: Lab, b
     exit_ = lab.exits["uplink"]
     for address, family in (("203.0.113.77/32", "-4"), ("2001:db8:77::7/128", "-6")):
         exit_.run("ip", family, "address", "add", address, "dev", "lo", *(("nodad",) if family == "-6" else ()))
+        wait_for_addresses(exit_.run, "lo", address)
     with socket.create_server(("::", 22), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
         for source, target in (("203.0.113.77", "10.90.0.1"), ("2001:db8:77::7", "fd90::1")):
             with exit_.entered():

@@ -226,6 +226,7 @@ def test_a_tunnel_of_the_kernel_s_own_is_not_carried_by_ours(gateway: NamespaceS
     run_here("ip", "address", "add", "fd99::1/64", "dev", "vx", "nodad")
     with captured(lab.exits["uplink"], "uplink") as outside, captured(lab.exits["wg-up-1"], "wg-up-1") as inside:
         run_here("ip", "link", "set", "vx", "up")
+        wait_for_addresses(run_here, "vx", "fd99::1")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"inside", ("10.99.0.2", 9))
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sender:

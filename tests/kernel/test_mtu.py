@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 import pytest
-from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
+from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for, wait_for_addresses
 from test_daemon import agent
 from test_healing import run_site
 
@@ -179,6 +179,8 @@ def wire(one: Namespace, other: Namespace, interface: str, number: int) -> None:
         host.run("ip", "address", "add", f"10.{number}.0.{place}/24", "dev", interface)
         host.run("ip", "address", "add", f"2001:db8:{number}::{place}/64", "dev", interface, "nodad")
         host.run("ip", "link", "set", interface, "up")
+    for place, host in enumerate((one, other), start=1):
+        wait_for_addresses(host.run, interface, f"2001:db8:{number}::{place}")
 
 
 def serve(host: Namespace) -> None:

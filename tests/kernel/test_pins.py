@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from namespaces import Namespace, NamespaceSystem, run_here, wait_for
+from namespaces import Namespace, NamespaceSystem, run_here, wait_for, wait_for_addresses
 from test_resolver import Answering
 from test_split_dns import tunnel, unseen
 from traffic import BACKENDS, Lab, captured, lab
@@ -84,6 +84,7 @@ class Gateway:
             run_here("ip", family, "rule", "delete", "pref", "5000")
         self.far = self.name_server(lab.exits["wg-up-1"], folder / "far.json", "1.1.1.1")
         lab.exits["wg-up-1"].run("ip", "address", "add", f"{SIX}/128", "dev", "wg-up-1", "nodad")  # it has a neighbour
+        wait_for_addresses(lab.exits["wg-up-1"].run, "wg-up-1", SIX)
         self.near = self.name_server(lab.exits["uplink"], folder / "near.json", "192.0.2.53")
         self.far.set(
             zones={"video.example": [ONE, TWO, THREE, SIX], "www.video.example": [TWO], "other.example": [ONE]}

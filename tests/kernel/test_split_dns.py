@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for
+from namespaces import Namespace, NamespaceSystem, Network, run_here, wait_for, wait_for_addresses
 from traffic import BACKENDS, EXITS, Lab, captured, lab
 
 from splitway.agent.figures import dns_statistics
@@ -81,6 +81,7 @@ class Gateway:
         for name, address in ANSWERS.items():
             # A neighbour is asked for by its own address; IPv4's are all the exits'.
             lab.exits[name].run("ip", "address", "add", f"{RESOLVER6}/128", "dev", name, "nodad")
+            wait_for_addresses(lab.exits[name].run, name, RESOLVER6)
             resolver(lab.exits[name], folder / f"{name}.conf", address)
 
     def run(self, variables: dict[str, Any]) -> State:
@@ -141,6 +142,7 @@ def connect_again(lab: Lab, network: Network, interface: str) -> None:
         (f"10.{number}.0.2/24", f"fd{number}::2/64"),
     )
     lab.exits[interface].run("ip", "address", "add", f"{RESOLVER6}/128", "dev", interface, "nodad")
+    wait_for_addresses(lab.exits[interface].run, interface, RESOLVER6)
     for family in ("-4", "-6"):
         lab.exits[interface].run("ip", family, "route", "flush", "default")
         lab.exits[interface].run("ip", family, "route", "add", "local", "default", "dev", "lo", "table", "main")

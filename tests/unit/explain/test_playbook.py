@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.explain.test_explain import FIELD
-
-GATEWAY = Path(__file__).parents[3]
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 
 
 def fleet() -> dict[str, Any]:
@@ -28,14 +24,8 @@ def explain(folder: Path, client: str, to: str = "WWW.GoogleAPIs.com") -> subpro
     inventory = {"splitway_gateways": {"hosts": fleet(), "vars": variables}}
     (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
     words = ["-e", f"client={client}", "-e", f"to={to}", "-e", "to_port=443", "-e", "to_proto=tcp"]
-    return subprocess.run(
-        ["ansible-playbook", "-i", str(folder / "inventory.json"), str(GATEWAY / "playbooks" / "explain.yml"), *words],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    playbook = str(programs.PLAYBOOKS / "explain.yml")
+    return programs.run(folder, "ansible-playbook", "-i", "inventory.json", playbook, *words)
 
 
 def test_the_gateway_that_has_the_client_answers_and_the_others_say_nothing(tmp_path: Path) -> None:

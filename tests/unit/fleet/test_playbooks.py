@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,11 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT
 
-GATEWAY = Path(__file__).parents[3]
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 AWAY = {"ansible_host": "127.0.0.1", "ansible_port": 1}
 SECRET = RIGHT["splitway_clients"][1]["private_key"]
@@ -35,15 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 def play(folder: Path, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
     words = [word for variable in variables.items() for word in ("-e", "splitway_{}={}".format(*variable))]
-    return subprocess.run(
-        ["ansible-playbook", "-i", "inventory.json", str(GATEWAY / "playbooks" / f"{name}.yml"), *options, *words],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    playbook = str(programs.PLAYBOOKS / f"{name}.yml")
+    return programs.run(folder, "ansible-playbook", "-i", "inventory.json", playbook, *options, *words)
 
 
 def test_all_are_looked_at_before_it_fails_and_both_files_have_them_all(folder: Path) -> None:

@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import ansible_collections
 from ansible_collections.splitway.gateway.plugins.module_utils.splitway.state import SECTIONS
 from ansible_collections.splitway.gateway.plugins.plugin_utils import summaries
 from ansible_collections.splitway.gateway.plugins.plugin_utils.summaries import HostSummary
+from ansible_collections.splitway.gateway.tests.unit import programs
 
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 SECRET = "swordfish"
 HERE = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
 TASKS = [
@@ -43,21 +41,8 @@ def run(folder: Path, *words: str, **environment: str) -> tuple[subprocess.Compl
     (folder / "play.yml").write_text(
         json.dumps([{"hosts": "all", "gather_facts": False, "tasks": TASKS}]), encoding="utf-8"
     )
-    done = subprocess.run(
-        ["ansible-playbook", "-i", "hosts.json", "play.yml", *words],
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_CALLBACKS_ENABLED": "splitway.gateway.summary",
-            **environment,
-        },
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {"ANSIBLE_CALLBACKS_ENABLED": "splitway.gateway.summary", **environment}
+    done = programs.run(folder, "ansible-playbook", "-i", "hosts.json", "play.yml", *words, **environment)
     written = folder / "summary.json"
     return done, json.loads(written.read_text(encoding="utf-8")) if written.exists() else None
 

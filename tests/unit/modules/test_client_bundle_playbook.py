@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
 
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 PRIVATE, PATH, PASSWORD = key("alice"), "a-path-for-clients-only", "p @:/%&?' \" {{ word"
 VARIABLES = {
     "splitway_server": {
@@ -50,17 +48,10 @@ def inventory(folder: Path, variables: dict[str, Any]) -> Path:
 
 
 def run(folder: Path, *options: str, playbook: str = "client_bundle.yml") -> subprocess.CompletedProcess[str]:
-    playbooks = Path(__file__).parents[3] / "playbooks"
-    return subprocess.run(
-        [
-            *("ansible-playbook", "-i", str(inventory(folder, VARIABLES)), str(playbooks / playbook)),
-            *("--check", "--diff", "-vvv", *options),
-        ],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    return programs.run(
+        folder,
+        *("ansible-playbook", "-i", str(inventory(folder, VARIABLES)), str(programs.PLAYBOOKS / playbook)),
+        *("--check", "--diff", "-vvv", *options),
     )
 
 

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import ansible_collections
 from ansible_collections.splitway.gateway.plugins.module_utils._variables import holds_template
+from ansible_collections.splitway.gateway.tests.unit import programs
 
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 KEY = "aGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gaGVsbG8gMTI="
 VARIABLES = {
     "endpoint": "vpn.example.net",
@@ -35,14 +32,7 @@ def compiled(folder: Path, variables: dict[str, Any], *calls: dict[str, Any]) ->
         tasks.append({"ansible.builtin.copy": copy})
     play = {"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}
     (folder / "play.json").write_text(json.dumps([play]), encoding="utf-8")
-    done = subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", "-c", "local", str(folder / "play.json")],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = programs.run(folder, "ansible-playbook", "-i", "localhost,", "-c", "local", "play.json")
     assert done.returncode == 0, done.stdout + done.stderr
     return [json.loads((folder / f"{number}.json").read_text(encoding="utf-8")) for number in range(len(calls))]
 

@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import ansible_collections
-
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
+from ansible_collections.splitway.gateway.tests.unit import programs
 
 
 def compiled(folder: Path, countries: dict[str, Any], returns: str = "outline") -> dict[str, Any]:
@@ -30,19 +26,8 @@ def compiled(folder: Path, countries: dict[str, Any], returns: str = "outline") 
     ]
     play = {"hosts": "all", "gather_facts": False, "vars": variables, "tasks": tasks}
     (folder / "play.json").write_text(json.dumps([play]), encoding="utf-8")
-    done = subprocess.run(
-        ["ansible-playbook", "-i", "localhost,", "-c", "local", str(folder / "play.json")],
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_NOCOLOR": "1",
-            "HOME": str(folder),  # the last good data
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    home = str(folder)  # the last good data
+    done = programs.run(folder, "ansible-playbook", "-i", "localhost,", "-c", "local", "play.json", HOME=home)
     assert done.returncode == 0, done.stdout + done.stderr
     found: dict[str, Any] = json.loads((folder / "done.json").read_text(encoding="utf-8"))
     return found

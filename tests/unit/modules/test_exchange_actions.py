@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -16,12 +15,10 @@ from typing import Any, Optional
 import pytest
 import yaml
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT, key
 from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import client, write
 
-GATEWAY = Path(__file__).parents[3]
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 VARIABLES = f"""\
 # The family's gateway.
 splitway_server: {{addresses: [10.8.0.1/24]}}  # this comment stays
@@ -59,15 +56,8 @@ class Controller:
 
     def play(self, name: str, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         words = [word for variable in variables.items() for word in ("-e", "splitway_{}={}".format(*variable))]
-        return subprocess.run(
-            ["ansible-playbook", "-i", "hosts.yml", str(GATEWAY / "playbooks" / f"{name}.yml"), *options, *words],
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        playbook = str(programs.PLAYBOOKS / f"{name}.yml")
+        return programs.run(self.folder, "ansible-playbook", "-i", "hosts.yml", playbook, *options, *words)
 
     def bring(self, *options: str, **variables: Any) -> subprocess.CompletedProcess[str]:
         """Import into the file of variables."""

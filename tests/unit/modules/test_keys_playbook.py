@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -16,16 +15,14 @@ import pytest
 import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-import ansible_collections
 from ansible_collections.splitway.gateway.plugins.plugin_utils.keys import file as keys_file
 from ansible_collections.splitway.gateway.plugins.plugin_utils.keys.model import Keys, Sealed
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
 from splitway.topology import parse
 from splitway.topology.exit_node import parse_exit
 from splitway.topology.keys import public_key
 
-GATEWAY = Path(__file__).parents[3]
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 PASSWORD = "open sesame"
 GW: dict[str, Any] = {
     "splitway_server": {"addresses": ["10.8.0.1/24"], "endpoint": "vpn.example.com"},
@@ -66,18 +63,11 @@ class Controller:
 
     def play(self, *words: str, vault: bool = True, **variables: Any) -> subprocess.CompletedProcess[str]:
         given = {"splitway_keys_ask_gateway": "false", **variables}
-        return subprocess.run(
-            [
-                *("ansible-playbook", "-i", "hosts.yml", str(GATEWAY / "playbooks" / "keys.yml"), *words),
-                *(("--vault-password-file", "password") if vault else ()),
-                *(word for name, value in given.items() for word in ("-e", json.dumps({name: value}))),
-            ],
-            env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        return programs.run(
+            self.folder,
+            *("ansible-playbook", "-i", "hosts.yml", str(programs.PLAYBOOKS / "keys.yml"), *words),
+            *(("--vault-password-file", "password") if vault else ()),
+            *(word for name, value in given.items() for word in ("-e", json.dumps({name: value}))),
         )
 
     def kept(self, host: str = "gw") -> dict[str, dict[str, Keys]]:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.sources.web_server import serving
 
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 MEDIA = "a.example\nfull:b.example\nkeyword:word\ngoo..gle\n"
 
 
@@ -42,12 +40,8 @@ class Project:
         inventory = self.folder / "inventory" / "hosts.yml"
         hosts = {"gw1": {}, "gw2": {}}
         inventory.write_text(yaml.safe_dump({"splitway_gateways": {"hosts": hosts, "vars": variables}}))
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"}
-        environment |= {"ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"), "COLUMNS": "1000"}
-        command = ["ansible-playbook", "-i", str(inventory), playbook, *options]
-        return subprocess.run(
-            command, env=environment, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
-        )
+        environment = {"ANSIBLE_LOCAL_TEMP": str(self.folder / "tmp"), "COLUMNS": "1000"}
+        return programs.run(self.folder, "ansible-playbook", "-i", str(inventory), playbook, *options, **environment)
 
     def compiled(self, **lists: Any) -> dict[str, Any]:
         """Return what the module returns for the first gateway, checked twice."""

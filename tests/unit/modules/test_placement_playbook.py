@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
 from splitway.topology.keys import public_key
 
 GATEWAY = Path(__file__).parents[3]
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 PASSWORD = "not a secret"
 
 
@@ -39,24 +37,15 @@ class Controller:
         (self.inventory / "group_vars" / "all.yml").write_text(yaml.safe_dump(vault), encoding="utf-8")
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command[:1], "-i", "inventory", *command[1:]],
-            env={
-                **os.environ,
-                "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-                "ANSIBLE_NOCOLOR": "1",
-                "ANSIBLE_CALLBACKS_ENABLED": "splitway.gateway.summary",
-                "SPLITWAY_SUMMARY": "summary.json",
-            },
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+        return programs.run(
+            self.folder,
+            *(*command[:1], "-i", "inventory", *command[1:]),
+            ANSIBLE_CALLBACKS_ENABLED="splitway.gateway.summary",
+            SPLITWAY_SUMMARY="summary.json",
         )
 
     def play(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
-        return self.run("ansible-playbook", str(GATEWAY / "playbooks" / f"{name}.yml"), *options)
+        return self.run("ansible-playbook", str(programs.PLAYBOOKS / f"{name}.yml"), *options)
 
     def place(self, *options: str) -> str:
         done = self.play("placement", *options)

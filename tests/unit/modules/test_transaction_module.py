@@ -3,26 +3,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
-import ansible_collections
-
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
+from ansible_collections.splitway.gateway.tests.unit import programs
 
 
 def test_a_time_below_zero_is_refused(tmp_path: Path) -> None:
     """A run that is to be confirmed in -1 seconds would go back as soon as it is committed."""
     module = ["localhost", "-m", "splitway.gateway.splitway_transaction", "--check"]
-    done = subprocess.run(
-        ["ansible", *module, "-a", "state=commit transaction=none numbers={} confirm=-1"],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = programs.run(tmp_path, "ansible", *module, "-a", "state=commit transaction=none numbers={} confirm=-1")
     assert done.returncode == 2, done.stdout + done.stderr
     assert "confirm: -1 is not a number of seconds (0 or more)" in done.stdout

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import stat
 import subprocess
@@ -16,13 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import key
 from ansible_collections.splitway.gateway.tests.unit.wg_easy.databases import client, insert, write
 from splitway.wg_easy import read_database
 
-GATEWAY = Path(__file__).parents[3]
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 ALICE = client(1, "Alice's phone #work", expires_at="2026-12-31T00:00:00.000Z")
 
 
@@ -41,15 +38,7 @@ def hosts(folder: Path) -> None:
 
 
 def run(program: str, inventory: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [program, "-i", inventory.name, *words],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "1", **environment},
-        cwd=inventory.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return programs.run(inventory.parent, program, "-i", inventory.name, *words, **environment)
 
 
 def test_a_gateway_gets_its_variables(tmp_path: Path) -> None:
@@ -90,15 +79,9 @@ def test_without_its_database_a_gateway_has_no_variables_that_a_run_could_take(t
     assert strict.returncode != 0
 
 
-def test_options_are_documented() -> None:
-    done = subprocess.run(
-        ["ansible-doc", "-t", "inventory", "-j", "splitway.gateway.wg_easy"],
-        env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
+def test_options_are_documented(tmp_path: Path) -> None:
+    done = programs.run(tmp_path, "ansible-doc", "-t", "inventory", "-j", "splitway.gateway.wg_easy")
+    assert done.returncode == 0, done.stderr
     options = json.loads(done.stdout)["splitway.gateway.wg_easy"]["doc"]["options"]
     assert {"database", "gateway", "mode", "tags", "policies", "default_policy", "accept_newer"} <= options.keys()
 
@@ -109,7 +92,7 @@ def test_a_database_comes_from_another_host_while_it_is_written(tmp_path: Path, 
     path = write(tmp_path / "remote/wg-easy.db", ALICE)
     hosts(tmp_path)
     source(tmp_path, database=".wg-easy/home.db")
-    copy = [str(GATEWAY / "playbooks/wg_easy_copy.yml"), "-e", f"splitway_wg_easy_database={path}", "-vvv"]
+    copy = [str(programs.PLAYBOOKS / "wg_easy_copy.yml"), "-e", f"splitway_wg_easy_database={path}", "-vvv"]
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(f"PRAGMA journal_mode = {journal}").fetchall()
         insert(other, "clients_table", client(2, "bob"))
@@ -125,7 +108,7 @@ def test_a_database_comes_from_another_host_while_it_is_written(tmp_path: Path, 
 
 def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
     hosts(tmp_path)
-    words = [str(GATEWAY / "playbooks/wg_easy_copy.yml")]
+    words = [str(programs.PLAYBOOKS / "wg_easy_copy.yml")]
     assert "-e splitway_wg_easy_database=PATH" in run("ansible-playbook", tmp_path / "hosts.yml", *words).stdout
     words += ["-e", f"splitway_wg_easy_database={tmp_path}/no.db"]
     assert f"{tmp_path}/no.db: is not there" in run("ansible-playbook", tmp_path / "hosts.yml", *words).stdout

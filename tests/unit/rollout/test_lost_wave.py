@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import Any
 
 import pytest
 
-import ansible_collections
+from ansible_collections.splitway.gateway.tests.unit import programs
 from ansible_collections.splitway.gateway.tests.unit.topology.samples import RIGHT
 
-GATEWAY = Path(__file__).parents[3]
-COLLECTIONS = Path(next(iter(ansible_collections.__path__))).parent
 LOST = '''
 DOCUMENTATION = """
 name: lost
@@ -69,24 +66,13 @@ def roll_out(folder: Path, runs: str, **wrong: Any) -> tuple[subprocess.Complete
     (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
     report = folder / "rollout.json"
     report.write_text('{"result": "done"}', encoding="utf-8")  # of the rollout before
-    done = subprocess.run(
-        [
-            *("ansible-playbook", "-i", "inventory.json", str(GATEWAY / "playbooks" / "rollout.yml")),
-            *("-e", f"splitway_rollout_report={report}"),
-        ],
-        env={
-            **os.environ,
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_CONNECTION_PLUGINS": str(folder / "connections"),
-            "ANSIBLE_NOCOLOR": "1",
-            "RUNS": runs,
-            "GONE": str(folder / "gone"),
-        },
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    done = programs.run(
+        folder,
+        *("ansible-playbook", "-i", "inventory.json", str(programs.PLAYBOOKS / "rollout.yml")),
+        *("-e", f"splitway_rollout_report={report}"),
+        ANSIBLE_CONNECTION_PLUGINS=str(folder / "connections"),
+        RUNS=runs,
+        GONE=str(folder / "gone"),
     )
     return done, json.loads(report.read_text(encoding="utf-8"))
 
